@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arch/callsite.h – what callers of a function assume of its old body.
+ *
+ * gcc at plain -O2 lets a caller of a function that it saw skip stack alignment
+ * (-fipa-stack-alignment) and keep values in caller-saved registers across the call (-fipa-ra).
+ * A new body breaks both.  So every direct call of the function in the same image is decoded.
+ */
+#ifndef HP_ARCH_CALLSITE_H
+#define HP_ARCH_CALLSITE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct hp_err;
+struct hp_image;
+struct hp_symtab;
+struct hp_cfi;
+
+struct hp_call_site {
+	hp_addr at;	     /* of the call or tail jump */
+	char caller[128];    /* the function that it is in, or "0x…" */
+	bool tail;	     /* a jump: its own callers are examined too */
+	bool misaligned;     /* rsp is not a multiple of 16 at the call */
+	uint32_t live;	     /* caller-saved registers read after the call before being written:
+				bit n = register n in encoding order (rax 0, rcx 1, rdx 2, rsi 6,
+				rdi 7, r8-r11); bit 16+n = xmm n (0-15) */
+};
+
+struct hp_call_sites {
+	struct hp_call_site *v; /* only sites that assume something */
+	size_t n, room;
+	size_t examined; /* how many calls there were in all */
+};
+
+/* Examines every direct call and tail jump to @at in the executable segments of @im.  A register
+ * counts as live when some path from the call reaches a read of it without a write, within the
+ * caller and a bounded number of steps; rax/rdx/xmm0/xmm1 are results and never count. */
+int hp_call_sites_find(struct hp_call_sites *ret, const struct hp_image *im,
+		       const struct hp_symtab *st, const struct hp_cfi *cfi, hp_addr at,
+		       struct hp_err *err);
+void hp_call_sites_free(struct hp_call_sites *cs);
+
+/* "rcx, xmm3" into @buf. */
+const char *hp_live_names(uint32_t live, char *buf, size_t n);
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * arch/sigframe.h – a signal frame built by hand (x86-64 struct rt_sigframe, see
+ * arch/x86/kernel/signal_64.c): rt_sigreturn(2) at its address puts registers, extended state and
+ * signal mask of a borrowed thread back, without anybody's help.
+ */
+#ifndef HP_ARCH_SIGFRAME_H
+#define HP_ARCH_SIGFRAME_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+#include "base/addr.h"
+
+#define HP_XSTATE_MAX 16384
+#define HP_SIGFRAME_MAX (HP_XSTATE_MAX + 1024)
+#define HP_RED_ZONE 128
+
+struct hp_sigframe {
+	hp_addr frame; /* rsp for the restorer: *frame is the return address (the restorer) */
+	hp_addr base;  /* lowest byte of the image */
+	size_t n;
+	uint8_t bytes[HP_SIGFRAME_MAX]; /* to be written at base */
+};
+
+/* Builds the frame below @sp (which already leaves out the red zone).  @regs: what is to be
+ * restored, rip and rax as they shall be; @xstate: NT_X86_XSTATE as PTRACE_GETREGSET gives it;
+ * @restorer: address of `mov $15,%rax; syscall` in the target. -EOVERFLOW: xstate too large. */
+int hp_sigframe_build(struct hp_sigframe *ret, hp_addr sp, const struct user_regs_struct *regs,
+		      uint64_t sigmask, const uint8_t *xstate, size_t xstate_n, hp_addr restorer);
+
+/* The same frame at another address, restoring other rip, rsp, rax, rdi (what an agent starts
+ * with); the extended state is shared with @f's. */
+struct hp_sigframe_uc; /* opaque size: HP_SIGFRAME_UC bytes at .frame */
+void hp_sigframe_retarget(struct hp_sigframe *f, hp_addr ip, hp_addr sp, uint64_t ax, uint64_t di,
+			  uint64_t sigmask);
+
+#endif

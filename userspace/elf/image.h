@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * elf/image.h – one ELF file, read with bounds.
+ *
+ * The file is a stranger's: every offset, count and string in it may lie.
+ * Nothing here trusts section headers for what a loader would take from the
+ * program headers.  Only ELFCLASS64, little endian, EM_X86_64, ET_EXEC or
+ * ET_DYN passes hp_image_open().
+ *
+ * "vaddr" below is an address as the file's program headers count (link time);
+ * a module's bias (target/module.h) makes it an address of a process.
+ */
+#ifndef HP_ELF_IMAGE_H
+#define HP_ELF_IMAGE_H
+
+#include <elf.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <libelf.h>
+
+struct hp_err;
+
+/* gABI limits hp imposes, so that a lying header costs nothing. */
+#define HP_IMAGE_MAX_BYTES (1ull << 32)
+#define HP_IMAGE_MAX_PHDRS 128
+#define HP_BUILD_ID_MAX	   64
+
+struct hp_image {
+	char *name;	      /* for messages */
+	int fd;		      /* owned */
+	const uint8_t *bytes; /* the whole file, mapped read-only and private */
+	size_t size;
+	Elf *elf; /* libelf's view of the same descriptor, for sections and libdw */
+	Elf64_Ehdr ehdr;
+	Elf64_Phdr phdr[HP_IMAGE_MAX_PHDRS]; /* checked: file ranges inside the file, no wrap */
+	size_t n_phdrs;
+	uint8_t build_id[HP_BUILD_ID_MAX];
+	size_t build_id_len; /* 0: none */
+	const char *soname;  /* DT_SONAME, or NULL */
+};
+
+/* Takes @fd over in every case.  @name is copied.
+ * -HP_E_BAD_ELF names what is wrong ("truncated", "machine is AArch64", …). */
+int hp_image_open(struct hp_image **ret, int fd, const char *name, struct hp_err *err);
+void hp_image_free(struct hp_image *im);
+
+/* @n bytes of the file that a loader would put at @vaddr (so not .bss), or NULL. */
+const uint8_t *hp_image_at(const struct hp_image *im, uint64_t vaddr, size_t n);
+
+/* How many bytes from @vaddr on are in the same segment's file part; 0 if none. */
+size_t hp_image_left(const struct hp_image *im, uint64_t vaddr);
+
+/* The PT_LOAD that holds @vaddr, or NULL. */
+const Elf64_Phdr *hp_image_segment(const struct hp_image *im, uint64_t vaddr);
+
+/* File offset of @vaddr (what a uprobe wants); false if it is not in the file. */
+bool hp_image_offset(const struct hp_image *im, uint64_t vaddr, uint64_t *ret);
+
+/* d_val of the first @tag in PT_DYNAMIC; false if there is none. */
+bool hp_image_dynamic(const struct hp_image *im, int64_t tag, uint64_t *ret);
+
+/* Every DT_NEEDED, in order: the @i-th, or NULL after the last. */
+const char *hp_image_needed(const struct hp_image *im, size_t i);
+
+/* The bytes of the first section called @name, or NULL. */
+const uint8_t *hp_image_section(const struct hp_image *im, const char *name, uint64_t *vaddr,
+				size_t *n);
+
+/* Lower-case hex of the build-id into @buf (2 * HP_BUILD_ID_MAX + 1); "" without one. */
+const char *hp_image_build_id_hex(const struct hp_image *im, char *buf);
+
+/* The separate debug file of @im by its build-id in /usr/lib/debug/.build-id, with its build-id
+ * checked; *ret = NULL and 0 when there is none.  To be freed with hp_image_free(). */
+int hp_image_open_debug(const struct hp_image *im, struct hp_image **ret, struct hp_err *err);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * patch/ops.h – what hp does to a target: the only face of this folder towards daemon/.
+ *
+ * Each operation runs to its end in one job (a process forked from hpd, one at a time a target).
+ * What is patched is read from the target's own ledger every time; hpd keeps no second copy.
+ */
+#ifndef HP_PATCH_OPS_H
+#define HP_PATCH_OPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/addr.h"
+#include "elf/patchinfo.h"
+#include "target/look.h"
+
+struct hp_err;
+struct hp_watch;
+struct hp_view;
+
+#define HP_ID_LEN 64 /* hex digits of a SHA-256 */
+
+enum hp_mode { HP_MODE_QUIESCE, HP_MODE_RELAXED };
+enum hp_quiesce { HP_QUIESCE_AUTO, HP_QUIESCE_WATCH, HP_QUIESCE_GATE };
+
+#define HP_DEFAULT_TIMEOUT_NS (5 * 1000000000ull)
+#define HP_DEFAULT_PARK_NS    (50 * 1000000ull)
+
+struct hp_load_request {
+	pid_t pid;
+	const char *file;	  /* as the client named it; for messages and the ledger */
+	int file_fd;		  /* opened by whoever checked the client's right to it; not owned */
+	struct hp_pairs replace;  /* added to the patch's own */
+	struct hp_pairs ref;
+	enum hp_mode mode;
+	enum hp_quiesce quiesce;
+	uint64_t timeout_ns; /* for becoming quiescent, hooks and safe points included */
+	uint64_t park_ns;    /* longest time a thread may be parked, summed over the load */
+	bool no_stop;	     /* refuse entries that need all threads stopped */
+};
+
+struct hp_unload_request {
+	pid_t pid;
+	const char *id; /* a prefix that names one patch */
+	enum hp_quiesce quiesce;
+	uint64_t timeout_ns;
+	uint64_t park_ns;
+	bool discard; /* unmap even when pointers into the patch are left */
+};
+
+/* What an operation says while it runs.  @step: "plan", "map", "entry", "watch", "baseline",
+ * "gate", "commit", "hook", "retry", "detach", …; @ns: how long it took (0: it begins now). */
+struct hp_ops_report {
+	void (*step)(void *arg, const char *step, uint64_t ns, const char *detail);
+	void *arg;
+};
+
+/* What a job works with; owned by the caller. */
+struct hp_ops {
+	struct hp_watch *watch;	   /* NULL: no BPF: every look stops the thread, gate only */
+	struct hp_view *view;	   /* of the target; NULL with watch NULL and for list, check, explain */
+	const char *state_dir;	   /* "/var/lib/hp": patches/, template */
+	struct hp_ops_report report;
+};
+
+/* One function of a patch. */
+struct hp_site_info {
+	char new_name[256];
+	char old_name[256];  /* as resolved */
+	char module[256];    /* the file it is in */
+	hp_addr addr;
+	uint64_t size;
+	hp_addr stub;
+	char method[8];	     /* "pun", "int3", "stop" */
+	bool watchable;	     /* false: its exits cannot be told, gate only */
+	size_t call_sites;   /* direct calls examined */
+	char *notes;	     /* lines; what check says beside; NULL: nothing.  Owned. */
+	/* list only */
+	int64_t old_calls;   /* threads still inside the old code (relaxed mode), -1: not counted */
+};
+
+struct hp_patch_info {
+	char id[HP_ID_LEN + 1];
+	pid_t pid;
+	char comm[17];
+	char file[4096];
+	uint64_t loaded_wall_ns;
+	enum hp_mode mode;
+	char state[16];	    /* "active", "superseded", "retained", "loading", "unloading", "foreign" */
+	char detail[256];   /* "retained: 3 pointers in [heap]" */
+	bool inherited;	    /* loaded into an ancestor before a fork */
+	struct hp_site_info *site;
+	size_t n_sites;
+	struct hp_pairs replace, ref, meta;
+	size_t memory_bytes; /* mapped in the target */
+};
+
+struct hp_patch_list {
+	struct hp_patch_info *v;
+	size_t n, room;
+};
+void hp_patch_list_free(struct hp_patch_list *l);
+
+/* What a load did. */
+struct hp_load_result {
+	char id[HP_ID_LEN + 1];
+	enum hp_quiesce used;	  /* WATCH or GATE */
+	uint64_t total_ns;
+	uint64_t gate_ns;	  /* the gate was closed so long */
+	uint64_t longest_park_ns; /* of one thread */
+	uint64_t borrowed_ns;	  /* the borrowed thread was away so long */
+	unsigned tries;
+	unsigned threads_parked;
+	unsigned on_old_code;	  /* relaxed: threads inside old code at the flip */
+	size_t memory_bytes;
+};
+
+/* Loads.  On an error the target is as before (or -HP_E_PARTIAL). */
+int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_load_result *ret,
+	       struct hp_err *err);
+
+/* What hp_op_load() would do, site by site; changes nothing.  @ret: one patch_info in state
+ * "planned".  An error is what load would refuse. */
+int hp_op_check(struct hp_ops *ops, const struct hp_load_request *req, struct hp_patch_list *ret,
+		struct hp_err *err);
+
+struct hp_unload_result {
+	char id[HP_ID_LEN + 1];
+	uint64_t total_ns;
+	uint64_t gate_ns;
+	bool retained;	  /* inactive, but still mapped */
+	char detail[256]; /* where the pointers are; or what HPAfterUnload returned */
+	size_t patches_left; /* patches still in the target */
+};
+int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
+		 struct hp_unload_result *ret, struct hp_err *err);
+
+/* Every patch in @pid, or with 0 in every process: from their maps and ledgers. */
+int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err);
+
+/* Puts right what a killed hpd left in @pid: rolls a half-done load back, finishes a half-done
+ * unload, reaps agents.  *did says what was found ("nothing"). */
+int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_err *err);
+
+/* Counts calls of the functions of all patches in @pid while *stop_fd has nothing to read; pins
+ * stay live.  Probes sit on hp's own watch paths and on the new functions' exits. */
+int hp_op_watch_calls(struct hp_ops *ops, pid_t pid, int stop_fd, struct hp_err *err);
+
+/* Which threads are inside @fn (specs as in target/resolve.h), with their stacks. */
+struct hp_explain_thread {
+	pid_t tid;
+	char name[16 + 1];
+	char fn[256];
+	struct hp_stack stack;
+};
+struct hp_explain {
+	struct hp_explain_thread *v;
+	size_t n, room;
+	size_t threads; /* looked at */
+	size_t unknown; /* of them, not told */
+};
+int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t n_fns,
+		  struct hp_explain *ret, struct hp_err *err);
+void hp_explain_free(struct hp_explain *e);
+
+#endif

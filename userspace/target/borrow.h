@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/borrow.h – one application thread, borrowed for a moment.  (DESIGN 3)
+ *
+ * Before its registers change, a full rt_sigreturn frame that holds registers, extended state and
+ * signal mask is laid below its red zone, and whatever it is made to run returns into that frame:
+ * the thread restores itself if hpd is killed at any instruction.
+ */
+#ifndef HP_TARGET_BORROW_H
+#define HP_TARGET_BORROW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "target/look.h"
+#include "target/target.h"
+
+struct hp_borrow;
+
+enum hp_borrow_need {
+	HP_BORROW_SYSCALL, /* one system call that cannot block */
+	HP_BORROW_CALL,	   /* code that may call libc: a safe point is needed: blocked in a
+			      syscall whose wrapper was called from outside libc and ld.so */
+};
+
+/* Chooses and stops a thread: an infinite futex wait first, then epoll, nanosleep, poll, accept, …
+ * (an allow-list of calls without partial progress or SO_*TIMEO), then a running thread outside
+ * rseq sections; at least 16 KB mapped below rsp on its stack.  @deadline_ns: hp_now_ns() time
+ * until which to look for one.  -HP_E_NO_SAFE_POINT says what every thread was doing. */
+int hp_borrow_begin(struct hp_borrow **ret, struct hp_target *t, struct hp_looker *l,
+		    enum hp_borrow_need need, uint64_t deadline_ns, struct hp_err *err);
+pid_t hp_borrow_tid(const struct hp_borrow *b);
+
+/* The result as the kernel gives it (-errno in -4095..-1); -HP_E_GONE when the thread died. */
+int64_t hp_borrow_syscall(struct hp_borrow *b, long nr, const uint64_t args[6]);
+
+/* Scratch memory on the borrowed stack, valid until hp_borrow_end(). */
+hp_addr hp_borrow_scratch(struct hp_borrow *b, size_t *n);
+
+/* Calls the function at @fn with integer arguments; *ret_value is its rax.  All signals are
+ * blocked meanwhile.  -HP_E_HOOK: it crashed (signal named), ended the thread, or was not back at
+ * @deadline_ns (then, when nothing but the patch's own frames are on its stack — all pcs in
+ * @abandonable — it is abandoned and the thread restored, else it runs on: -HP_E_PARTIAL). */
+int hp_borrow_call(struct hp_borrow *b, hp_addr fn, const uint64_t *args, size_t n_args,
+		   uint64_t deadline_ns, struct hp_range abandonable, uint64_t *ret_value,
+		   struct hp_err *err);
+
+/* Puts the thread back exactly: registers, extended state, mask, and the blocked system call it was
+ * in (restarted without the application's notice).  Frees @b in every case. */
+int hp_borrow_end(struct hp_borrow *b, struct hp_err *err);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/resolve.h – from a name that a person wrote to an address of the target.
+ *
+ *	func			the executable, then its libraries in load order
+ *	libfoo.so.1:func	that library (soname or file name)
+ *	file.c:func		a static function, by its source file
+ *	@0x1234			vaddr in the executable; libfoo.so.1:@0x1234 in a library
+ */
+#ifndef HP_TARGET_RESOLVE_H
+#define HP_TARGET_RESOLVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "target/target.h"
+
+struct hp_resolved {
+	struct hp_module *module;
+	uint64_t vaddr; /* in the module's image */
+	hp_addr addr;	/* in the process */
+	uint64_t size;	/* 0: unknown (@0x… without FDE or symbol) */
+	uint8_t type;	/* STT_* */
+	char name[256]; /* the symbol's name, or the spec */
+};
+
+/* A function to be replaced.  -HP_E_NO_SYMBOL (with near matches: "did you mean"), -HP_E_AMBIGUOUS
+ * (lists the candidates as specs that pick one), -HP_E_NOT_FUNCTION. An IFUNC is refused naming
+ * how to name the implementation. */
+int hp_resolve_function(struct hp_target *t, const char *spec, struct hp_resolved *ret,
+			struct hp_err *err);
+
+/* Anything with an address: the ref map.  Thread-local symbols are refused (-HP_E_TLS). */
+int hp_resolve_any(struct hp_target *t, const char *spec, struct hp_resolved *ret,
+		   struct hp_err *err);
+
+/* What an undefined symbol of a patch binds to: global and weak symbols in scope order with the
+ * version honoured, then static and hidden ones of the executable.  ret->type tells STT_GNU_IFUNC
+ * and STT_TLS.  -HP_E_UNDEFINED. */
+int hp_resolve_import(struct hp_target *t, const char *name, const char *version,
+		      struct hp_resolved *ret, struct hp_err *err);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/target.h – one running process: identity, memory, the files it is made of, its symbols.
+ *
+ * Identity is a pidfd and a start time, never a bare pid.  The files are the *mapped* ones, opened
+ * through /proc/PID/map_files: after a package upgrade the name is another inode.
+ * One owner; not thread-safe.
+ */
+#ifndef HP_TARGET_TARGET_H
+#define HP_TARGET_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/addr.h"
+#include "target/maps.h"
+
+struct hp_err;
+struct hp_image;
+struct hp_symtab;
+struct hp_cfi;
+
+/* A mapped ELF file. */
+struct hp_module {
+	char *path;	 /* as /proc/PID/maps says, without " (deleted)" */
+	const char *name; /* its last part; soname in image->soname */
+	bool exe;
+	dev_t dev;
+	ino_t ino;
+	hp_addr bias;	      /* process address = vaddr + bias */
+	struct hp_range span; /* of its segments, process addresses */
+	struct hp_image *image;
+	struct hp_image *debug;	  /* or NULL; with symtab */
+	struct hp_symtab *symtab; /* lazily: hp_module_symtab() */
+	struct hp_cfi *cfi;	  /* lazily: hp_module_cfi() */
+};
+
+struct hp_target {
+	pid_t pid;
+	int pidfd;
+	uint64_t start_time; /* clock ticks since boot, /proc/PID/stat field 22 */
+	uid_t uid;	     /* effective */
+	int mem_fd;	     /* /proc/PID/mem, read-write */
+	char comm[16 + 1];
+	struct hp_maps maps; /* as of the last hp_target_refresh() */
+	struct hp_module *module;
+	size_t n_modules; /* the executable first; vdso and files that are no ELF left out */
+};
+
+/* Refuses, by name: no such process (-HP_E_GONE), a thread's id that is no process (says whose), a
+ * kernel thread, a zombie, hpd itself or its parent hpctl's helpers (-HP_E_TARGET), a 32-bit
+ * program, a process that we may not trace (-HP_E_DENIED). */
+int hp_target_open(struct hp_target **ret, pid_t pid, struct hp_err *err);
+void hp_target_free(struct hp_target *t);
+
+/* 0, or -HP_E_GONE with the sentence, when it exited; -HP_E_GONE too when it is another program
+ * now (exec), told by the executable's inode. */
+int hp_target_check(const struct hp_target *t, struct hp_err *err);
+
+/* Reads maps again; modules that came or went are updated, known ones keep their images. */
+int hp_target_refresh(struct hp_target *t, struct hp_err *err);
+
+/* Memory.  read: process_vm_readv; write: process_vm_writev into writable memory; poke:
+ * /proc/PID/mem, which writes read-only private mappings too.  All bytes or an error. */
+int hp_mem_read(const struct hp_target *t, hp_addr a, void *buf, size_t n, struct hp_err *err);
+int hp_mem_write(const struct hp_target *t, hp_addr a, const void *buf, size_t n,
+		 struct hp_err *err);
+int hp_mem_poke(const struct hp_target *t, hp_addr a, const void *buf, size_t n,
+		struct hp_err *err);
+
+struct hp_module *hp_target_exe(struct hp_target *t);
+struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a);	       /* NULL: none */
+struct hp_module *hp_target_module_named(struct hp_target *t, const char *name); /* soname or file */
+int hp_module_symtab(struct hp_module *m, const struct hp_symtab **ret, struct hp_err *err);
+int hp_module_cfi(struct hp_module *m, const struct hp_cfi **ret, struct hp_err *err);
+
+/* "func (libfoo.so.1+0x1234)" or "0x…" for messages; returns @buf. */
+const char *hp_target_describe(struct hp_target *t, hp_addr a, char *buf, size_t n);
+
+#endif

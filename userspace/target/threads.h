@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* target/threads.h – the threads of a process, and stopping one of them. */
+#ifndef HP_TARGET_THREADS_H
+#define HP_TARGET_THREADS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "target/target.h"
+
+struct hp_tids {
+	pid_t *v;
+	size_t n, room;
+};
+
+/* The thread ids now; threads may be born and die while it reads. Replaces what @ret held. */
+int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err);
+void hp_tids_free(struct hp_tids *tids);
+
+/* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
+ * delivered).  @options: PTRACE_O_*.  -ESRCH: it is gone; -HP_E_DENIED: somebody else traces it. */
+int hp_thread_stop(pid_t tid, long options, struct hp_err *err);
+int hp_thread_release(pid_t tid); /* PTRACE_DETACH; 0 also when the thread died meanwhile */
+
+int hp_thread_regs(pid_t tid, struct user_regs_struct *ret);
+int hp_thread_set_regs(pid_t tid, const struct user_regs_struct *regs);
+
+/* /proc/PID/task/TID/comm, for messages; returns @buf. */
+const char *hp_thread_name(const struct hp_target *t, pid_t tid, char *buf, size_t n);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * watch/watch.h – counting calls in flight with eBPF.  (DESIGN 2.3)
+ *
+ * hpd loads the programs once (hp_watch).  A target that it knows has a view: its slot and pinned
+ * maps under /sys/fs/bpf/hp/<pid>/{inflight,names,session}.  While something counts there is a
+ * session; its probes are held by a probe keeper, a small process of its own, because a SIGKILL
+ * during attach or detach leaks a uprobe in the kernel: at the end of its socket it detaches and
+ * ends by itself.
+ *
+ * Everything here survives fork(2): a job inherits watch and view.
+ */
+#ifndef HP_WATCH_WATCH_H
+#define HP_WATCH_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <linux/types.h>
+
+#include "inflight.h"
+
+struct hp_err;
+struct hp_watch;
+struct hp_view;
+struct hp_session;
+
+/* Loads and verifies the programs; mounts bpffs on /sys/fs/bpf when nothing is mounted there.
+ * -HP_E_DENIED without the privilege. */
+int hp_watch_open(struct hp_watch **ret, struct hp_err *err);
+void hp_watch_close(struct hp_watch *w);
+int hp_watch_snap_prog(const struct hp_watch *w); /* for hp_looker_open(); not to be closed */
+
+/* Takes a slot for @pid, makes its maps and pins them. -ENOSPC: all slots are taken. */
+int hp_view_open(struct hp_view **ret, struct hp_watch *w, pid_t pid, struct hp_err *err);
+/* Unpins, frees the slot.  NULL is harmless.  Never called in a job (a fork). */
+void hp_view_close(struct hp_view *v);
+const char *hp_view_dir(const struct hp_view *v); /* "/sys/fs/bpf/hp/<pid>" */
+
+/* The counters, mapped and live. */
+const struct hp_inflight *hp_view_inflight(const struct hp_view *v);
+const struct hp_session_state *hp_view_state(const struct hp_view *v);
+
+/* Removes pin directories that no running hpd owns (of pids in @keep is said yes). */
+void hp_watch_sweep(bool (*keep)(void *arg, pid_t pid), void *arg);
+
+enum hp_probe_role { HP_PROBE_ENTRY, HP_PROBE_EXIT, HP_PROBE_HOLD /* an int3 that does nothing */ };
+
+struct hp_probe {
+	uint64_t offset; /* in the file */
+	uint32_t fn;
+};
+
+/* All sites of one role in one file: one uprobe_multi link. */
+struct hp_probe_set {
+	enum hp_probe_role role;
+	int file_fd;
+	const struct hp_probe *v;
+	size_t n;
+};
+
+/* A new session: zeroes the view's counters, writes @names (n_fns ≤ HP_SLOT_FNS) and starts a
+ * keeper.  One session a view at a time. */
+int hp_session_begin(struct hp_session **ret, struct hp_view *v, const char *const *names,
+		     size_t n_fns, struct hp_err *err);
+
+/* Attaches in @pid only; all sets or none.  May be called several times in a session. */
+int hp_session_attach(struct hp_session *s, pid_t pid, const struct hp_probe_set *sets,
+		      size_t n_sets, struct hp_err *err);
+
+/* True while every link attached so far still exists (BPF_LINK_GET_NEXT_ID): a keeper that died
+ * took the count along. */
+bool hp_session_alive(const struct hp_session *s);
+
+/* Calls in flight; what came after hp_session_gate(s, true) is not in it. */
+int64_t hp_session_total(const struct hp_session *s);
+bool hp_session_overflowed(const struct hp_session *s);
+void hp_session_gate(struct hp_session *s, bool gated);
+
+/* Poll it for POLLIN; hp_session_edges() then empties it and returns how many edges it held. */
+int hp_session_fd(const struct hp_session *s);
+int hp_session_edges(struct hp_session *s);
+
+/* The calls of one thread as counted.  get: depth 0 when there are none of this session.
+ * set: the list is replaced and the counters follow; only while the thread is stopped. */
+int hp_session_thread_get(const struct hp_session *s, pid_t tid, struct hp_thread_calls *ret);
+int hp_session_thread_set(struct hp_session *s, pid_t tid, const struct hp_thread_calls *calls);
+
+/* Ends counting at once and lets the keeper detach on its own time; @s is freed. *keeper_pidfd
+ * (may be NULL): becomes readable when the last probe is gone; the caller closes it. */
+void hp_session_end(struct hp_session *s, int *keeper_pidfd);
+
+#endif
