@@ -1,6 +1,8 @@
+# SPDX-License-Identifier: MIT
 # hp – see `make help`.
 #
 #   SAN=address	builds everything that runs outside the target with ASan and UBSan, in build/asan
+#   SAN=fuzz	the same instrumented for libFuzzer (clang), in build/fuzz
 #   CC=clang	gcc is the default
 #   V=1		shows the commands
 
@@ -10,20 +12,24 @@ CC	?= cc
 CXX	?= c++
 CLANG	?= clang
 BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
-PKGS	:= libbpf libelf libdw libseccomp liburing jansson zydis libsodium
 
+O	:= build
 ifeq ($(SAN),address)
 O	:= build/asan
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
-else
-O	:= build
+else ifeq ($(SAN),fuzz)
+O	:= build/fuzz
+CC	:= $(CLANG)
+SANFLAGS := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+else ifneq ($(SAN),)
+$(error SAN=$(SAN): address or fuzz)
 endif
-ifeq ($(CC),clang)
+ifeq ($(CC)$(filter fuzz,$(SAN)),clang)
 O	:= $(O)/clang
 endif
 
 Q	:= $(if $(V),,@)
-say	= $(if $(V),,@printf '  %-7s %s\n' $(1) $(2))
+say	= $(if $(V)$(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s %s\n' $(1) $(2))
 
 WARN	:= -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
 	   -Wno-unused-parameter -Wvla -Wformat=2
@@ -37,14 +43,12 @@ LAYERS	:= base elf arch target watch gate patch daemon cli
 MAINS	:= userspace/daemon/main.c userspace/cli/main.c
 layer_src = $(filter-out $(MAINS),$(sort $(wildcard userspace/$(1)/*.c)))
 layer_obj = $(patsubst %.c,$(O)/%.o,$(call layer_src,$(1)))
-ARCHIVES := $(foreach l,$(LAYERS),$(O)/lib/$(l).a)
-# The archives up to layer $(1), last first, as the linker wants them.
-reverse	= $(if $(1),$(call reverse,$(wordlist 2,$(words $(1)),$(1))) $(firstword $(1)))
-upto	= $(call reverse,$(foreach l,$(LAYERS),$(if $(done_$(1)_$(l)),,$(O)/lib/$(l).a)))
-$(eval $(foreach l,$(LAYERS),$(eval seen :=)$(foreach m,$(LAYERS),\
-	$(if $(seen),$(eval done_$(l)_$(m) := 1))$(if $(filter $(l),$(m)),$(eval seen := 1)))))
+# upto_X: the archives of layer X and of those before it, last first, as the linker wants them.
+archives :=
+$(foreach l,$(LAYERS),$(eval archives := $(O)/lib/$(l).a $(archives))$(eval upto_$(l) := $(archives)))
+upto	= $(upto_$(1))
 
-all: $(O)/hpd $(O)/hpctl
+all: $(O)/hpd $(O)/hpctl	## builds build/hpd and build/hpctl (the default)
 
 -include $(sort $(wildcard tests/*/build.mk))
 
@@ -94,12 +98,117 @@ $(O)/tests/unit/$(1): $(O)/tests/unit/$(1).o $(call upto,$(firstword $(subst _, 
 endef
 $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))
 .SECONDARY:
-unit: $(UNIT)
+unit: $(UNIT)	## builds the unit tests
 
-clean:
+# tests/fuzz/<layer>_<what>.c is one LLVMFuzzerTestOneInput().  With SAN=fuzz it becomes a fuzzer,
+# else a plain program that runs the files it is given: the corpus as a regression test.
+FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ	:= $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(FUZZ_SRC))
+FUZZ_MAIN := $(if $(filter fuzz,$(SAN)),,$(O)/tests/fuzz/replay.o)
+FUZZ_SECONDS ?= 60
+define fuzz_rule
+$(O)/tests/fuzz/$(1): $(O)/tests/fuzz/$(1).o $(FUZZ_MAIN) $(call upto,$(firstword $(subst _, ,$(1))))
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(subst fuzzer-no-link,fuzzer,$$(SANFLAGS)) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
+endef
+$(foreach t,$(notdir $(FUZZ)),$(eval $(call fuzz_rule,$(t))))
+fuzzers: $(FUZZ)
+
+# --- what people call ------------------------------------------------------------------------------------
+MAKE_QUIET = $(MAKE) --no-print-directory
+
+setup:	## installs the Debian packages that are missing
+	$(Q)tools/setup
+
+demo:	## shows a patch going live and away again in a small service
+	$(Q)tools/setup
+	$(Q)$(MAKE_QUIET) all services
+	$(Q)tools/demo
+
+check:	## builds and runs all tests and the lint; T=name runs one test
+	$(Q)tools/setup
+	$(Q)$(MAKE_QUIET) all tests
+	$(Q)$(MAKE_QUIET) SAN=address all unit fuzzers
+	$(Q)tests/run $(T)
+
+soak:	## the stress test at its full length
+	$(Q)tools/setup
+	$(Q)$(MAKE_QUIET) all tests
+	$(Q)tests/run --soak $(T)
+
+bench:	## measures what a load costs; JSON and a table
+	$(Q)tools/setup
+	$(Q)$(MAKE_QUIET) all tests
+	$(Q)tests/bench/run
+
+fuzz:	## runs every fuzzer for FUZZ_SECONDS (60) from its corpus
+	$(Q)tools/setup
+	$(Q)$(MAKE_QUIET) SAN=fuzz fuzzers
+	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz $(notdir $(FUZZ))
+
+lint:	## clang-tidy, cppcheck, shellcheck, layer rules, style rules, gcc and clang builds
+	$(Q)tools/setup
+	$(Q)tools/lint
+
+format:	## clang-format on every C file (advisory: look at the diff)
+	$(Q)clang-format -i $(sort $(wildcard userspace/*/*.[ch] include/hp/*.h bpf/*.[ch] tests/*/*.[ch]))
+
+clean:	## removes build/
 	rm -rf build
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+help:	## this list
+	@printf 'make [TARGET]…\n\n'
+	@sed -n 's/^\([a-z]*\):[^#]*## */\1\t/p' Makefile | sort | awk -F '\t' '{ printf "  %-11s%s\n", $$1, $$2 }'
+	@sed -n 's/^#   \([A-Z]*=[a-z0-9]*\)\t*/\1\t/p' Makefile | awk -F '\t' '{ printf "  %-13s%s\n", $$1, $$2 }'
 
-.PHONY: all unit clean
+# --- lint's parts that know the build (tools/lint calls them) ---------------------------------------------
+# A file is looked at again when its object was rebuilt, so when any header of it changed.
+TIDYFLAGS := -include tools/analyzer.h
+$(O)/lint/userspace/base/err.tidy $(O)/lint/userspace/base/array.tidy: TIDYFLAGS :=
+TIDY	:= $(patsubst %.c,$(O)/lint/%.tidy,$(sort $(wildcard userspace/*/*.c)))
+$(O)/lint/%.tidy: %.c .clang-tidy tools/analyzer.h $(O)/%.o
+	$(call say,TIDY,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)clang-tidy --quiet $< -- $(CPPFLAGS) -std=gnu11 $(TIDYFLAGS) > $@.log 2>&1 || { cat $@.log; exit 1; }
+	$(Q)touch $@
+lint-tidy: $(TIDY)
+
+HEADERS	:= $(sort $(wildcard userspace/*/*.h include/hp/*.h))
+lint-headers: $(addprefix $(O)/lint/,$(addsuffix .ok,$(HEADERS)))
+$(O)/lint/%.h.ok: %.h
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(HPCFLAGS) -fsyntax-only -x c $< && touch $@
+
+lint-layers: $(call upto,$(lastword $(LAYERS)))
+	$(Q)tools/check-layers $(O)/lib $(LAYERS)
+
+# --- install -----------------------------------------------------------------------------------------------
+BINDIR	:= $(PREFIX)/bin
+UNITDIR	:= $(PREFIX)/lib/systemd/system
+MANDIR	:= $(PREFIX)/share/man
+MAN	:= $(sort $(wildcard docs/man/*.[1-8]))
+man_to	= $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
+# hpctl finds hpd beside itself: both go into one folder.
+install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(PREFIX)/include/hp $(DESTDIR)$(UNITDIR)
+	install -m 755 $(O)/hpctl $(O)/hpd $(DESTDIR)$(BINDIR)
+	install -m 644 include/hp/patch.h include/hp/err.h $(DESTDIR)$(PREFIX)/include/hp
+	sed 's|@BINDIR@|$(BINDIR)|g' tools/systemd/hpd.service.in > $(DESTDIR)$(UNITDIR)/hpd.service
+	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_to,$(m))/$(notdir $(m))$(newline))
+
+uninstall:	## removes what install put there
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd) $(DESTDIR)$(UNITDIR)/hpd.service
+	rm -f $(foreach m,$(MAN),$(call man_to,$(m))/$(notdir $(m)))
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/hp/,patch.h err.h)
+	-rmdir $(DESTDIR)$(PREFIX)/include/hp
+
+define newline
+
+
+endef
+
+# The header dependencies of this build (the other builds lie in folders of their own).
+-include $(shell find $(O)/userspace $(O)/tests -name '*.d' 2>/dev/null)
+
+.PHONY: all unit fuzzers setup demo check soak bench fuzz lint format clean help install uninstall \
+	lint-tidy lint-headers lint-layers
 .DELETE_ON_ERROR:
