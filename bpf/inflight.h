@@ -14,12 +14,14 @@
 #define HP_SLOT_FNS   512 /* functions watched in one target at once */
 #define HP_THREAD_MAX 64  /* calls of one thread that are told apart */
 #define HP_NAME_MAX   96
+#define HP_EDGES_BYTES 65536 /* ring buffer of a slot */
 
 #define HP_COOKIE(slot, session, fn)                                                               \
 	(((__u64)(slot) << 48) | ((__u64)((session)&0xffffffffu) << 16) | (__u64)(fn))
 #define HP_COOKIE_SLOT(c)    ((__u32)((c) >> 48))
 #define HP_COOKIE_SESSION(c) ((__u32)((c) >> 16))
 #define HP_COOKIE_FN(c)	     ((__u32)((c)&0xffff))
+#define HP_COOKIE_OWNER(c)   ((c) & ~0xffffull) /* slot and session: HP_COOKIE(slot, session, 0) */
 
 /* Value of the pinned map "inflight"; key: index of the function in "names". */
 struct hp_inflight {
