@@ -18,15 +18,16 @@ struct hp_map {
 	bool shared;
 	dev_t dev;
 	ino_t ino;
-	char *path; /* "" for anonymous; "[heap]", "/memfd:hp-… (deleted)", … */
+	const char *path; /* "" for anonymous; "[heap]", "/memfd:hp-… (deleted)", … */
 };
 
 struct hp_maps {
 	struct hp_map *v;
 	size_t n, room;
+	char *text; /* what the paths point into */
 };
 
-/* Replaces what @m held.  -HP_E_GONE when the process is gone. */
+/* Replaces what @m held (zero it before the first time).  -HP_E_GONE when the process is gone. */
 int hp_maps_read(struct hp_maps *m, pid_t pid, struct hp_err *err);
 void hp_maps_free(struct hp_maps *m);
 

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/maps.c – the text of /proc/PID/maps is kept and the paths point into it: a process of
+ * 4,096 threads has 8,000 mappings, and a malloc for each would cost more than the reading.
+ */
+#include "target/maps.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
+
+#include "base/array.h"
+#include "base/fd.h"
+#include "hp/err.h"
+
+#define MAPS_MAX     (256u << 20)
+#define ADDRESS_END  0x7ffffffff000ull /* TASK_SIZE_MAX of x86-64 with four levels */
+#define GROWING_ROOM (64ull << 20)
+
+static int parse_line(char *line, struct hp_map *ret)
+{
+	char *p = line;
+	unsigned major, minor;
+
+	ret->lo = strtoull(p, &p, 16);
+	if (*p++ != '-')
+		return -EBADMSG;
+	ret->hi = strtoull(p, &p, 16);
+	if (*p++ != ' ' || strnlen(p, 5) < 5 || p[4] != ' ')
+		return -EBADMSG;
+	ret->prot = (p[0] == 'r' ? PROT_READ : 0) | (p[1] == 'w' ? PROT_WRITE : 0) |
+		    (p[2] == 'x' ? PROT_EXEC : 0);
+	ret->shared = p[3] == 's';
+	ret->offset = strtoull(p + 5, &p, 16);
+	major = (unsigned)strtoul(p, &p, 16);
+	if (*p++ != ':')
+		return -EBADMSG;
+	minor = (unsigned)strtoul(p, &p, 16);
+	ret->dev = makedev(major, minor);
+	ret->ino = strtoull(p, &p, 10);
+	ret->path = p + strspn(p, " ");
+	return ret->hi > ret->lo ? 0 : -EBADMSG;
+}
+
+static int parse(struct hp_maps *m)
+{
+	char *line = m->text;
+
+	while (*line) {
+		char *end = strchr(line, '\n');
+		struct hp_map *v;
+		int r;
+
+		if (!end)
+			return -EBADMSG;
+		*end = 0;
+		v = HP_ARRAY_ADD(m);
+		if (!v)
+			return -ENOMEM;
+		r = parse_line(line, v);
+		if (r < 0)
+			return r;
+		line = end + 1;
+	}
+	return 0;
+}
+
+/* The leader's own file is empty when it exited while other threads live on. */
+static int read_any_thread(pid_t pid, char **ret)
+{
+	char path[64];
+	struct dirent *e;
+	int r = -ESRCH;
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		size_t n;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/task/%.20s/maps", (int)pid, e->d_name);
+		if (e->d_name[0] == '.' || hp_read_file(AT_FDCWD, path, MAPS_MAX, ret, &n) < 0)
+			continue;
+		if (n > 0) {
+			r = 0;
+			break;
+		}
+		free(*ret);
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
+int hp_maps_read(struct hp_maps *m, pid_t pid, struct hp_err *err)
+{
+	struct hp_maps fresh = {0};
+	char path[64];
+	size_t n = 0;
+	int r;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	r = hp_read_file(AT_FDCWD, path, MAPS_MAX, &fresh.text, &n);
+	if (r == 0 && n == 0) {
+		free(fresh.text);
+		fresh.text = NULL;
+		r = read_any_thread(pid, &fresh.text);
+	}
+	if (r == -ENOENT || r == -ESRCH)
+		return hp_err_set(err, -HP_E_GONE, "process %d is gone", (int)pid);
+	if (r == 0)
+		r = parse(&fresh);
+	if (r < 0) {
+		hp_maps_free(&fresh);
+		return hp_err_sys(err, -r, "cannot read the memory map of process %d", (int)pid);
+	}
+	hp_maps_free(m);
+	*m = fresh;
+	return 0;
+}
+
+void hp_maps_free(struct hp_maps *m)
+{
+	HP_ARRAY_FREE(m);
+	free(m->text);
+	m->text = NULL;
+}
+
+/* Index of the first mapping that ends above @a. */
+static size_t first_above(const struct hp_maps *m, hp_addr a)
+{
+	size_t lo = 0, hi = m->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (m->v[mid].hi > a)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+const struct hp_map *hp_maps_find(const struct hp_maps *m, hp_addr a)
+{
+	size_t i = first_above(m, a);
+
+	return i < m->n && m->v[i].lo <= a ? &m->v[i] : NULL;
+}
+
+bool hp_maps_free_range(const struct hp_maps *m, struct hp_range r)
+{
+	size_t i = first_above(m, r.lo);
+
+	return r.lo < r.hi && (i == m->n || m->v[i].lo >= r.hi);
+}
+
+static hp_addr lowest_address(void)
+{
+	char *text;
+	hp_addr lowest = 0x10000;
+
+	if (hp_read_file(AT_FDCWD, "/proc/sys/vm/mmap_min_addr", 64, &text, NULL) == 0) {
+		lowest = HP_PAGE_UP(strtoull(text, NULL, 10));
+		free(text);
+	}
+	return lowest < HP_PAGE ? HP_PAGE : lowest;
+}
+
+/* What of the hole [lo, hi) between two mappings may be used. */
+static struct hp_range usable(hp_addr lo, hp_addr hi, const struct hp_map *below,
+			      const struct hp_map *above)
+{
+	struct hp_range r = {lo + HP_PAGE, hi - HP_PAGE};
+
+	if (hi < lo + 2 * HP_PAGE)
+		return (struct hp_range){0, 0};
+	if (below && strcmp(below->path, "[heap]") == 0)
+		r.lo = lo + GROWING_ROOM;
+	if (above && strcmp(above->path, "[stack]") == 0)
+		r.hi = hi > GROWING_ROOM ? hi - GROWING_ROOM : 0;
+	return r;
+}
+
+struct room {
+	struct hp_range near;
+	size_t n;
+	uint64_t reach, distance;
+	hp_addr best;
+};
+
+static void consider(struct room *w, struct hp_range hole, hp_addr a)
+{
+	hp_addr lo = a < w->near.lo ? a : w->near.lo;
+	hp_addr hi = a + w->n > w->near.hi ? a + w->n : w->near.hi;
+
+	if (a < hole.lo || a + w->n > hole.hi || a + w->n < a)
+		return;
+	if (hi - lo > w->reach || (w->best && hi - lo >= w->distance))
+		return;
+	w->best = a;
+	w->distance = hi - lo;
+}
+
+static void consider_hole(struct room *w, struct hp_range hole)
+{
+	hp_addr below = HP_PAGE_DOWN(w->near.lo), above = HP_PAGE_UP(w->near.hi);
+
+	if (hole.hi <= hole.lo || hole.hi - hole.lo < w->n)
+		return;
+	if (below > hole.hi)
+		below = hole.hi;
+	if (below >= w->n)
+		consider(w, hole, below - w->n);
+	consider(w, hole, above > hole.lo ? above : hole.lo);
+}
+
+hp_addr hp_maps_find_room(const struct hp_maps *m, size_t n, struct hp_range near, uint64_t reach)
+{
+	struct room w = {.near = near, .n = HP_PAGE_UP(n), .reach = reach};
+	hp_addr lo = lowest_address();
+	const struct hp_map *below = NULL;
+
+	for (size_t i = 0; i < m->n && m->v[i].lo < ADDRESS_END; i++) {
+		const struct hp_map *above = &m->v[i];
+
+		if (above->lo > lo)
+			consider_hole(&w, usable(lo, above->lo, below, above));
+		below = above;
+		lo = above->hi > lo ? above->hi : lo;
+	}
+	if (lo < ADDRESS_END)
+		consider_hole(&w, usable(lo, ADDRESS_END, below, NULL));
+	return w.best;
+}
