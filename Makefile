@@ -114,6 +114,8 @@ endef
 $(foreach t,$(notdir $(FUZZ)),$(eval $(call fuzz_rule,$(t))))
 fuzzers: $(FUZZ)
 
+tests: unit fuzzers services
+
 # --- what people call ------------------------------------------------------------------------------------
 MAKE_QUIET = $(MAKE) --no-print-directory
 
@@ -144,7 +146,11 @@ bench:	## measures what a load costs; JSON and a table
 fuzz:	## runs every fuzzer for FUZZ_SECONDS (60) from its corpus
 	$(Q)tools/setup
 	$(Q)$(MAKE_QUIET) SAN=fuzz fuzzers
-	$(Q)FUZZ_SECONDS=$(FUZZ_SECONDS) tools/fuzz $(notdir $(FUZZ))
+	$(Q)for f in $(notdir $(FUZZ)); do \
+		mkdir -p build/fuzz/corpus/$$f; \
+		build/fuzz/tests/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=build/fuzz/$$f- build/fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; \
+	done
 
 lint:	## clang-tidy, cppcheck, shellcheck, layer rules, style rules, gcc and clang builds
 	$(Q)tools/setup
@@ -209,6 +215,6 @@ endef
 # The header dependencies of this build (the other builds lie in folders of their own).
 -include $(shell find $(O)/userspace $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all unit fuzzers setup demo check soak bench fuzz lint format clean help install uninstall \
+.PHONY: all unit fuzzers tests services setup demo check soak bench fuzz lint format clean help install uninstall \
 	lint-tidy lint-headers lint-layers
 .DELETE_ON_ERROR:
