@@ -30,12 +30,12 @@ enum hp_gate_event_kind {
 
 struct hp_gate_event {
 	enum hp_gate_event_kind kind;
-	pid_t tid;	  /* HP_GATE_PARKED */
+	pid_t tid;	  /* HP_GATE_PARKED; as the target's own pid namespace numbers it */
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 };
 
 /* Forks the gatekeeper (real-time priority where allowed, seccomp: read, ioctl, poll, futex, send,
- * recv, exit), with nothing armed. */
+ * recv, exit), with nothing armed.  It ends with the thread that calls this. */
 int hp_gate_start(struct hp_gate **ret, struct hp_err *err);
 /* Ends the gatekeeper (a closed gate opens to old code) and reaps it.  NULL is harmless. */
 void hp_gate_stop(struct hp_gate *g);
@@ -50,7 +50,8 @@ int hp_gate_arm(struct hp_gate *g, pid_t agent_tid, int agent_fd, hp_addr page,
 /* From now on @budget_ns may pass before the deadline opens the gate to old code. */
 int hp_gate_close(struct hp_gate *g, uint64_t budget_ns, struct hp_err *err);
 
-/* 0: committed, all new.  -ETIME: the deadline was first, all old.  Both disarm. */
+/* 0: committed, all new.  -ETIME: the deadline was first, all old.  Both disarm.  Any other error:
+ * all old as well, but for -HP_E_FAILED (the gatekeeper died): then the gate byte tells. */
 int hp_gate_commit(struct hp_gate *g, struct hp_err *err);
 /* 0 or -ETIME: all old.  Disarms. */
 int hp_gate_cancel(struct hp_gate *g, struct hp_err *err);
