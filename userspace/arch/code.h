@@ -33,9 +33,11 @@ struct hp_head {
 	hp_addr pun;		    /* at + 5 + the 4 bytes after the first, as rel32 */
 };
 
-/* Reads the head of the function [at, at+size).  -HP_E_ENTRY by name: cannot be decoded; shorter
- * than five bytes with something that is not padding (int3, nop) behind it; already a jump or a
- * breakpoint in the file. */
+/* Reads the head of the function [at, at+size); @size 0: unknown, whatever lies there is the
+ * function's.  Padding (int3, nop) behind a short function counts for jump_len.  -HP_E_ENTRY by
+ * name: the first instruction cannot be decoded, is a breakpoint, or is longer than the function;
+ * fewer than five bytes are left in the segment.  A function that is too short for a jump, or
+ * cannot be decoded behind its first instruction, has jump_len 0. */
 int hp_head_read(struct hp_head *ret, const struct hp_image *im, const char *name, hp_addr at,
 		 uint64_t size, struct hp_err *err);
 
@@ -43,15 +45,17 @@ int hp_head_read(struct hp_head *ret, const struct hp_image *im, const char *nam
  * jump to at+len (through 8 bytes of absolute address: no reach limit).  RIP-relative operands are
  * re-based (refused beyond 2 GB), jcc/jmp/call rel become absolute, a call pushes the original
  * return address, endbr64 stays.  -HP_E_ENTRY names an instruction that cannot be moved (loop,
- * jrcxz, xbegin, …).  *ret_n ≤ HP_MOVED_MAX.
- * @map (HP_HEAD_MAX entries or NULL): offset in the moved code -> offset in the head, for every
- * moved instruction start; -1 elsewhere. */
+ * jrcxz, xbegin, a branch into the head itself, …).  *ret_n ≤ HP_MOVED_MAX. */
 int hp_head_move(const struct hp_head *h, size_t len, hp_addr to, uint8_t out[HP_MOVED_MAX],
 		 size_t *ret_n, struct hp_err *err);
 
 /* Where in the function a thread stands whose pc is @off bytes into what hp_head_move() made of
  * @h with the same @len and @to: the offset in the head (len when it is past the head). */
 size_t hp_head_moved_back(const struct hp_head *h, size_t len, hp_addr to, size_t off);
+
+/* Does that thread stand in the middle of a moved call, the return address pushed already (so that
+ * its rsp is 8 lower than the place in the head tells)? */
+bool hp_head_moved_in_call(const struct hp_head *h, size_t len, hp_addr to, size_t off);
 
 #define HP_PARTS_MAX 16
 

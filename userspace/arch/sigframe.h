@@ -16,6 +16,7 @@
 #define HP_XSTATE_MAX 16384
 #define HP_SIGFRAME_MAX (HP_XSTATE_MAX + 1024)
 #define HP_RED_ZONE 128
+#define HP_SIGFRAME_UC 440
 
 struct hp_sigframe {
 	hp_addr frame; /* rsp for the restorer: *frame is the return address (the restorer) */
@@ -26,13 +27,14 @@ struct hp_sigframe {
 
 /* Builds the frame below @sp (which already leaves out the red zone).  @regs: what is to be
  * restored, rip and rax as they shall be; @xstate: NT_X86_XSTATE as PTRACE_GETREGSET gives it;
- * @restorer: address of `mov $15,%rax; syscall` in the target. -EOVERFLOW: xstate too large. */
+ * @restorer: address of `mov $15,%rax; syscall` in the target.  -EOVERFLOW: xstate too large;
+ * -EINVAL: too short to be one. */
 int hp_sigframe_build(struct hp_sigframe *ret, hp_addr sp, const struct user_regs_struct *regs,
 		      uint64_t sigmask, const uint8_t *xstate, size_t xstate_n, hp_addr restorer);
 
-/* The same frame at another address, restoring other rip, rsp, rax, rdi (what an agent starts
- * with); the extended state is shared with @f's. */
-struct hp_sigframe_uc; /* opaque size: HP_SIGFRAME_UC bytes at .frame */
+/* Makes @f restore other rip, rsp, rax, rdi and mask (what an agent starts with).  The first
+ * HP_SIGFRAME_UC bytes, from .frame on, may as well be written at another address: the extended
+ * state is found by its own, and shared. */
 void hp_sigframe_retarget(struct hp_sigframe *f, hp_addr ip, hp_addr sp, uint64_t ax, uint64_t di,
 			  uint64_t sigmask);
 
