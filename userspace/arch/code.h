@@ -45,7 +45,8 @@ int hp_head_read(struct hp_head *ret, const struct hp_image *im, const char *nam
  * jump to at+len (through 8 bytes of absolute address: no reach limit).  RIP-relative operands are
  * re-based (refused beyond 2 GB), jcc/jmp/call rel become absolute, a call pushes the original
  * return address, endbr64 stays.  -HP_E_ENTRY names an instruction that cannot be moved (loop,
- * jrcxz, xbegin, a branch into the head itself, …).  *ret_n ≤ HP_MOVED_MAX. */
+ * jrcxz, xbegin, a branch into the head itself, …).  *ret_n ≤ HP_MOVED_MAX.
+ * The jumps are absolute, so h->at has to be the process' address as @to is: add the bias. */
 int hp_head_move(const struct hp_head *h, size_t len, hp_addr to, uint8_t out[HP_MOVED_MAX],
 		 size_t *ret_n, struct hp_err *err);
 
