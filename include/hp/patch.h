@@ -21,17 +21,32 @@
 #ifndef HP_PATCH_H
 #define HP_PATCH_H
 
+/* C linkage, so that the names in the maps are the names in the file.  A variable needs the braces:
+ * g++ warns about an extern that is initialised. */
 #ifdef __cplusplus
-#define HP_PATCH_C extern "C"
+#define HP_PATCH_C	extern "C"
+#define HP_PATCH_VAR(d) extern "C" { d; }
 #else
-#define HP_PATCH_C extern
+#define HP_PATCH_C
+#define HP_PATCH_VAR(d) d;
+#endif
+
+/* Nothing refers to the records: without it -Wl,--gc-sections drops them in silence. */
+#if defined(__has_attribute)
+#if __has_attribute(retain)
+#define HP_PATCH_RETAIN , retain
+#endif
+#endif
+#ifndef HP_PATCH_RETAIN
+#define HP_PATCH_RETAIN
 #endif
 
 /* One record of ".hp.patch": kind, then two NUL-terminated strings in fixed room.  The room is
  * fixed because the strings must lie in the record itself: a pointer would need a relocation, and
- * the file is read without applying any. */
+ * the file is read without applying any.  A record is 512 bytes: a compiler may align a big object
+ * to 32 bytes or more, and no gap may come between two. */
 #define HP_PATCH_MAGIC	  0x31706870u /* "php1" */
-#define HP_PATCH_TEXT_MAX 244
+#define HP_PATCH_TEXT_MAX 252
 
 enum { HP_PATCH_REPLACE = 1, HP_PATCH_REF = 2, HP_PATCH_ORIG = 3, HP_PATCH_META = 4 };
 
@@ -46,26 +61,31 @@ struct hp_patch_record {
 #define HP_PATCH_CAT(a, b)  HP_PATCH_CAT_(a, b)
 #define HP_PATCH_RECORD(kind_, key_, value_)                                                       \
 	static const struct hp_patch_record HP_PATCH_CAT(hp_patch_record_, __COUNTER__)            \
-		__attribute__((section(".hp.patch"), used)) = {HP_PATCH_MAGIC, kind_, key_, value_}
+		__attribute__((section(".hp.patch"), used HP_PATCH_RETAIN)) = {                    \
+			HP_PATCH_MAGIC, kind_, key_, value_}
 
 /* A new function.  The stack is realigned, because gcc lets a caller that knew the old body skip
- * the alignment (-fipa-stack-alignment), and it is kept and never inlined. */
-#define HP_NEW __attribute__((force_align_arg_pointer, noinline, used, visibility("default")))
+ * the alignment (-fipa-stack-alignment), and it is kept and never inlined.  In C++ it has C linkage
+ * (and so cannot be overloaded). */
+#define HP_NEW                                                                                     \
+	HP_PATCH_C __attribute__((force_align_arg_pointer, noinline, used, visibility("default")))
 
 /* @new_fn of this file takes the place of the target's function @old_name ("func",
  * "lib.so.1:func", "file.c:func" or "@0xoffset"). */
 #define HP_REPLACE(new_fn, old_name) HP_PATCH_RECORD(HP_PATCH_REPLACE, #new_fn, old_name)
 
-/* A variable @var of type @type that holds the address of the target's @symbol before any code of
- * the patch runs. */
+/* A variable @var of pointer type @type that holds the address of the target's @symbol before any
+ * code of the patch runs.  Volatile, or -flto would put the zero in its place. */
 #define HP_REF(type, var, symbol)                                                                  \
-	__typeof__(type) volatile var __attribute__((used, visibility("default"))) = 0;            \
+	HP_PATCH_VAR(__typeof__(type) volatile var                                                 \
+		     __attribute__((used, visibility("default"))) = 0)                             \
 	HP_PATCH_RECORD(HP_PATCH_REF, #var, symbol)
 
 /* Declares @fn##_orig, which calls the code that @fn had before this patch: a pointer, so it is
  * called as a function is. */
 #define HP_ORIG(ret, fn, args)                                                                     \
-	ret(*volatile fn##_orig) args __attribute__((used, visibility("default"))) = 0;            \
+	HP_PATCH_VAR(ret(*volatile fn##_orig) args                                                 \
+		     __attribute__((used, visibility("default"))) = 0)                             \
 	HP_PATCH_RECORD(HP_PATCH_ORIG, #fn "_orig", #fn)
 
 /* The four hooks, int (void); anything but 0 refuses (see hp-patch(5) for what follows). */
@@ -75,7 +95,7 @@ struct hp_patch_record {
 #define HP_HOOK_AFTER_UNLOAD()	HP_PATCH_HOOK(HPAfterUnload)
 #define HP_PATCH_HOOK(name)                                                                        \
 	HP_PATCH_C int name(void);                                                                 \
-	int __attribute__((used, visibility("default"))) name(void)
+	HP_PATCH_C __attribute__((used, visibility("default"))) int name(void)
 
 /* Free words about the patch, shown by `hpctl list --json`.  Known keys: "cve", "supersedes"
  * (an hp_id), "needs-build-id" (hex: the target's file must have it), "description". */

@@ -29,15 +29,22 @@ struct hp_err;
 struct hp_image {
 	char *name;	      /* for messages */
 	int fd;		      /* owned */
-	const uint8_t *bytes; /* the whole file, mapped read-only and private */
+	/* The whole file, mapped read-only and private, a zero page behind it.  Somebody may write the
+	 * file meanwhile: what was checked is to be copied first, or safe whatever it says. */
+	const uint8_t *bytes;
 	size_t size;
-	Elf *elf; /* libelf's view of the same descriptor, for sections and libdw */
+	Elf *elf; /* libelf's view of the same bytes, for libdw */
 	Elf64_Ehdr ehdr;
 	Elf64_Phdr phdr[HP_IMAGE_MAX_PHDRS]; /* checked: file ranges inside the file, no wrap */
 	size_t n_phdrs;
 	uint8_t build_id[HP_BUILD_ID_MAX];
 	size_t build_id_len; /* 0: none */
 	const char *soname;  /* DT_SONAME, or NULL */
+	/* PT_DYNAMIC and the string table it names; NULL and 0 without one.  The table ends in NUL. */
+	const uint8_t *dynamic;
+	size_t n_dynamic;
+	const char *dynstr;
+	size_t dynstr_size;
 };
 
 /* Takes @fd over in every case.  @name is copied.
@@ -60,10 +67,14 @@ bool hp_image_offset(const struct hp_image *im, uint64_t vaddr, uint64_t *ret);
 /* d_val of the first @tag in PT_DYNAMIC; false if there is none. */
 bool hp_image_dynamic(const struct hp_image *im, int64_t tag, uint64_t *ret);
 
+/* The string at @offset of the dynamic string table, or NULL. */
+const char *hp_image_dynstr(const struct hp_image *im, uint64_t offset);
+
 /* Every DT_NEEDED, in order: the @i-th, or NULL after the last. */
 const char *hp_image_needed(const struct hp_image *im, size_t i);
 
-/* The bytes of the first section called @name, or NULL. */
+/* The bytes of the first section called @name, or NULL (none, or without bytes in the file).
+ * @vaddr and @n may be NULL. */
 const uint8_t *hp_image_section(const struct hp_image *im, const char *name, uint64_t *vaddr,
 				size_t *n);
 

@@ -41,14 +41,16 @@ const char *hp_hook_name(enum hp_hook h);
 
 struct hp_patchinfo {
 	struct hp_pairs replace; /* HP_REPLACE */
-	struct hp_pairs ref;	 /* HP_REF, and HP_ORIG's variables as "<fn>_orig's pointer" = fn */
+	struct hp_pairs ref;	 /* HP_REF: pointer variable in the patch -> symbol of the target */
 	struct hp_pairs orig;	 /* HP_ORIG: pointer variable in the patch -> target function */
 	struct hp_pairs meta;	 /* HP_META */
 	uint64_t hook[HP_HOOKS]; /* vaddr, 0: the patch has none */
 };
 
 /* Parses @im, which must be a shared object (-HP_E_NOT_PATCH otherwise: an executable, PIE
- * included, says so), without TLS definitions (-HP_E_TLS), with sane records (-HP_E_BAD_ELF). */
+ * included, says so), without TLS definitions (-HP_E_TLS), with sane records (-HP_E_BAD_ELF).
+ * A hook's name must be a function's (-HP_E_NOT_FUNCTION), and one (-HP_E_AMBIGUOUS).
+ * Without the section ".hp.patch", or without section headers, there are no records. */
 int hp_patchinfo_read(struct hp_patchinfo *ret, const struct hp_image *im,
 		      const struct hp_symtab *st, struct hp_err *err);
 void hp_patchinfo_free(struct hp_patchinfo *pi);

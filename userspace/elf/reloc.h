@@ -33,8 +33,10 @@ struct hp_reloc_target {
 	int64_t tpoff;	/* TLS: offset from the thread pointer, when static */
 };
 
-/* Finds @sym (undefined, or interposable and defined in the patch) for the relocator.
- * 0, or a code with the sentence in @err. */
+/* Finds @sym for the relocator: an undefined one, or a weak or GNU_UNIQUE one that the patch defines
+ * (sym->defined), for which the target's definition comes first.
+ * 0, or a code with the sentence in @err.  -HP_E_UNDEFINED leaves a defined one to the patch itself,
+ * and makes an undefined weak one 0. */
 typedef int (*hp_reloc_lookup)(void *arg, const struct hp_reloc_sym *sym,
 			       struct hp_reloc_target *ret, struct hp_err *err);
 

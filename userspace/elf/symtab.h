@@ -27,8 +27,11 @@ struct hp_sym {
 
 struct hp_symtab;
 
-/* Defined symbols only (no SHN_UNDEF), names non-empty; one of .symtab and .dynsym that describe
- * the same thing is kept once.  @debug (may be NULL) adds the names of a separate debug file.
+/* Defined symbols only (no SHN_UNDEF, no absolute ones, as those have no place in a process), names
+ * non-empty; one of .symtab and .dynsym that describe the same thing is kept once, different versions
+ * of one definition are kept each.  A function lies wholly in one executable segment of @im, what
+ * says otherwise is left out; other values are as the file has them.
+ * @debug (may be NULL) adds the names of a separate debug file.
  * The images must outlive the table. */
 int hp_symtab_load(struct hp_symtab **ret, const struct hp_image *im, const struct hp_image *debug,
 		   struct hp_err *err);
@@ -38,6 +41,12 @@ void hp_symtab_free(struct hp_symtab *st);
  * Same name at the same address counts once.  A @file matches a whole path or its last part. */
 size_t hp_symtab_find(const struct hp_symtab *st, const char *name, const char *file,
 		      const struct hp_sym **out, size_t max);
+
+/* What a dynamic linker binds @name to: a dynamic symbol that is not local, of version @version, or,
+ * where @version is NULL, of the default version or none.  A definition without a version serves
+ * every version.  NULL if there is none. */
+const struct hp_sym *hp_symtab_find_version(const struct hp_symtab *st, const char *name,
+					    const char *version);
 
 /* The function (STT_FUNC, STT_GNU_IFUNC) that covers @vaddr (start ≤ vaddr < start+size), or NULL. */
 const struct hp_sym *hp_symtab_func_at(const struct hp_symtab *st, uint64_t vaddr);
