@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A part is decoded from its first byte to its last, not along its branches: compilers for x86-64
+ * put no data between a function's instructions, and code that only an unknown jump table reaches
+ * has to be seen as well.
+ */
+#include "arch/code.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/insn.h"
+#include "base/array.h"
+#include "elf/cfi.h"
+#include "elf/image.h"
+#include "elf/symtab.h"
+#include "hp/err.h"
+
+struct walk {
+	const struct hp_image *im;
+	const struct hp_symtab *st;
+	const struct hp_cfi *cfi;
+	const char *name;
+	hp_addr at;
+	struct hp_flow f;
+	HP_ARRAY(hp_addr) exits;
+	hp_addr before;		     /* the instruction before this one, 0: none led here */
+	ZydisMnemonic last_write[16]; /* per register: what wrote it last, in the order of bytes */
+	struct hp_err *err;
+};
+
+static bool in_parts(const struct walk *w, hp_addr a)
+{
+	size_t k;
+
+	for (k = 0; k < w->f.n_parts; k++)
+		if (hp_in(w->f.part[k], a))
+			return true;
+	return false;
+}
+
+/* Is the stack at @pc as at a function's entry, so that a jump from here may be a tail call? */
+static bool frame_is_gone(const struct walk *w, hp_addr pc)
+{
+	int64_t off;
+
+	return hp_cfi_cfa_from_sp(w->cfi, pc, &off) && off == 8;
+}
+
+/* Does the code in @r jump into the middle of F?  A function of its own never does. */
+static bool jumps_back(const struct walk *w, struct hp_range r)
+{
+	struct hp_insn in;
+	hp_addr pc;
+
+	for (pc = r.lo; pc < r.hi && hp_insn_read(&in, w->im, pc, r.hi); pc = hp_insn_end(&in))
+		if ((in.flow == HP_INSN_JUMP || in.flow == HP_INSN_COND) && in.target != w->at &&
+		    in_parts(w, in.target))
+			return true;
+	return false;
+}
+
+/* The part of F outside of the known ones that holds @target, where F jumps to. */
+static bool find_part(const struct walk *w, hp_addr target, struct hp_range *ret)
+{
+	const struct hp_sym *sym = hp_symtab_func_at(w->st, target);
+	struct hp_fde fde;
+
+	if (sym && sym->size) {
+		*ret = (struct hp_range){sym->value, sym->value + sym->size};
+		return strstr(sym->name, ".cold") != NULL;
+	}
+	if (!hp_cfi_find(w->cfi, target, &fde))
+		return false;
+	*ret = (struct hp_range){fde.lo, fde.hi};
+	if (hp_in(*ret, w->at)) { /* the symbol's size was short of the function */
+		ret->lo = w->f.part[0].hi;
+		return hp_in(*ret, target);
+	}
+	return !fde.entry_frame || jumps_back(w, *ret);
+}
+
+static int refuse(const struct walk *w, hp_addr pc, const char *why)
+{
+	return hp_err_set(w->err, -HP_E_ENTRY, "function %s in %s: the code at +0x%lx (0x%lx) %s",
+			  w->name, w->im->name, (unsigned long)(pc - w->at), (unsigned long)pc, why);
+}
+
+/* 1: @target belongs to F, 0: it does not */
+static int belongs(struct walk *w, hp_addr target)
+{
+	struct hp_range r;
+
+	if (in_parts(w, target))
+		return 1;
+	if (!find_part(w, target, &r))
+		return 0;
+	if (w->f.n_parts == HP_PARTS_MAX)
+		return refuse(w, target, "is one part too many");
+	w->f.part[w->f.n_parts++] = r;
+	return 1;
+}
+
+static int add_exit(struct walk *w, hp_addr pc)
+{
+	hp_addr *e = HP_ARRAY_ADD(&w->exits);
+
+	if (!e)
+		return hp_err_sys(w->err, ENOMEM, "exits of %s", w->name);
+	*e = pc;
+	return 0;
+}
+
+static void add_unknown(struct walk *w, hp_addr pc)
+{
+	if (!w->f.exits_unknown)
+		w->f.unknown_at = pc;
+	w->f.exits_unknown = true;
+}
+
+/* A jump to F's own first byte is a call of F in a tail's clothes only right behind an epilogue;
+ * else it is a loop whose head happens to be the entry, and its registers are no arguments. */
+static bool is_self_tail_call(const struct walk *w, const struct hp_insn *in)
+{
+	return in->flow == HP_INSN_JUMP && w->before && frame_is_gone(w, in->at) &&
+	       !frame_is_gone(w, w->before);
+}
+
+static int on_branch(struct walk *w, const struct hp_insn *in)
+{
+	int r;
+
+	if (in->target > w->at && in->target < w->at + HP_JUMP_LEN)
+		w->f.into_head = true;
+	if (in->flow == HP_INSN_CALL)
+		return 0;
+	if (in->target == w->at) {
+		if (is_self_tail_call(w, in))
+			return add_exit(w, in->at);
+		w->f.back_to_entry = true;
+		return 0;
+	}
+	r = belongs(w, in->target);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	if (in->flow == HP_INSN_JUMP)
+		return add_exit(w, in->at);
+	/* a probe there would count the calls that go on as well */
+	add_unknown(w, in->at);
+	return 0;
+}
+
+static int gpr_number(ZydisRegister reg)
+{
+	ZydisRegister full =
+		ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
+
+	return full >= ZYDIS_REGISTER_RAX && full <= ZYDIS_REGISTER_R15
+		       ? (int)(full - ZYDIS_REGISTER_RAX)
+		       : -1;
+}
+
+/* Jump tables of PIC are offsets to which the table's address was added; nothing that one would
+ * call is computed so. */
+static bool is_table_jump(const struct walk *w, const struct hp_insn *in)
+{
+	int reg = -1;
+
+	if (in->i.attributes & ZYDIS_ATTRIB_HAS_NOTRACK) /* what -fcf-protection makes of switch */
+		return true;
+	if (in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
+		reg = gpr_number(in->op[0].reg.value);
+	return reg >= 0 && w->last_write[reg] == ZYDIS_MNEMONIC_ADD;
+}
+
+static int on_indirect_jump(struct walk *w, const struct hp_insn *in)
+{
+	struct hp_fde fde;
+
+	if (is_table_jump(w, in))
+		return 0;
+	if (!frame_is_gone(w, in->at) && hp_cfi_find(w->cfi, in->at, &fde))
+		return 0;
+	/* one fixed place in memory: a GOT entry or another pointer to a function */
+	if (hp_insn_rip_operand(in) && frame_is_gone(w, in->at))
+		return add_exit(w, in->at);
+	add_unknown(w, in->at);
+	return 0;
+}
+
+static void note_write(struct walk *w, const struct hp_insn *in)
+{
+	const ZydisDecodedOperand *op = &in->op[0];
+	int reg;
+
+	if (in->i.operand_count == 0 || op->type != ZYDIS_OPERAND_TYPE_REGISTER ||
+	    !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
+		return;
+	reg = gpr_number(op->reg.value);
+	if (reg >= 0)
+		w->last_write[reg] = in->i.mnemonic;
+}
+
+static int on_insn(struct walk *w, const struct hp_insn *in)
+{
+	int r = 0;
+
+	switch (in->flow) {
+	case HP_INSN_RET:
+		r = add_exit(w, in->at);
+		break;
+	case HP_INSN_JUMP:
+	case HP_INSN_COND:
+	case HP_INSN_CALL:
+		r = on_branch(w, in);
+		break;
+	case HP_INSN_JUMP_IND:
+		r = on_indirect_jump(w, in);
+		break;
+	case HP_INSN_NEXT:
+	case HP_INSN_CALL_IND:
+	case HP_INSN_STOP:
+		break;
+	}
+	if (in->flow == HP_INSN_NEXT || in->flow == HP_INSN_COND) {
+		note_write(w, in);
+		w->before = in->at;
+	} else {
+		memset(w->last_write, 0, sizeof(w->last_write));
+		w->before = 0;
+	}
+	return r;
+}
+
+static int walk_part(struct walk *w, struct hp_range part)
+{
+	struct hp_insn in = {.flow = HP_INSN_NEXT};
+	hp_addr pc = part.lo;
+
+	w->before = 0;
+	memset(w->last_write, 0, sizeof(w->last_write));
+	while (pc < part.hi) {
+		int r;
+
+		if (!hp_insn_read(&in, w->im, pc, part.hi))
+			return refuse(w, pc, "cannot be decoded");
+		r = on_insn(w, &in);
+		if (r)
+			return r;
+		pc = hp_insn_end(&in);
+	}
+	if (in.flow == HP_INSN_CALL || in.flow == HP_INSN_CALL_IND)
+		w->f.ends_in_call = true;
+	return 0;
+}
+
+static int walk_all(struct walk *w)
+{
+	size_t k;
+
+	/* walking a part may find another one */
+	for (k = 0; k < w->f.n_parts; k++) {
+		int r = walk_part(w, w->f.part[k]);
+
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+int hp_flow_read(struct hp_flow *ret, const struct hp_image *im, const struct hp_symtab *st,
+		 const struct hp_cfi *cfi, const char *name, hp_addr at, uint64_t size,
+		 struct hp_err *err)
+{
+	struct walk w = {.im = im, .st = st, .cfi = cfi, .name = name, .at = at, .err = err};
+	struct hp_fde fde;
+	int r;
+
+	if (size == 0 && hp_cfi_find(cfi, at, &fde))
+		size = fde.hi - at;
+	if (size == 0 || at + size < at)
+		return refuse(&w, at, "has no known end: no symbol and no .eh_frame tells its size");
+	w.f.part[0] = (struct hp_range){at, at + size};
+	w.f.n_parts = 1;
+	r = walk_all(&w);
+	if (r) {
+		HP_ARRAY_FREE(&w.exits);
+		return r;
+	}
+	w.f.exit = w.exits.v;
+	w.f.n_exits = w.exits.n;
+	*ret = w.f;
+	return 0;
+}
+
+void hp_flow_free(struct hp_flow *f)
+{
+	free(f->exit);
+	*f = (struct hp_flow){0};
+}
