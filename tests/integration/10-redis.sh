@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Debian's redis-server: a command's code is replaced and put back while clients hammer it.
+#	REDIS_ROUNDS	(10)
+. "$(dirname "$0")/lib.sh"
+
+need "redis-server is not installed" which redis-server redis-benchmark redis-cli
+rounds=${REDIS_ROUNDS:-10}
+sock=$T/redis.sock
+start_hpd
+redis-server --port 0 --unixsocket "$sock" --save '' --appendonly no --daemonize no --dir "$T" \
+	>"$T/redis.log" 2>&1 </dev/null &
+redis=$!
+redis_cli() {
+	redis-cli -s "$sock" "$@"
+}
+bench=()
+trap 'kill -KILL "${bench[@]}" "$redis" 2>/dev/null; wait; at_end' EXIT
+wait_until "$PATIENCE" redis_cli ping
+stop_clients() {
+	local pid
+
+	for pid in "${bench[@]}"; do
+		kill -TERM "$pid"
+		wait "$pid"
+	done
+	bench=()
+} 2>/dev/null
+start_clients() {
+	redis-benchmark -s "$sock" -c 30 -n 2000000000 -q ECHO hello >"$T/bench1" 2>&1 &
+	bench+=($!)
+	redis-benchmark -s "$sock" -c 20 -n 2000000000 -q PING >"$T/bench2" 2>&1 &
+	bench+=($!)
+}
+calls_of() {
+	redis_cli info commandstats | tr -d '\r' | sed -n "s/^cmdstat_$1:calls=\([0-9]*\),.*/\1/p"
+}
+echo_calls_reach() {
+	[ "$(calls_of echo)" -ge "$1" ] 2>/dev/null
+}
+
+# One run of clients first, so that memory and descriptors have found their size.
+start_clients
+wait_until "$PATIENCE" echo_calls_reach 5000
+is "ECHO before" "$(redis_cli echo hello)" hello
+"$SVC/peek" text "$redis" | grep -v uprobes >"$T/text.before"
+maps_of "$redis" | awk '$6 ~ /^\//' >"$T/maps.before"
+threads_of "$redis" >"$T/threads.before"
+n_maps() {
+	maps_of "$redis" | wc -l
+}
+maps_before=$(n_maps)
+
+wrong=0
+for ((i = 0; i < rounds; i++)); do
+	hp load -p "$redis" "$SVC/redis_patch.so"
+	if [ "$STATUS" != 0 ]; then
+		not_ok "load, round $i" "status $STATUS" "$ERR"
+		break
+	fi
+	id=$OUT
+	[ "$(redis_cli echo hello)" = patched ] || wrong=$((wrong + 1))
+	calls=$(calls_of echo)
+	wait_until "$PATIENCE" echo_calls_reach $((calls + 1000)) || wrong=$((wrong + 1))
+	hp unload -p "$redis" "$id"
+	if [ "$STATUS" != 0 ]; then
+		not_ok "unload, round $i" "status $STATUS" "$ERR"
+		break
+	fi
+	[ "$(redis_cli echo hello)" = hello ] || wrong=$((wrong + 1))
+done
+is "$rounds rounds under load" "$i" "$rounds"
+is "every reply was the one of the moment" "$wrong" 0
+check "the clients are alive" kill -0 "${bench[@]}"
+is "no client saw an error" "$(cat "$T"/bench? | tr '\r' '\n' | grep -ciE 'err|clos|refus|reset')" 0
+is "no command failed" "$(redis_cli info stats | tr -d '\r' | sed -n 's/^total_error_replies://p')" 0
+stop_clients
+is "redis answers" "$(redis_cli ping)" PONG
+
+text_is_back() {
+	"$SVC/peek" text "$redis" | grep -v uprobes >"$T/text.after"
+	maps_of "$redis" | awk '$6 ~ /^\//' >"$T/maps.after"
+	cmp "$T/text.before" "$T/text.after" && cmp "$T/maps.before" "$T/maps.after"
+}
+wait_until "$PATIENCE" text_is_back
+same "its code is byte for byte what it was" "$T/text.before" "$T/text.after"
+same "its files are mapped as they were" "$T/maps.before" "$T/maps.after"
+at_most "its anonymous mappings did not pile up" "$(n_maps)" $((maps_before + 2))
+threads_of "$redis" >"$T/threads.after"
+same "its threads and their signal masks are what they were" "$T/threads.before" "$T/threads.after"
+check "no pins are left" test ! -e "/sys/fs/bpf/hp/$redis"
+kill -TERM "$redis"
+check "redis ends when told to" wait_until "$PATIENCE" gone "$redis"
+wait "$redis"
+is "with status" "$?" 0

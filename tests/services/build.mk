@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+# The fake services and their patches.  They are targets: never built with a sanitizer, always with
+# gcc, whose assumptions about callees (-fipa-ra, -fipa-stack-alignment) some of them are there for.
+
+SVC	:= build/tests/services
+SVC_SRC	:= tests/services
+SVC_CC	?= gcc
+SVC_CXX	?= g++
+SVC_FLAGS := -D_GNU_SOURCE -Iinclude -I$(SVC_SRC) -O2 -g -Wall -Wextra -Werror -Wno-unused-parameter \
+	     -fno-common -pthread
+SVC_CFLAGS := -std=gnu11 $(SVC_FLAGS)
+SVC_HEADERS := $(wildcard $(SVC_SRC)/*.h) include/hp/patch.h
+SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
+
+# Programs of one file beside svc.c.
+SVC_PLAIN := ticker stress jumper eventloop prefork retained
+SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
+	       server-split
+SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx libsvc shorts many ipa_ra stackalign
+
+# Patches whose name is their source's.
+SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
+	retained_patch ipa_ra_patch stackalign_patch shorts_patch redis_patch server_patch \
+	server_plain_patch server_orig_patch server_init_patch server_hook_patch
+# The others: name = source + flags.
+SVC_V := stress_patch2 server_patch2 stackalign_plain libsvc_foo_c libsvc_bar_c libsvc_own \
+	hook_before_load hook_after_load hook_before_unload hook_after_unload hook_crash \
+	bad_tls bad_tls_gd bad_undefined bad_textrel bad_build_id bad_old_name bad_needed
+src_stress_patch2 := stress_patch
+flags_stress_patch2 := -DVERSION=2
+src_server_patch2 := server_patch
+flags_server_patch2 := -DPLUS=2000
+src_stackalign_plain := stackalign_patch
+flags_stackalign_plain := -DPLAIN
+src_libsvc_foo_c := libsvc_patch
+flags_libsvc_foo_c := -DPLUS=10
+src_libsvc_bar_c := libsvc_patch
+flags_libsvc_bar_c := -DPLUS=20
+src_libsvc_own := libsvc_patch
+flags_libsvc_own := -DPLUS=30
+src_hook_before_load := server_hook_patch
+flags_hook_before_load := -DFAIL_BEFORE_LOAD
+src_hook_after_load := server_hook_patch
+flags_hook_after_load := -DFAIL_AFTER_LOAD
+src_hook_before_unload := server_hook_patch
+flags_hook_before_unload := -DFAIL_BEFORE_UNLOAD
+src_hook_after_unload := server_hook_patch
+flags_hook_after_unload := -DFAIL_AFTER_UNLOAD
+src_hook_crash := server_hook_patch
+flags_hook_crash := -DCRASH
+src_bad_tls := bad_patch
+flags_bad_tls := -DBAD_TLS
+src_bad_tls_gd := bad_patch
+flags_bad_tls_gd := -DBAD_TLS_GD
+src_bad_undefined := bad_patch
+flags_bad_undefined := -DBAD_UNDEFINED
+src_bad_textrel := bad_patch
+flags_bad_textrel := -DBAD_TEXTREL -fno-pic -mcmodel=large -Wl,-z,notext,-z,lazy
+src_bad_build_id := bad_patch
+flags_bad_build_id := -DBAD_BUILD_ID
+src_bad_old_name := bad_patch
+flags_bad_old_name := -DBAD_OLD_NAME
+src_bad_needed := bad_patch
+flags_bad_needed := -L$(SVC) -Wl,--no-as-needed -lunloaded
+
+SVC_MANY := many_patch_1 many_patch_10 many_patch_100
+SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower cxx_middle
+SVC_TOOLS := $(SVC)/peek $(SVC)/driver
+
+services: $(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_PATCHES:%=$(SVC)/%.so) $(SVC_TOOLS) $(SVC)/server_patch.o
+
+$(SVC)/.dir:
+	$(Q)mkdir -p $(@D) && touch $@
+
+# They take a second: every header is everybody's.
+$(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_PATCHES:%=$(SVC)/%.so): $(SVC_HEADERS)
+
+svc_link = $(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c %.S,$^)
+
+$(SVC_PLAIN:%=$(SVC)/%): $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+
+$(SVC)/ipa_ra $(SVC)/stackalign: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/callsite.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+
+$(SVC)/shorts: $(SVC_SRC)/shorts.c $(SVC_SRC)/shorts_fns.S $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+
+$(SVC)/server: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+$(SVC)/server-static: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) -static
+$(SVC)/server-static-pie: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) -static-pie
+$(SVC)/server-nopie: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) -no-pie -fno-pie
+$(SVC)/server-stripped: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) -rdynamic -s
+$(SVC)/server-endbr: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) -fcf-protection=full
+# Stripped of everything; its symbols lie in server-split.debug, found by build-id.
+$(SVC)/server-split: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) -Wl,--build-id
+	$(Q)objcopy --only-keep-debug $@ $@.debug && strip -s $@
+
+$(SVC)/cxx: $(SVC_SRC)/cxx.cc $(SVC)/svc.o | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(Q)$(SVC_CXX) -std=gnu++17 $(SVC_FLAGS) -o $@ $< $(SVC)/svc.o
+$(SVC)/svc.o: $(SVC_SRC)/svc.c $(SVC_SRC)/svc.h | $(SVC)/.dir
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -c -o $@ $<
+
+$(SVC)/libfoo.so.1: $(SVC_SRC)/foo.c $(SVC_SRC)/bar.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -shared -fPIC -Wl,-soname,libfoo.so.1 -o $@ $(filter %.c,$^)
+$(SVC)/libsvc: $(SVC_SRC)/libsvc.c $(SVC_SRC)/svc.c $(SVC)/libfoo.so.1 | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) $(SVC)/libfoo.so.1 -Wl,-rpath,'$$ORIGIN'
+
+$(SVC)/many_fns.c: $(SVC_SRC)/many_gen.sh | $(SVC)/.dir
+	$(Q)$< target 100 > $@
+$(SVC_MANY:%=$(SVC)/%.c): $(SVC)/many_patch_%.c: $(SVC_SRC)/many_gen.sh | $(SVC)/.dir
+	$(Q)$< patch $* > $@
+$(SVC)/many: $(SVC_SRC)/many.c $(SVC)/many_fns.c $(SVC_SRC)/svc.c
+	$(call say,SVC,$@)
+	$(svc_link)
+$(SVC_MANY:%=$(SVC)/%.so): $(SVC)/%.so: $(SVC)/%.c
+	$(call say,PATCH,$@)
+	$(Q)$(SVC_CC) $(SVC_PATCH) -o $@ $<
+
+$(SVC_PATCHES_PLAIN:%=$(SVC)/%.so): $(SVC)/%.so: $(SVC_SRC)/%.c | $(SVC)/.dir
+	$(call say,PATCH,$@)
+	$(Q)$(SVC_CC) $(SVC_PATCH) -o $@ $<
+
+define svc_variant
+$(SVC)/$(1).so: $(SVC_SRC)/$(src_$(1)).c | $(SVC)/.dir
+	$$(call say,PATCH,$$@)
+	$$(Q)$$(SVC_CC) $$(SVC_PATCH) -o $$@ $$< $$(flags_$(1))
+endef
+$(foreach v,$(SVC_V),$(eval $(call svc_variant,$(v))))
+
+$(SVC)/bad_needed.so: $(SVC)/libunloaded.so
+$(SVC)/libunloaded.so: $(SVC_SRC)/foo.c | $(SVC)/.dir
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -shared -fPIC -Wl,-soname,libunloaded.so.3 -o $@ $<
+
+$(SVC)/cxx_patch.so $(SVC)/cxx_thrower.so $(SVC)/cxx_middle.so: $(SVC_SRC)/cxx_patch.cc | $(SVC)/.dir
+	$(call say,PATCH,$@)
+	$(Q)$(SVC_CXX) -std=gnu++17 $(SVC_FLAGS) -shared -fPIC $(cxx_only) -o $@ $<
+$(SVC)/cxx_thrower.so: cxx_only := -DONLY_THROWER
+$(SVC)/cxx_middle.so: cxx_only := -DONLY_MIDDLE
+
+$(SVC)/server_patch.o: $(SVC_SRC)/server_patch.c | $(SVC)/.dir
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -fPIC -c -o $@ $<
+
+$(SVC)/peek: $(SVC_SRC)/peek.c | $(SVC)/.dir
+	$(call say,CC,$@)
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $<
+$(SVC)/driver: $(SVC_SRC)/driver.c $(SVC_SRC)/call.c $(SVC_SRC)/call.h | $(SVC)/.dir
+	$(call say,CC,$@)
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c,$^) -ljansson
+
+.PHONY: services

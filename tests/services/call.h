@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* call.h – speaking to hpd's socket without hpctl, for what must be fast or strange. */
+#ifndef CALL_H
+#define CALL_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+/* Connects; ends the program when it cannot. */
+int call_connect(const char *socket_path);
+
+/* One request on a connection that stays; the answer, to be freed.  Ends the program when hpd does
+ * not answer as HTTP says.  *status: of HTTP. */
+json_t *call_hpd(int fd, const char *path, json_t *body, int *status);
+
+/* The hp_id of a load, or NULL; @patch_path absolute.  *answer: the whole of it, borrowed until the
+ * next call. */
+const char *call_load(int fd, pid_t pid, const char *patch_path, const char *quiesce,
+		      const json_t **answer);
+/* 0, or -1 */
+int call_unload(int fd, pid_t pid, const char *id, const char *quiesce, const json_t **answer);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stress.h – the truth that stress and its patch share.  Every call registers itself at its begin
+ * and its end, so that a call of the old and one of the new code that overlap see each other.
+ *
+ * A call returns what it was made of: a byte each for the calls of old f1, old f2, new f1, new f2.
+ */
+#ifndef STRESS_H
+#define STRESS_H
+
+#define STRESS_OLD_F1 0x1
+#define STRESS_OLD_F2 0x100
+#define STRESS_NEW_F1 0x10000
+#define STRESS_NEW_F2 0x1000000
+
+struct stress_truth {
+	long old_active, new_active;
+	unsigned long overlap;
+	unsigned long new_calls;
+	int version; /* of the patch that was called last */
+};
+
+extern struct stress_truth truth;
+
+int f1(int level);
+int f2(int level);
+
+static inline void stress_enter(long *mine, const long *other)
+{
+	__atomic_add_fetch(mine, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(other, __ATOMIC_SEQ_CST))
+		__atomic_add_fetch(&truth.overlap, 1, __ATOMIC_RELAXED);
+}
+
+static inline void stress_leave(long *mine, const long *other)
+{
+	if (__atomic_load_n(other, __ATOMIC_SEQ_CST))
+		__atomic_add_fetch(&truth.overlap, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(mine, 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void stress_work(int n)
+{
+	for (volatile int i = 0; i < 30 + n; i++)
+		;
+}
+
+#endif
