@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A real hpd main loop in a child, on a socket in a temporary directory, over operations that are
+ * played: what they do is told by the name of the patch, and what was called is counted in shared
+ * memory.  Included once by a test.
+ */
+#ifndef TESTS_UNIT_DAEMON_RIG_H
+#define TESTS_UNIT_DAEMON_RIG_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "hp/err.h"
+#include "watch/watch.h"
+
+#define PATIENCE_MS 20000
+#define STUB_ID	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+/* What the played operations share with the test. */
+static struct stub {
+	bool bpf;
+	int patches; /* in every process */
+	int loads, unloads, recovers, watches, running, most_running;
+	struct hp_load_request last_load;
+	int views_open;
+} *stub;
+
+struct hp_view {
+	pid_t pid;
+};
+static int stub_watch;
+
+int hp_watch_open(struct hp_watch **ret, struct hp_err *err)
+{
+	if (!stub->bpf)
+		return hp_err_set(err, -HP_E_DENIED, "played without BPF");
+	*ret = (struct hp_watch *)&stub_watch;
+	return 0;
+}
+
+void hp_watch_close(struct hp_watch *w)
+{
+}
+
+void hp_watch_sweep(bool (*keep)(void *arg, pid_t pid), void *arg)
+{
+}
+
+int hp_view_open(struct hp_view **ret, struct hp_watch *w, pid_t pid, struct hp_err *err)
+{
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->pid = pid;
+	stub->views_open++;
+	return 0;
+}
+
+void hp_view_close(struct hp_view *v)
+{
+	stub->views_open -= v != NULL;
+	free(v);
+}
+
+const char *hp_view_dir(const struct hp_view *v)
+{
+	return "/nonexistent";
+}
+
+const struct hp_inflight *hp_view_inflight(const struct hp_view *v)
+{
+	return NULL;
+}
+
+const struct hp_session_state *hp_view_state(const struct hp_view *v)
+{
+	return NULL;
+}
+
+static void stub_step(struct hp_ops *ops, const char *step)
+{
+	ops->report.step(ops->report.arg, step, 1000, "played");
+}
+
+/* "…/wait.so": until the FIFO "…/wait.so.go" is opened for writing and closed. */
+static void stub_wait(const char *file)
+{
+	char path[256], c;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s.go", file);
+	fd = open(path, O_RDONLY);
+	if (fd < 0 || read(fd, &c, 1) < 0)
+		_exit(9);
+	close(fd);
+}
+
+int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_load_result *ret,
+	       struct hp_err *err)
+{
+	const char *name = strrchr(req->file, '/') + 1;
+	int running = __atomic_add_fetch(&stub->running, 1, __ATOMIC_SEQ_CST);
+
+	if (running > stub->most_running)
+		stub->most_running = running;
+	stub->last_load = *req;
+	__atomic_add_fetch(&stub->loads, 1, __ATOMIC_SEQ_CST);
+	stub_step(ops, "plan");
+	if (!strcmp(name, "crash.so"))
+		raise(SIGKILL);
+	if (!strncmp(name, "wait", 4))
+		stub_wait(req->file);
+	stub_step(ops, "gate");
+	__atomic_sub_fetch(&stub->running, 1, __ATOMIC_SEQ_CST);
+	if (!strcmp(name, "refuse.so"))
+		return hp_err_set(err, -HP_E_NO_SYMBOL, "no function 'f' in /bin/x");
+	if (!strcmp(name, "busy.so"))
+		return hp_err_set(err, -HP_E_NOT_QUIESCENT, "thread 7 is inside f");
+	if (!strcmp(name, "partial.so"))
+		return hp_err_set(err, -HP_E_PARTIAL, "half");
+	stub->patches++;
+	*ret = (struct hp_load_result){.id = STUB_ID, .used = HP_QUIESCE_GATE, .tries = 1};
+	return 0;
+}
+
+static void stub_patch(struct hp_patch_list *l, pid_t pid, const char *state)
+{
+	struct hp_patch_info *p = HP_ARRAY_ADD(l);
+
+	*p = (struct hp_patch_info){.id = STUB_ID, .pid = pid, .comm = "s\xff", .file = "/p.so"};
+	snprintf(p->state, sizeof(p->state), "%s", state);
+	p->n_sites = 1;
+	p->site = calloc(1, sizeof(*p->site));
+	*p->site = (struct hp_site_info){.new_name = "new",
+					 .old_name = "old",
+					 .module = "/bin/x",
+					 .addr = 0x401000,
+					 .size = 32,
+					 .method = "pun",
+					 .notes = strdup("one\ntwo\n"),
+					 .old_calls = -1};
+}
+
+void hp_patch_list_free(struct hp_patch_list *l)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		free(l->v[i].site->notes);
+		free(l->v[i].site);
+	}
+	free(l->v);
+	*l = (struct hp_patch_list){0};
+}
+
+int hp_op_check(struct hp_ops *ops, const struct hp_load_request *req, struct hp_patch_list *ret,
+		struct hp_err *err)
+{
+	stub->last_load = *req;
+	stub_patch(ret, req->pid, "planned");
+	return 0;
+}
+
+int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
+		 struct hp_unload_result *ret, struct hp_err *err)
+{
+	stub_step(ops, "gate");
+	stub->unloads++;
+	if (!stub->patches)
+		return hp_err_set(err, -HP_E_NOT_LOADED, "patch %s not loaded", req->id);
+	*ret = (struct hp_unload_result){.id = STUB_ID, .patches_left = (size_t)--stub->patches};
+	return 0;
+}
+
+int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+{
+	for (int i = 0; pid && i < stub->patches; i++)
+		stub_patch(ret, pid, "active");
+	return 0;
+}
+
+int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_err *err)
+{
+	__atomic_add_fetch(&stub->recovers, 1, __ATOMIC_SEQ_CST);
+	snprintf(did, n, "nothing");
+	return 0;
+}
+
+int hp_op_watch_calls(struct hp_ops *ops, pid_t pid, int stop_fd, struct hp_err *err)
+{
+	struct pollfd p = {.fd = stop_fd, .events = POLLIN};
+
+	__atomic_add_fetch(&stub->watches, 1, __ATOMIC_SEQ_CST);
+	if (!stub->patches)
+		return hp_err_set(err, -HP_E_NOT_LOADED, "no patch in process %d", pid);
+	stub_step(ops, "watch");
+	poll(&p, 1, -1);
+	return 0;
+}
+
+int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t n_fns,
+		  struct hp_explain *ret, struct hp_err *err)
+{
+	struct hp_explain_thread *t = HP_ARRAY_ADD(ret);
+
+	*t = (struct hp_explain_thread){.tid = pid, .name = "main"};
+	snprintf(t->fn, sizeof(t->fn), "%s", fns[n_fns - 1]);
+	*HP_ARRAY_ADD(&t->stack) = (struct hp_stack_line){.pc = 0x401234, .text = "f (/bin/x)"};
+	ret->threads = 3;
+	return 0;
+}
+
+void hp_explain_free(struct hp_explain *e)
+{
+	for (size_t i = 0; i < e->n; i++)
+		free(e->v[i].stack.v);
+	free(e->v);
+}
+
+/* --- the child ------------------------------------------------------------------------------------ */
+
+static struct rig {
+	char dir[64], socket[96], state[96];
+	pid_t hpd, target;
+	struct hp_daemon_options opt;
+} rig;
+
+static void rig_prepare(void)
+{
+	stub = mmap(NULL, sizeof(*stub), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(stub != MAP_FAILED);
+	snprintf(rig.dir, sizeof(rig.dir), "/tmp/hp-unit-XXXXXX");
+	assert_non_null(mkdtemp(rig.dir));
+	snprintf(rig.socket, sizeof(rig.socket), "%s/hpd.sock", rig.dir);
+	snprintf(rig.state, sizeof(rig.state), "%s/state", rig.dir);
+	rig.opt = (struct hp_daemon_options){
+		.socket = rig.socket,
+		.state_dir = rig.state,
+		.ready_fd = -1,
+		.client_timeout_ns = 10 * HP_S,
+		.idle_ns = 5 * HP_S,
+	};
+}
+
+static void rig_start(void)
+{
+	struct hp_err err = {0};
+	int p[2];
+	char c;
+
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	fflush(NULL);
+	rig.hpd = fork();
+	if (rig.hpd == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		hp_log_set_level(getenv("V") ? HP_LOG_DEBUG : HP_LOG_ERROR);
+		close(p[0]);
+		rig.opt.ready_fd = p[1];
+		if (hp_daemon_run(&rig.opt, &err) < 0) {
+			fprintf(stderr, "%s\n", err.text);
+			_exit(1);
+		}
+		exit(0); /* not _exit(): leaks are looked for */
+	}
+	close(p[1]);
+	assert_int_equal(hp_read_all(p[0], &c, 1), 0);
+	close(p[0]);
+	rig.target = fork();
+	if (rig.target == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+}
+
+/* hpd must have come through everything, and leave nothing. */
+static void rig_wait_exit(void)
+{
+	int status;
+
+	assert_int_equal(waitpid(rig.hpd, &status, 0), rig.hpd);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(access(rig.socket, F_OK), -1);
+	rig.hpd = 0;
+}
+
+static void rig_remove(void)
+{
+	char cmd[128];
+
+	kill(rig.target, SIGKILL);
+	waitpid(rig.target, NULL, 0);
+	snprintf(cmd, sizeof(cmd), "rm -rf %s", rig.dir);
+	assert_int_equal(system(cmd), 0);
+	munmap(stub, sizeof(*stub));
+}
+
+static int rig_setup(void **state)
+{
+	rig_prepare();
+	rig_start();
+	return 0;
+}
+
+static int rig_teardown(void **state)
+{
+	if (rig.hpd) {
+		kill(rig.hpd, SIGTERM);
+		rig_wait_exit();
+	}
+	rig_remove();
+	return 0;
+}
+
+/* --- a client ------------------------------------------------------------------------------------- */
+
+static int rig_connect(void)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s", rig.socket);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+static bool rig_readable(int fd)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	return poll(&p, 1, PATIENCE_MS) == 1;
+}
+
+/* Reads until @until is there, or with NULL until the end; what was read stays valid until the next
+ * call. */
+static char *rig_read(int fd, const char *until)
+{
+	static char buf[1 << 20];
+	size_t n = 0;
+
+	buf[0] = 0;
+	while (!until || !strstr(buf, until)) {
+		ssize_t r;
+
+		assert_true(rig_readable(fd));
+		r = recv(fd, buf + n, sizeof(buf) - 1 - n, 0);
+		if (r <= 0) {
+			if (until)
+				print_error("no '%s' in: %s\n", until, buf);
+			assert_null(until);
+			break;
+		}
+		n += (size_t)r;
+		buf[n] = 0;
+	}
+	return buf;
+}
+
+static void rig_send(int fd, const void *data, size_t n)
+{
+	assert_int_equal(send(fd, data, n, MSG_NOSIGNAL), n);
+}
+
+static void rig_request(int fd, const char *method, const char *path, const char *headers,
+			const char *body)
+{
+	char *text;
+	int n = asprintf(&text, "%s %s HTTP/1.1\r\n%sContent-Length: %zu\r\n\r\n%s", method, path,
+			 headers, strlen(body), body);
+
+	rig_send(fd, text, (size_t)n);
+	free(text);
+}
+
+/* One exchange on a connection of its own. */
+static char *rig_ask(const char *method, const char *path, const char *headers, const char *body)
+{
+	char all[256];
+	char *answer;
+	int fd = rig_connect();
+
+	snprintf(all, sizeof(all), "%sConnection: close\r\n", headers);
+	rig_request(fd, method, path, all, body);
+	answer = rig_read(fd, NULL);
+	close(fd);
+	return answer;
+}
+
+static void rig_expect(const char *answer, int status, const char *part)
+{
+	char head[32];
+
+	snprintf(head, sizeof(head), "HTTP/1.1 %d ", status);
+	if (strncmp(answer, head, strlen(head)) != 0 || !strstr(answer, part))
+		print_error("wanted %d and '%s', got: %s\n", status, part, answer);
+	assert_memory_equal(answer, head, strlen(head));
+	assert_non_null(strstr(answer, part));
+}
+
+/* hpd still answers. */
+static void rig_alive(void)
+{
+	rig_expect(rig_ask("GET", "/hp/v2/health", "", ""), 200, "\"ok\":true");
+}
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/api.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/json_in.h"
+#include "daemon/json_out.h"
+#include "daemon/status.h"
+#include "hp/err.h"
+
+int hp_api_http_status(int code)
+{
+	switch (code) {
+	case -HP_E_USAGE:
+	case -HP_E_BAD_REQUEST:
+		return 400;
+	case -HP_E_NOT_LOADED:
+		return 404;
+	case -HP_E_UNREACHABLE:
+		return 503;
+	}
+	switch (hp_err_exit(code)) {
+	case HP_EXIT_DONE:
+		return 200;
+	case HP_EXIT_DENIED:
+		return 403;
+	case HP_EXIT_REFUSED:
+		return 409;
+	case HP_EXIT_NOT_QUIESCENT:
+		return 504;
+	case HP_EXIT_USAGE:
+		return 400;
+	case HP_EXIT_FAILED:
+	case HP_EXIT_PARTIAL:
+		break;
+	}
+	return 500;
+}
+
+/* --- jobs for clients ---------------------------------------------------------------------------- */
+
+static void job_event(struct hp_job *job, const json_t *event)
+{
+	struct hp_conn *c = job->client;
+
+	if (c && c->stream)
+		hp_conn_stream_line(c, event);
+}
+
+/* A code's wire name and exit status are both in the document; the number is found by the name. */
+static int code_of(const json_t *error)
+{
+	static const struct {
+		const char *name;
+		int code;
+	} codes[] = {
+#define CODE(code, name, status) {name, -code},
+		HP_ERR_LIST(CODE)
+#undef CODE
+		{"EPERM", -EPERM}, {"EACCES", -EACCES}};
+	const char *name = json_string_value(json_object_get(error, "code"));
+
+	for (size_t i = 0; name && i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (!strcmp(codes[i].name, name))
+			return codes[i].code;
+	return -HP_E_FAILED;
+}
+
+static void log_answer(const struct hp_job *job, const json_t *error)
+{
+	const char *verb = hp_job_kind_name(job->req.kind);
+	double ms = (double)(hp_now_ns() - job->since_ns) / (double)HP_MS;
+
+	if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD)
+		return;
+	if (error)
+		hp_log(HP_LOG_INFO, "%s in process %d: %s", verb, job->req.pid,
+		       json_string_value(json_object_get(error, "text")));
+	else
+		hp_log(HP_LOG_INFO, "%s of %s in process %d: done in %.1f ms", verb,
+		       job->req.kind == HP_JOB_LOAD ? job->req.load.file : job->req.unload.id,
+		       job->req.pid, ms);
+}
+
+static void job_answer(struct hp_job *job, const json_t *answer)
+{
+	const json_t *error = json_object_get(answer, "error");
+	struct hp_conn *c = job->client;
+
+	log_answer(job, error);
+	if (!c)
+		return;
+	job->client = NULL;
+	c->gone = NULL;
+	if (c->stream) {
+		hp_conn_stream_line(c, answer);
+		if (!c->closing)
+			hp_conn_stream_end(c);
+	} else if (error) {
+		hp_conn_reply(c, hp_api_http_status(code_of(error)), json_incref((json_t *)answer));
+	} else {
+		hp_conn_reply(c, 200, json_incref(json_object_get(answer, "result")));
+	}
+}
+
+/* A job that runs goes on; one that waits is not begun for nobody. */
+static void client_gone(struct hp_conn *c)
+{
+	struct hp_job *job = c->owner;
+
+	job->client = NULL;
+	if (!job->child && job->subject)
+		hp_subject_unqueue(job->subject, job);
+}
+
+static void run_job(struct hp_conn *c, struct hp_job_request *req)
+{
+	struct hp_subject *s = req->pid ? hp_subject_find(c->d, req->pid) : NULL;
+	enum hp_job_kind kind = req->kind;
+	struct hp_job *job;
+
+	if (s && hp_subject_full(s)) {
+		hp_job_request_free(req);
+		hp_conn_reply_error(c, -HP_E_UNREACHABLE,
+				    "too many operations wait for this process: try again later");
+		return;
+	}
+	job = hp_job_new(c->d, req);
+	if (!job) {
+		hp_conn_reply_error(c, -ENOMEM, "no memory for the operation");
+		return;
+	}
+	job->client = c;
+	job->on_event = job_event;
+	job->on_answer = job_answer;
+	c->owner = job;
+	c->gone = client_gone;
+	if (c->http.ndjson && (kind == HP_JOB_LOAD || kind == HP_JOB_UNLOAD ||
+			       kind == HP_JOB_CHECK))
+		hp_conn_stream_begin(c);
+	if (!c->closing)
+		hp_job_submit(job, false);
+	else
+		hp_job_free(job);
+}
+
+static void do_body(struct hp_conn *c, enum hp_job_kind kind)
+{
+	struct hp_job_request req;
+	struct hp_err err;
+	int k = hp_json_request(&req, kind, c->http.body.v, c->http.body.n, &err);
+
+	if (k < 0)
+		hp_conn_reply_error(c, k, err.text);
+	else
+		run_job(c, &req);
+}
+
+/* --- routes ------------------------------------------------------------------------------------- */
+
+/* The pid of the query, 0 when there is none.  False: answered. */
+static bool query_pid(struct hp_conn *c, pid_t *ret)
+{
+	struct hp_err err;
+	char text[32];
+	int k;
+
+	*ret = 0;
+	if (!hp_http_query(&c->http, "pid", text, sizeof(text)))
+		return true;
+	k = hp_json_pid(text, ret, &err);
+	if (k < 0)
+		hp_conn_reply_error(c, k, err.text);
+	return k == 0;
+}
+
+static void get_health(struct hp_conn *c)
+{
+	hp_conn_reply(c, 200, json_pack("{s:i,s:b,s:s,s:i}", "schema", 1, "ok", 1, "version",
+					HP_VERSION, "pid", (int)getpid()));
+}
+
+static void get_status(struct hp_conn *c)
+{
+	pid_t pid;
+
+	if (query_pid(c, &pid))
+		hp_conn_reply(c, 200, hp_status(c->d, pid));
+}
+
+static void get_patches(struct hp_conn *c)
+{
+	struct hp_job_request req = {.kind = HP_JOB_LIST};
+
+	if (query_pid(c, &req.pid))
+		run_job(c, &req);
+}
+
+static void get_doctor(struct hp_conn *c)
+{
+	struct hp_job_request req = {.kind = HP_JOB_DOCTOR};
+
+	run_job(c, &req);
+}
+
+static void get_events(struct hp_conn *c)
+{
+	pid_t pid;
+
+	if (query_pid(c, &pid))
+		hp_events_watch(c, pid, false);
+}
+
+static void post_load(struct hp_conn *c)
+{
+	do_body(c, HP_JOB_LOAD);
+}
+
+static void post_check(struct hp_conn *c)
+{
+	do_body(c, HP_JOB_CHECK);
+}
+
+static void post_unload(struct hp_conn *c)
+{
+	do_body(c, HP_JOB_UNLOAD);
+}
+
+static void post_explain(struct hp_conn *c)
+{
+	do_body(c, HP_JOB_EXPLAIN);
+}
+
+static void post_watch(struct hp_conn *c)
+{
+	struct hp_job_request req;
+	struct hp_err err;
+	int k = hp_json_request(&req, HP_JOB_WATCH, c->http.body.v, c->http.body.n, &err);
+	pid_t pid;
+
+	if (k < 0) {
+		hp_conn_reply_error(c, k, err.text);
+		return;
+	}
+	pid = req.pid;
+	hp_job_request_free(&req);
+	if (c->d->watch)
+		hp_events_watch(c, pid, true);
+	else
+		hp_conn_reply_error(c, -HP_E_DENIED, c->d->watch_why);
+}
+
+static const struct route {
+	const char *method, *path;
+	void (*handle)(struct hp_conn *c);
+} routes[] = {
+	{"GET", "/hp/v2/health", get_health},	 {"GET", "/hp/v2/status", get_status},
+	{"GET", "/hp/v2/patches", get_patches},	 {"GET", "/hp/v2/doctor", get_doctor},
+	{"GET", "/hp/v2/events", get_events},	 {"POST", "/hp/v2/load", post_load},
+	{"POST", "/hp/v2/check", post_check},	 {"POST", "/hp/v2/unload", post_unload},
+	{"POST", "/hp/v2/explain", post_explain}, {"POST", "/hp/v2/watch", post_watch},
+};
+
+static const struct route *find_route(const char *path)
+{
+	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++)
+		if (!strcmp(routes[i].path, path))
+			return &routes[i];
+	return NULL;
+}
+
+const char *hp_api_allowed(const char *path)
+{
+	const struct route *r = find_route(path);
+
+	return r ? r->method : NULL;
+}
+
+void hp_api_handle(struct hp_conn *c)
+{
+	const struct route *r = find_route(c->http.path);
+	struct hp_err err;
+	int k = hp_peer_allow(&c->peer, &err);
+	char text[256];
+
+	if (k < 0) {
+		c->http.keep_alive = false;
+		hp_conn_reply_error(c, k, err.text);
+	} else if (!r) {
+		snprintf(text, sizeof(text), "there is no %.150s", c->http.path);
+		hp_conn_reply(c, 404, hp_json_error(-HP_E_BAD_REQUEST, text));
+	} else if (strcmp(r->method, c->http.method) != 0) {
+		snprintf(text, sizeof(text), "%s takes %s, not %.20s", r->path, r->method,
+			 c->http.method);
+		hp_conn_reply(c, 405, hp_json_error(-HP_E_BAD_REQUEST, text));
+	} else if (c->d->stopping) {
+		hp_conn_reply_error(c, -HP_E_UNREACHABLE, "hpd is about to end");
+	} else {
+		r->handle(c);
+	}
+}

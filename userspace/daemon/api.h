@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/api.h – what can be asked: the table of routes is in api.c. */
+#ifndef HP_DAEMON_API_H
+#define HP_DAEMON_API_H
+
+struct hp_conn;
+
+/* Answers c->http, now or later. */
+void hp_api_handle(struct hp_conn *c);
+
+/* "GET" or "POST": what @path takes, for the header Allow; NULL when there is no such path. */
+const char *hp_api_allowed(const char *path);
+
+/* The HTTP status for a code as returned. */
+int hp_api_http_status(int code);
+
+#endif

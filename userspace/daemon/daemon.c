@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Callbacks from the ring may end anything but free only what nobody up the stack holds; closed
+ * connections are freed between two turns.
+ */
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/events.h"
+#include "daemon/listen.h"
+#include "hp/err.h"
+#include "watch/watch.h"
+
+#define CONNS_MAX   1024
+#define PATIENCE_NS (10 * HP_S)
+
+void hp_daemon_forget(struct hp_daemon *d)
+{
+	struct hp_subject *s;
+	struct hp_conn *c;
+	struct hp_job *job;
+
+	TAILQ_FOREACH(c, &d->conns, link)
+		close(c->fd);
+	TAILQ_FOREACH(c, &d->dying, link)
+		close(c->fd);
+	TAILQ_FOREACH(job, &d->jobs, link) {
+		hp_close(&job->sock);
+		hp_close(&job->pidfd);
+	}
+	TAILQ_FOREACH(s, &d->subjects, link)
+		close(s->pidfd);
+	hp_close(&d->signal_fd);
+	hp_close(&d->listen_fd);
+	hp_close(&d->lock_fd);
+	hp_ring_forget(d->ring);
+}
+
+static bool is_idle(const struct hp_daemon *d)
+{
+	return !d->n_conns && TAILQ_EMPTY(&d->jobs) && TAILQ_EMPTY(&d->subjects);
+}
+
+void hp_daemon_settle(struct hp_daemon *d)
+{
+	if (d->stopping && !d->n_conns && TAILQ_EMPTY(&d->jobs))
+		d->ended = true;
+	if (!d->opt.idle_exit)
+		return;
+	if (!is_idle(d))
+		hp_timer_clear(d->ring, &d->idle);
+	else if (!d->idle.at_ns)
+		hp_timer_set(d->ring, &d->idle, hp_now_ns() + d->opt.idle_ns);
+}
+
+static void idle_fired(struct hp_timer *t)
+{
+	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, idle));
+	struct pollfd next = {.fd = d->listen_fd, .events = POLLIN};
+
+	/* One who has connected in this very moment is served. */
+	if (poll(&next, 1, 0) > 0) {
+		hp_timer_set(d->ring, t, hp_now_ns() + d->opt.idle_ns);
+		return;
+	}
+	hp_debug("nobody needs us");
+	d->ended = true;
+}
+
+static void accept_done(struct hp_ring_op *op, int res, const void *data)
+{
+	struct hp_daemon *d = (struct hp_daemon *)((char *)op -
+						   offsetof(struct hp_daemon, accept));
+
+	if (res >= 0 && (d->stopping || d->n_conns >= CONNS_MAX))
+		close(res);
+	else if (res >= 0)
+		hp_conn_open(d, res);
+	hp_daemon_settle(d);
+	if (op->armed || d->stopping)
+		return;
+	if (res >= 0) {
+		hp_ring_accept(d->ring, op, d->listen_fd);
+		return;
+	}
+	hp_log(HP_LOG_WARNING, "accept: %s", strerror(-res));
+	hp_timer_set(d->ring, &d->accept_again, hp_now_ns() + HP_S);
+}
+
+static void accept_again(struct hp_timer *t)
+{
+	struct hp_daemon *d = (struct hp_daemon *)((char *)t -
+						   offsetof(struct hp_daemon, accept_again));
+
+	hp_ring_accept(d->ring, &d->accept, d->listen_fd);
+}
+
+static void patience_fired(struct hp_timer *t)
+{
+	struct hp_daemon *d = (struct hp_daemon *)((char *)t -
+						   offsetof(struct hp_daemon, patience));
+	struct hp_job *job;
+
+	TAILQ_FOREACH(job, &d->jobs, link)
+		if (!job->answered)
+			hp_log(HP_LOG_WARNING,
+			       "%s of process %d is cut short; the next hpd puts it right",
+			       hp_job_kind_name(job->req.kind), job->req.pid);
+	d->ended = true;
+}
+
+static void stop(struct hp_daemon *d)
+{
+	struct hp_err why = {-HP_E_UNREACHABLE, "hpd is about to end"};
+	struct hp_subject *s, *after_s;
+	struct hp_conn *c, *after_c;
+
+	d->stopping = true;
+	hp_listen_unlink(d->opt.socket);
+	hp_ring_cancel(d->ring, &d->accept);
+	hp_timer_clear(d->ring, &d->accept_again);
+	hp_timer_set(d->ring, &d->patience, hp_now_ns() + PATIENCE_NS);
+	hp_events_end(d);
+	for (s = TAILQ_FIRST(&d->subjects); s; s = after_s) {
+		after_s = TAILQ_NEXT(s, link);
+		hp_subject_dismiss(s, &why);
+	}
+	for (c = TAILQ_FIRST(&d->conns); c; c = after_c) {
+		after_c = TAILQ_NEXT(c, link);
+		if (!c->busy && !c->wire.n)
+			hp_conn_close(c);
+		c->last = c->last || !c->busy;
+	}
+	hp_daemon_settle(d);
+}
+
+static void signal_done(struct hp_ring_op *op, int res, const void *data)
+{
+	struct hp_daemon *d = (struct hp_daemon *)((char *)op -
+						   offsetof(struct hp_daemon, signal));
+
+	if (res == sizeof(d->siginfo)) {
+		hp_log(HP_LOG_INFO, "SIG%s: ending%s",
+		       sigabbrev_np((int)d->siginfo.ssi_signo) ?: "?",
+		       TAILQ_EMPTY(&d->jobs) ? "" : " when what runs is done");
+		if (d->stopping)
+			d->ended = true; /* told twice */
+		else
+			stop(d);
+	}
+	hp_ring_read(d->ring, op, d->signal_fd, &d->siginfo, sizeof(d->siginfo));
+}
+
+static int open_signals(struct hp_daemon *d, struct hp_err *err)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+	return d->signal_fd < 0 ? hp_err_sys(err, errno, "signalfd") : 0;
+}
+
+/* Connections, jobs, views: more than the usual 1024 descriptors. */
+static void raise_nofile(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0) {
+		r.rlim_cur = r.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &r); /* then with fewer */
+	}
+}
+
+static int open_all(struct hp_daemon *d, struct hp_err *err)
+{
+	struct hp_err no_bpf;
+	int k;
+
+	raise_nofile();
+	k = hp_listen_open(d->opt.socket, d->opt.ready_fd >= 0, &d->lock_fd, &d->listen_fd, err);
+	if (k < 0)
+		return k;
+	if (mkdir(d->opt.state_dir, 0755) < 0 && errno != EEXIST)
+		return hp_err_sys(err, errno, "state directory %s", d->opt.state_dir);
+	k = open_signals(d, err);
+	if (k == 0)
+		k = hp_ring_open(&d->ring, err);
+	if (k < 0)
+		return k;
+	if (hp_watch_open(&d->watch, &no_bpf) < 0) {
+		d->watch = NULL;
+		snprintf(d->watch_why, sizeof(d->watch_why), "%.255s", no_bpf.text);
+		hp_log(HP_LOG_WARNING, "no BPF, so calls are not counted: %s", no_bpf.text);
+	}
+	return 0;
+}
+
+static void close_all(struct hp_daemon *d)
+{
+	struct hp_job *job;
+
+	if (d->listen_fd >= 0 && !d->stopping)
+		hp_listen_unlink(d->opt.socket);
+	while ((job = TAILQ_FIRST(&d->jobs))) {
+		TAILQ_REMOVE(&d->jobs, job, link);
+		hp_job_free(job); /* its process ends with us */
+	}
+	hp_targets_free(d);
+	hp_watch_close(d->watch);
+	hp_ring_free(d->ring);
+	hp_conn_free_all(d);
+	hp_close(&d->signal_fd);
+	hp_close(&d->listen_fd);
+	hp_close(&d->lock_fd);
+}
+
+static int serve(struct hp_daemon *d, struct hp_err *err)
+{
+	int k = 0;
+
+	hp_ring_read(d->ring, &d->signal, d->signal_fd, &d->siginfo, sizeof(d->siginfo));
+	hp_ring_accept(d->ring, &d->accept, d->listen_fd);
+	hp_targets_recover(d);
+	hp_log(HP_LOG_INFO, "serving %s", d->opt.socket);
+	if (d->opt.ready_fd >= 0) {
+		(void)hp_write_all(d->opt.ready_fd, "", 1); /* who waited may have left */
+		hp_close(&d->opt.ready_fd);
+	}
+	hp_daemon_settle(d);
+	while (k == 0 && !d->ended) {
+		k = hp_ring_turn(d->ring, err);
+		hp_conn_sweep(d);
+	}
+	return k;
+}
+
+int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
+{
+	struct hp_daemon d = {
+		.opt = *opt,
+		.lock_fd = -1,
+		.listen_fd = -1,
+		.signal_fd = -1,
+		.accept.done = accept_done,
+		.signal.done = signal_done,
+		.accept_again.fire = accept_again,
+		.idle.fire = idle_fired,
+		.patience.fire = patience_fired,
+		.started_ns = hp_now_ns(),
+		.started_wall_ns = hp_wall_ns(),
+	};
+	int k;
+
+	TAILQ_INIT(&d.conns);
+	TAILQ_INIT(&d.dying);
+	TAILQ_INIT(&d.jobs);
+	TAILQ_INIT(&d.subjects);
+	TAILQ_INIT(&d.watchers);
+	k = open_all(&d, err);
+	if (k == 0)
+		k = serve(&d, err);
+	close_all(&d);
+	return k;
+}

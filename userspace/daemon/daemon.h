@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon/daemon.h – hpd: one thread, one ring, and what it knows.
+ *
+ * hpd itself never waits and never touches a target; whatever may wait runs in a job (job.h).
+ */
+#ifndef HP_DAEMON_DAEMON_H
+#define HP_DAEMON_DAEMON_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/signalfd.h>
+
+#include "daemon/conn.h"
+#include "daemon/job.h"
+#include "daemon/ring.h"
+#include "daemon/targets.h"
+
+#define HP_VERSION	  "0.1.0"
+#define HP_DEFAULT_SOCKET "/run/hp/hpd.sock"
+#define HP_DEFAULT_STATE  "/var/lib/hp"
+
+struct hp_err;
+struct hp_watch;
+
+struct hp_daemon_options {
+	const char *socket;
+	const char *state_dir;
+	bool idle_exit;		     /* private: ends when nobody needs it */
+	int ready_fd;		     /* gets one byte when requests are taken; -1: none */
+	uint64_t client_timeout_ns;  /* for a request to be complete */
+	uint64_t idle_ns;	     /* with idle_exit: how long nobody */
+};
+
+struct hp_daemon {
+	struct hp_daemon_options opt;
+	struct hp_ring *ring;
+	struct hp_watch *watch; /* NULL: no BPF */
+	char watch_why[256];	/* then: why */
+
+	int lock_fd, listen_fd, signal_fd;
+	struct hp_ring_op accept, signal;
+	struct signalfd_siginfo siginfo;
+	struct hp_timer accept_again; /* after "too many open files" */
+	struct hp_timer idle;	      /* armed while nobody needs us */
+	struct hp_timer patience;     /* for the jobs that run when we are told to end */
+
+	TAILQ_HEAD(hp_conns, hp_conn) conns, dying;
+	size_t n_conns; /* in both */
+	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */
+	TAILQ_HEAD(, hp_subject) subjects;
+	TAILQ_HEAD(, hp_watcher) watchers;
+
+	uint64_t started_ns, started_wall_ns;
+	bool stopping, ended;
+};
+
+/* Serves until it is told to end, or has nothing left to do.  0 or a negative code. */
+int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err);
+
+/* To be called when a client, job or target went: an idle private hpd ends, a stopping one too. */
+void hp_daemon_settle(struct hp_daemon *d);
+
+/* In a fork: closes what belongs to hpd alone, so that the job holds no client, no other job, and
+ * not the ring. */
+void hp_daemon_forget(struct hp_daemon *d);
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/events.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "daemon/daemon.h"
+#include "daemon/json_out.h"
+#include "hp/err.h"
+
+static void watcher_free(struct hp_daemon *d, struct hp_watcher *w)
+{
+	struct hp_subject *s = w->calls ? hp_subject_find(d, w->pid) : NULL;
+
+	TAILQ_REMOVE(&d->watchers, w, link);
+	free(w);
+	if (s)
+		hp_subject_unwatch(s);
+}
+
+static void gone(struct hp_conn *c)
+{
+	watcher_free(c->d, c->owner);
+}
+
+void hp_events_watch(struct hp_conn *c, pid_t pid, bool calls)
+{
+	struct hp_watcher *w = calloc(1, sizeof(*w));
+	struct hp_daemon *d = c->d;
+	struct hp_subject *s = NULL;
+
+	if (calls)
+		s = hp_subject_get(d, pid);
+	if (!w || (calls && !s)) {
+		char text[64];
+
+		free(w);
+		snprintf(text, sizeof(text), "process %d: %s", pid,
+			 w ? "no such process" : "no memory");
+		hp_conn_reply_error(c, w ? -HP_E_GONE : -ENOMEM, text);
+		return;
+	}
+	w->c = c;
+	w->pid = pid;
+	w->calls = calls;
+	TAILQ_INSERT_TAIL(&d->watchers, w, link);
+	c->owner = w;
+	c->gone = gone;
+	if (s)
+		hp_subject_watch(s);
+	hp_conn_stream_begin(c);
+	if (s && !c->closing)
+		hp_subject_go(s);
+}
+
+json_t *hp_event_new(const char *kind, pid_t pid, json_t *more)
+{
+	json_t *e = json_pack("{s:i,s:s,s:o,s:i}", "schema", 1, "event", kind, "time",
+			      hp_json_time(hp_wall_ns()), "pid", (int)pid);
+
+	if (more && json_object_update(e, more) < 0) {
+		json_decref(e);
+		e = NULL;
+	}
+	json_decref(more);
+	return e;
+}
+
+void hp_events_send(struct hp_daemon *d, pid_t pid, bool calls_only, json_t *event)
+{
+	struct hp_watcher *w, *next;
+
+	for (w = TAILQ_FIRST(&d->watchers); event && w; w = next) {
+		next = TAILQ_NEXT(w, link); /* a line may cut its client off */
+		if ((w->pid && w->pid != pid) || (calls_only && !w->calls))
+			continue;
+		hp_conn_stream_line(w->c, event);
+	}
+	json_decref(event);
+}
+
+/* The connection's next request is handled in here, so that no place in the list is kept. */
+static void end(struct hp_daemon *d, struct hp_watcher *w)
+{
+	struct hp_conn *c = w->c;
+
+	c->gone = NULL;
+	watcher_free(d, w);
+	hp_conn_stream_end(c);
+}
+
+static struct hp_watcher *find_calls(struct hp_daemon *d, pid_t pid)
+{
+	struct hp_watcher *w;
+
+	TAILQ_FOREACH(w, &d->watchers, link)
+		if (w->calls && w->pid == pid)
+			return w;
+	return NULL;
+}
+
+void hp_events_end_calls(struct hp_daemon *d, pid_t pid, const json_t *answer)
+{
+	struct hp_watcher *w;
+
+	while ((w = find_calls(d, pid))) {
+		struct hp_conn *c = w->c;
+
+		hp_conn_stream_line(c, answer);
+		if (!c->closing) /* else the watcher went with it */
+			end(d, w);
+	}
+}
+
+void hp_events_end(struct hp_daemon *d)
+{
+	struct hp_watcher *w;
+
+	while ((w = TAILQ_FIRST(&d->watchers)))
+		end(d, w);
+}

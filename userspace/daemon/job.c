@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The answer counts, not the process's end: after it the next job of the target may start.  A
+ * process that ends without an answer crashed or was killed; then its target is put right first.
+ *
+ * The end of a job is told by its pidfd, never by the end of its socket: what the job leaves
+ * behind (a probe keeper that detaches) may hold that for a while.
+ */
+#include "daemon/job.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/json_out.h"
+#include "hp/err.h"
+
+#define LINE_MAX_BYTES (64u << 20)
+/* What a job may take beyond the request's own time-out before it is taken for hung. */
+#define GRACE_NS (60 * HP_S)
+/* … and how long a watch may take to stop. */
+#define STOP_NS (10 * HP_S)
+
+const char *hp_job_kind_name(enum hp_job_kind kind)
+{
+	static const char *const names[] = {
+		[HP_JOB_LOAD] = "load",	      [HP_JOB_CHECK] = "check",
+		[HP_JOB_UNLOAD] = "unload",   [HP_JOB_EXPLAIN] = "explain",
+		[HP_JOB_LIST] = "list",	      [HP_JOB_WATCH] = "watch",
+		[HP_JOB_RECOVER] = "recover", [HP_JOB_DOCTOR] = "doctor",
+	};
+
+	return names[kind];
+}
+
+void hp_job_request_free(struct hp_job_request *r)
+{
+	hp_pairs_free(&r->load.replace);
+	hp_pairs_free(&r->load.ref);
+	free(r->fns);
+	json_decref(r->doc);
+	*r = (struct hp_job_request){0};
+}
+
+void hp_job_free(struct hp_job *job)
+{
+	hp_timer_clear(job->d->ring, &job->deadline);
+	hp_close(&job->pidfd);
+	hp_close(&job->sock);
+	hp_buf_free(&job->lines);
+	hp_job_request_free(&job->req);
+	free(job);
+}
+
+/* Gives the answer to whom it concerns, once. */
+static void answer(struct hp_job *job, const json_t *doc)
+{
+	const json_t *error = json_object_get(doc, "error");
+
+	if (job->answered)
+		return;
+	job->answered = true;
+	if (!error)
+		hp_targets_learn(job->d, job, json_object_get(doc, "result"));
+	if (job->on_answer)
+		job->on_answer(job, doc);
+	if (job->req.kind == HP_JOB_LOAD || job->req.kind == HP_JOB_UNLOAD) {
+		json_t *more = json_pack("{s:s,s:O}", "job", hp_job_kind_name(job->req.kind),
+					 error ? "error" : "result",
+					 json_object_get(doc, error ? "error" : "result"));
+
+		hp_events_send(job->d, job->req.pid, false,
+			       hp_event_new(error ? "failed" : "done", job->req.pid, more));
+	}
+	if (job->subject)
+		hp_subject_answered(job->subject, job);
+}
+
+static void answer_error(struct hp_job *job, int code, const char *text)
+{
+	json_t *doc = hp_json_error(code, text);
+
+	answer(job, doc);
+	json_decref(doc);
+}
+
+static void told(struct hp_job *job, const json_t *event)
+{
+	const char *step = json_string_value(json_object_get(event, "step"));
+
+	snprintf(job->step, sizeof(job->step), "%s", step ? step : "");
+	if (job->on_event)
+		job->on_event(job, event);
+	hp_events_send(job->d, job->req.pid, false, json_incref((json_t *)event));
+}
+
+static void take_line(struct hp_job *job, const char *line, size_t n)
+{
+	json_t *doc = json_loadb(line, n, 0, NULL), *body;
+
+	if (!doc) {
+		hp_log(HP_LOG_ERROR, "job %d said what is no JSON", job->child);
+		return;
+	}
+	body = json_object_get(doc, "event");
+	if (body && !job->answered)
+		told(job, hp_event_new("step", job->req.pid, json_incref(body)));
+	else if (!body)
+		answer(job, doc);
+	json_decref(doc);
+}
+
+static void take_lines(struct hp_job *job, const void *data, size_t n)
+{
+	size_t looked = job->lines.n;
+	char *end;
+
+	if (job->lines.n + n > LINE_MAX_BYTES || hp_buf_add(&job->lines, data, n) < 0) {
+		hp_log(HP_LOG_ERROR, "job %d says too much: killed", job->child);
+		hp_job_stop(job, true);
+		return;
+	}
+	while ((end = memchr(job->lines.v + looked, '\n', job->lines.n - looked))) {
+		size_t len = (size_t)(end - job->lines.v);
+
+		take_line(job, job->lines.v, len);
+		hp_buf_drop(&job->lines, len + 1);
+		looked = 0;
+	}
+}
+
+/* Its process is gone and all it said was heard. */
+static void ended(struct hp_job *job)
+{
+	struct hp_daemon *d = job->d;
+	struct hp_subject *s = job->subject;
+	siginfo_t info = {0};
+	char text[256];
+
+	(void)waitid(P_PIDFD, (id_t)job->pidfd, &info, WEXITED | WNOHANG); /* readable: it is dead */
+	TAILQ_REMOVE(&d->jobs, job, link);
+	if (!job->answered) {
+		const char *verb = hp_job_kind_name(job->req.kind);
+
+		if (job->late)
+			snprintf(text, sizeof(text), "%s did not end in time and was stopped", verb);
+		else if (info.si_code == CLD_EXITED)
+			snprintf(text, sizeof(text), "the process that did the %s exited with %d",
+				 verb, info.si_status);
+		else
+			snprintf(text, sizeof(text), "the process that did the %s died by SIG%s",
+				 verb, sigabbrev_np(info.si_status) ?: "?");
+		hp_log(HP_LOG_ERROR, "process %d: %s", job->req.pid, text);
+		if (s && job->req.kind != HP_JOB_RECOVER)
+			hp_subject_recover(s);
+		answer_error(job, -HP_E_FAILED, text);
+	}
+	hp_job_free(job);
+	if (s)
+		hp_subject_ended(s);
+	hp_daemon_settle(d);
+}
+
+static void maybe_ended(struct hp_job *job)
+{
+	if (!job->recv.armed && !job->exited.armed)
+		ended(job);
+}
+
+static void recv_done(struct hp_ring_op *op, int res, const void *data)
+{
+	struct hp_job *job = (struct hp_job *)((char *)op - offsetof(struct hp_job, recv));
+
+	if (res > 0)
+		take_lines(job, data, (size_t)res);
+	if (!op->armed && (res > 0 || res == -ENOBUFS))
+		hp_ring_recv(job->d->ring, op, job->sock);
+	maybe_ended(job);
+}
+
+static void exit_done(struct hp_ring_op *op, int res, const void *data)
+{
+	struct hp_job *job = (struct hp_job *)((char *)op - offsetof(struct hp_job, exited));
+
+	/* What is queued is still received, then comes the end (unix_stream_read_generic()). */
+	(void)shutdown(job->sock, SHUT_RDWR); /* fails only when it is so already */
+	maybe_ended(job);
+}
+
+static void deadline_fired(struct hp_timer *t)
+{
+	struct hp_job *job = (struct hp_job *)((char *)t - offsetof(struct hp_job, deadline));
+
+	job->late = true;
+	hp_job_stop(job, true);
+}
+
+struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req)
+{
+	struct hp_job *job = calloc(1, sizeof(*job));
+
+	if (!job) {
+		hp_job_request_free(req);
+		return NULL;
+	}
+	job->d = d;
+	job->req = *req;
+	*req = (struct hp_job_request){0};
+	job->pidfd = job->sock = -1;
+	job->recv.done = recv_done;
+	job->exited.done = exit_done;
+	job->deadline.fire = deadline_fired;
+	job->since_ns = hp_now_ns();
+	return job;
+}
+
+void hp_job_refuse(struct hp_job *job, const struct hp_err *why)
+{
+	/* Nothing of it was running at its target: that one goes on by itself. */
+	job->subject = NULL;
+	answer_error(job, why->code, why->text);
+	hp_job_free(job);
+}
+
+static int start(struct hp_job *job, struct hp_err *err)
+{
+	enum hp_job_kind kind = job->req.kind;
+	pid_t parent = getpid();
+	int sv[2], k;
+
+	if (job->subject && kind != HP_JOB_LIST && kind != HP_JOB_CHECK && kind != HP_JOB_EXPLAIN) {
+		k = hp_subject_need_view(job->subject, err);
+		if (k < 0)
+			return k;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+		return hp_err_sys(err, errno, "socket of a job");
+	job->sock = sv[0];
+	job->child = fork();
+	if (job->child == 0) {
+		hp_close(&job->sock);
+		hp_job_child(job, sv[1], parent);
+	}
+	k = job->child < 0 ? -errno : 0;
+	close(sv[1]);
+	if (k < 0)
+		return hp_err_sys(err, -k, "process for a job");
+	job->pidfd = pidfd_open(job->child, 0);
+	if (job->pidfd < 0) {
+		k = hp_err_sys(err, errno, "pidfd of a job");
+		kill(job->child, SIGKILL);
+		waitpid(job->child, NULL, 0);
+		return k;
+	}
+	return 0;
+}
+
+void hp_job_start(struct hp_job *job)
+{
+	struct hp_subject *s = job->subject;
+	struct hp_daemon *d = job->d;
+	uint64_t span = GRACE_NS;
+	struct hp_err err;
+
+	job->since_ns = hp_now_ns();
+	if (start(job, &err) < 0) {
+		answer_error(job, err.code, err.text);
+		hp_job_free(job);
+		if (s)
+			hp_subject_ended(s);
+		return;
+	}
+	TAILQ_INSERT_TAIL(&d->jobs, job, link);
+	hp_ring_recv(d->ring, &job->recv, job->sock);
+	hp_ring_poll(d->ring, &job->exited, job->pidfd);
+	if (job->req.kind == HP_JOB_LOAD)
+		span += job->req.load.timeout_ns;
+	if (job->req.kind == HP_JOB_UNLOAD)
+		span += job->req.unload.timeout_ns;
+	if (job->req.kind != HP_JOB_WATCH)
+		hp_timer_set(d->ring, &job->deadline, job->since_ns + span);
+}
+
+void hp_job_submit(struct hp_job *job, bool first)
+{
+	if (job->req.pid)
+		job->subject = hp_subject_get(job->d, job->req.pid);
+	if (job->subject)
+		hp_subject_queue(job->subject, job, first);
+	else
+		hp_job_start(job);
+}
+
+void hp_job_stop(struct hp_job *job, bool force)
+{
+	job->stop_asked = true;
+	if (force) {
+		(void)pidfd_send_signal(job->pidfd, SIGKILL, NULL, 0); /* or it is dead */
+	} else {
+		(void)shutdown(job->sock, SHUT_WR); /* or it is dead */
+		hp_timer_set(job->d->ring, &job->deadline, hp_now_ns() + STOP_NS);
+	}
+}

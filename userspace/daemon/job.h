@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon/job.h – one operation in a process of its own.
+ *
+ * A job is a fork of hpd: it inherits the BPF programs and the view, may wait and may crash.  Over
+ * its socket come lines of JSON: {"event":{…}} any number of times, then {"result":{…}} or
+ * {"error":{…}} once.  With the answer its target is free for the next job; the process may live on
+ * a little.  It dies with hpd.  The other direction of the socket says "stop" by its end.
+ */
+#ifndef HP_DAEMON_JOB_H
+#define HP_DAEMON_JOB_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "daemon/buf.h"
+#include "daemon/ring.h"
+#include "patch/ops.h"
+
+struct hp_daemon;
+struct hp_err;
+struct hp_subject;
+
+enum hp_job_kind {
+	HP_JOB_LOAD,
+	HP_JOB_CHECK,
+	HP_JOB_UNLOAD,
+	HP_JOB_EXPLAIN,
+	HP_JOB_LIST,
+	HP_JOB_WATCH,
+	HP_JOB_RECOVER,
+	HP_JOB_DOCTOR,
+};
+
+const char *hp_job_kind_name(enum hp_job_kind kind); /* "load", … */
+
+/* What is asked for.  The strings lie in @doc. */
+struct hp_job_request {
+	enum hp_job_kind kind;
+	pid_t pid; /* 0: no one process */
+	json_t *doc;
+	bool dry_run; /* a load that is a check */
+	struct hp_load_request load;
+	struct hp_unload_request unload;
+	const char **fns;
+	size_t n_fns;
+};
+void hp_job_request_free(struct hp_job_request *r);
+
+struct hp_job {
+	TAILQ_ENTRY(hp_job) link; /* of the target's queue, then of d->jobs */
+	struct hp_daemon *d;
+	struct hp_subject *subject; /* NULL: no process of its own, or there is none */
+	struct hp_job_request req;
+	uint64_t since_ns;
+	char step[32]; /* the last one said */
+
+	pid_t child; /* 0: not started */
+	int pidfd, sock;
+	struct hp_ring_op recv, exited;
+	struct hp_timer deadline;
+	struct hp_buf lines;
+	bool stop_asked, late, answered;
+
+	/* @event and @answer are borrowed. Both may be NULL. */
+	void (*on_event)(struct hp_job *job, const json_t *event);
+	void (*on_answer)(struct hp_job *job, const json_t *answer);
+	void *client;
+};
+
+/* Takes what is in @req. NULL: no memory, and @req is freed. */
+struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req);
+/* Queues it at its target, or starts it; the answer may come before this returns. */
+void hp_job_submit(struct hp_job *job, bool first);
+/* For the target's queue. */
+void hp_job_start(struct hp_job *job);
+/* A watch ends when asked to; with @kill whatever it does ends. */
+void hp_job_stop(struct hp_job *job, bool kill);
+/* Of one that has not begun: */
+void hp_job_refuse(struct hp_job *job, const struct hp_err *why); /* answers and frees it */
+void hp_job_free(struct hp_job *job);
+
+/* In the fork of @parent: does it, tells over @sock, and never returns. (job_child.c) */
+_Noreturn void hp_job_child(struct hp_job *job, int sock, pid_t parent);
+
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/* What a job does: the only place of daemon/ that calls hp_op_*(). */
+#include "daemon/job.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "daemon/daemon.h"
+#include "daemon/doctor.h"
+#include "daemon/json_out.h"
+#include "hp/err.h"
+
+/* A report to hpd. That cannot fail but by hpd's death, which is the job's too. */
+static void tell(int sock, json_t *doc)
+{
+	char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+
+	json_decref(doc);
+	if (!text)
+		_exit(1); /* no memory: hpd says so from the missing answer */
+	(void)hp_write_all(sock, text, strlen(text)); /* see above */
+	(void)hp_write_all(sock, "\n", 1);
+	free(text);
+}
+
+static void tell_step(void *arg, const char *step, uint64_t ns, const char *detail)
+{
+	struct hp_job *job = arg;
+
+	tell(job->sock, json_pack("{s:{s:s,s:s,s:I,s:s}}", "event", "job",
+				  hp_job_kind_name(job->req.kind), "step", step, "ns",
+				  (json_int_t)ns, "detail", detail ? detail : ""));
+}
+
+/* A FIFO or a device must neither block us nor be read as a patch. */
+static int open_patch(const char *path, struct hp_err *err)
+{
+	hp_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return hp_err_set(err, -HP_E_NO_FILE, "open %s: %s", path, strerror(errno));
+	if (fstat(fd, &st) < 0)
+		return hp_err_sys(err, errno, "stat %s", path);
+	if (S_ISDIR(st.st_mode))
+		return hp_err_set(err, -HP_E_NO_FILE, "open %s: Is a directory", path);
+	if (!S_ISREG(st.st_mode))
+		return hp_err_set(err, -HP_E_NO_FILE, "open %s: not a regular file", path);
+	return HP_TAKE_FD(fd);
+}
+
+static int do_load(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	struct hp_load_request *req = &job->req.load;
+	struct hp_load_result result = {0};
+	struct hp_patch_list plan = {0};
+	int k;
+
+	req->file_fd = open_patch(req->file, err);
+	if (req->file_fd < 0)
+		return req->file_fd;
+	if (job->req.kind == HP_JOB_LOAD) {
+		k = hp_op_load(ops, req, &result, err);
+		if (k == 0)
+			*ret = hp_json_load_result(req->pid, &result);
+	} else {
+		k = hp_op_check(ops, req, &plan, err);
+		if (k == 0)
+			*ret = hp_json_patches(&plan);
+		hp_patch_list_free(&plan);
+	}
+	close(req->file_fd);
+	return k;
+}
+
+static int do_unload(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	struct hp_unload_result result = {0};
+	int k = hp_op_unload(ops, &job->req.unload, &result, err);
+
+	if (k == 0)
+		*ret = hp_json_unload_result(job->req.pid, &result);
+	return k;
+}
+
+static int do_explain(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	struct hp_explain result = {0};
+	int k = hp_op_explain(ops, job->req.pid, job->req.fns, job->req.n_fns, &result, err);
+
+	if (k == 0)
+		*ret = hp_json_explain(job->req.pid, &result);
+	hp_explain_free(&result);
+	return k;
+}
+
+static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	struct hp_patch_list list = {0};
+	int k = hp_op_list(ops, job->req.pid, &list, err);
+
+	if (k == 0)
+		*ret = hp_json_patches(&list);
+	hp_patch_list_free(&list);
+	return k;
+}
+
+static int do_recover(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	char did[256] = "";
+	int k = hp_op_recover(ops, job->req.pid, did, sizeof(did), err);
+
+	if (k == 0)
+		*ret = json_pack("{s:i,s:i,s:s}", "schema", 1, "pid", (int)job->req.pid, "did",
+				 did);
+	return k;
+}
+
+static int do_watch(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	int k = hp_op_watch_calls(ops, job->req.pid, job->sock, err);
+
+	if (k == 0)
+		*ret = json_pack("{s:i,s:i}", "schema", 1, "pid", (int)job->req.pid);
+	return k;
+}
+
+static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	switch (job->req.kind) {
+	case HP_JOB_LOAD:
+	case HP_JOB_CHECK:
+		return do_load(job, ops, ret, err);
+	case HP_JOB_UNLOAD:
+		return do_unload(job, ops, ret, err);
+	case HP_JOB_EXPLAIN:
+		return do_explain(job, ops, ret, err);
+	case HP_JOB_LIST:
+		return do_list(job, ops, ret, err);
+	case HP_JOB_WATCH:
+		return do_watch(job, ops, ret, err);
+	case HP_JOB_RECOVER:
+		return do_recover(job, ops, ret, err);
+	case HP_JOB_DOCTOR:
+		*ret = hp_doctor(job->d);
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* Ties the job's life to hpd's and gives up what is hpd's alone. */
+static void begin(struct hp_job *job, pid_t parent)
+{
+	char name[16];
+	sigset_t none;
+
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(1); /* hpd died before the prctl: no signal would come */
+	snprintf(name, sizeof(name), "hpd-%s", hp_job_kind_name(job->req.kind));
+	(void)prctl(PR_SET_NAME, name); /* for ps(1) only */
+	hp_daemon_forget(job->d);
+	/* hpd reads signals from a descriptor; here they work as usual. */
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void hp_job_child(struct hp_job *job, int sock, pid_t parent)
+{
+	struct hp_daemon *d = job->d;
+	struct hp_err err = {.text = ""};
+	struct hp_ops ops = {
+		.watch = d->watch,
+		.view = job->subject ? job->subject->view : NULL,
+		.state_dir = d->opt.state_dir,
+		.report = {tell_step, job},
+	};
+	json_t *result = NULL;
+	int k;
+
+	begin(job, parent);
+	job->sock = sock;
+	/* Without a subject there is no process; whatever finds that out needs no view. */
+	if (job->req.pid && !job->subject)
+		ops.watch = NULL;
+	k = run(job, &ops, &result, &err);
+	if (k == 0)
+		tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
+	else
+		tell(sock, hp_json_error(k, err.text[0] ? err.text : strerror(k > -4096 ? -k : 0)));
+	_exit(0);
+}

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a request may hold is a table of fields: from it come the checks, the sentence for each
+ * mistake, and the refusal of fields that nobody knows (a misspelt option must not be ignored by
+ * what changes a running program).
+ */
+#include "daemon/json_in.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "hp/err.h"
+
+#define PAIRS_MAX   512
+#define SPAN_MAX_MS 3600000.0
+#define PID_LIMIT   (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
+
+struct field {
+	const char *name;
+	enum { PID, TEXT, PATH, FLAG, SPAN, CHOICE, PAIRS, TEXTS } type;
+	void *to;
+	bool needed;
+	const char *const *choices; /* CHOICE: NULL at the end; the index is stored */
+};
+
+static int wrong(struct hp_err *err, const struct field *f, const char *what)
+{
+	return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" must be %s", f->name, what);
+}
+
+static int get_pid(const struct field *f, const json_t *v, struct hp_err *err)
+{
+	json_int_t n = json_integer_value(v);
+
+	if (!json_is_integer(v) || n <= 0 || n > PID_LIMIT)
+		return wrong(err, f, "a process id: a whole number above 0");
+	*(pid_t *)f->to = (pid_t)n;
+	return 0;
+}
+
+static int get_text(const struct field *f, const json_t *v, struct hp_err *err)
+{
+	const char *s = json_string_value(v);
+
+	if (!s || !*s)
+		return wrong(err, f, "a string, not empty");
+	if (f->type == PATH && *s != '/')
+		return wrong(err, f, "an absolute path");
+	*(const char **)f->to = s;
+	return 0;
+}
+
+static int get_flag(const struct field *f, const json_t *v, struct hp_err *err)
+{
+	if (!json_is_boolean(v))
+		return wrong(err, f, "true or false");
+	*(bool *)f->to = json_is_true(v);
+	return 0;
+}
+
+static int get_span(const struct field *f, const json_t *v, struct hp_err *err)
+{
+	double ms = json_number_value(v);
+
+	if (!json_is_number(v) || !(ms > 0) || ms > SPAN_MAX_MS)
+		return wrong(err, f, "milliseconds: a number above 0 and at most 3600000");
+	*(uint64_t *)f->to = (uint64_t)(ms * (double)HP_MS);
+	return 0;
+}
+
+static int get_choice(const struct field *f, const json_t *v, struct hp_err *err)
+{
+	const char *s = json_string_value(v);
+	char all[128] = "";
+
+	for (int i = 0; f->choices[i]; i++) {
+		if (s && !strcmp(s, f->choices[i])) {
+			*(int *)f->to = i;
+			return 0;
+		}
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s\"%s\"", i ? ", " : "",
+			 f->choices[i]);
+	}
+	return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" must be one of %s", f->name, all);
+}
+
+static int get_pairs(const struct field *f, json_t *v, struct hp_err *err)
+{
+	struct hp_pairs *to = f->to;
+	const char *key;
+	json_t *value;
+
+	if (!json_is_object(v))
+		return wrong(err, f, "an object of strings");
+	if (json_object_size(v) > PAIRS_MAX)
+		return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" has more than %d members",
+				  f->name, PAIRS_MAX);
+	json_object_foreach (v, key, value) {
+		const char *s = json_string_value(value);
+
+		if (!*key || !s || !*s)
+			return hp_err_set(err, -HP_E_BAD_REQUEST,
+					  "field \"%s\": member \"%.100s\" must be a string, and "
+					  "neither may be empty",
+					  f->name, key);
+		if (hp_pairs_add(to, key, s) < 0)
+			return hp_err_sys(err, ENOMEM, "request");
+	}
+	return 0;
+}
+
+static int get_texts(const struct field *f, const json_t *v, struct hp_job_request *r,
+		     struct hp_err *err)
+{
+	size_t n = json_array_size(v);
+
+	if (!json_is_array(v) || n == 0 || n > PAIRS_MAX)
+		return wrong(err, f, "an array of 1 to 512 strings");
+	r->fns = calloc(n, sizeof(*r->fns));
+	if (!r->fns)
+		return hp_err_sys(err, ENOMEM, "request");
+	for (size_t i = 0; i < n; i++) {
+		r->fns[i] = json_string_value(json_array_get(v, i));
+		if (!r->fns[i] || !*r->fns[i])
+			return hp_err_set(err, -HP_E_BAD_REQUEST,
+					  "field \"%s\": element %zu must be a string, not empty",
+					  f->name, i);
+	}
+	r->n_fns = n;
+	return 0;
+}
+
+static int get(const struct field *f, json_t *v, struct hp_job_request *r, struct hp_err *err)
+{
+	switch (f->type) {
+	case PID:
+		return get_pid(f, v, err);
+	case TEXT:
+	case PATH:
+		return get_text(f, v, err);
+	case FLAG:
+		return get_flag(f, v, err);
+	case SPAN:
+		return get_span(f, v, err);
+	case CHOICE:
+		return get_choice(f, v, err);
+	case PAIRS:
+		return get_pairs(f, v, err);
+	case TEXTS:
+		return get_texts(f, v, r, err);
+	}
+	return -EINVAL;
+}
+
+static int read_fields(struct hp_job_request *r, const struct field *fields, size_t n,
+		       struct hp_err *err)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (r->doc, key, value) {
+		size_t i = 0;
+
+		while (i < n && strcmp(fields[i].name, key) != 0)
+			i++;
+		if (i == n)
+			return hp_err_set(err, -HP_E_BAD_REQUEST, "unknown field \"%.100s\"", key);
+	}
+	for (size_t i = 0; i < n; i++) {
+		int k = 0;
+
+		value = json_object_get(r->doc, fields[i].name);
+		if (value)
+			k = get(&fields[i], value, r, err);
+		else if (fields[i].needed)
+			k = hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" is missing",
+				       fields[i].name);
+		if (k < 0)
+			return k;
+	}
+	return 0;
+}
+
+static int read_kind(struct hp_job_request *r, struct hp_err *err)
+{
+	static const char *const modes[] = {
+		[HP_MODE_QUIESCE] = "quiesce", [HP_MODE_RELAXED] = "relaxed", NULL};
+	static const char *const ways[] = {[HP_QUIESCE_AUTO] = "auto",
+					   [HP_QUIESCE_WATCH] = "watch",
+					   [HP_QUIESCE_GATE] = "gate",
+					   NULL};
+	struct hp_load_request *l = &r->load;
+	struct hp_unload_request *u = &r->unload;
+	const struct field load[] = {
+		{"pid", PID, &r->pid, true, NULL},
+		{"file", PATH, &l->file, true, NULL},
+		{"replace", PAIRS, &l->replace, false, NULL},
+		{"ref", PAIRS, &l->ref, false, NULL},
+		{"mode", CHOICE, &l->mode, false, modes},
+		{"quiesce", CHOICE, &l->quiesce, false, ways},
+		{"timeout_ms", SPAN, &l->timeout_ns, false, NULL},
+		{"park_ms", SPAN, &l->park_ns, false, NULL},
+		{"no_stop", FLAG, &l->no_stop, false, NULL},
+		{"dry_run", FLAG, &r->dry_run, false, NULL},
+	};
+	const struct field unload[] = {
+		{"pid", PID, &r->pid, true, NULL},
+		{"id", TEXT, &u->id, true, NULL},
+		{"quiesce", CHOICE, &u->quiesce, false, ways},
+		{"timeout_ms", SPAN, &u->timeout_ns, false, NULL},
+		{"park_ms", SPAN, &u->park_ns, false, NULL},
+		{"discard", FLAG, &u->discard, false, NULL},
+	};
+	const struct field explain[] = {
+		{"pid", PID, &r->pid, true, NULL},
+		{"functions", TEXTS, NULL, true, NULL},
+	};
+	const struct field watch[] = {
+		{"pid", PID, &r->pid, true, NULL},
+	};
+
+	/* The enums are read as ints. */
+	_Static_assert(sizeof(enum hp_mode) == sizeof(int), "enum hp_mode");
+	_Static_assert(sizeof(enum hp_quiesce) == sizeof(int), "enum hp_quiesce");
+	switch (r->kind) {
+	case HP_JOB_LOAD:
+	case HP_JOB_CHECK:
+		return read_fields(r, load, sizeof(load) / sizeof(load[0]), err);
+	case HP_JOB_UNLOAD:
+		return read_fields(r, unload, sizeof(unload) / sizeof(unload[0]), err);
+	case HP_JOB_EXPLAIN:
+		return read_fields(r, explain, sizeof(explain) / sizeof(explain[0]), err);
+	case HP_JOB_WATCH:
+		return read_fields(r, watch, sizeof(watch) / sizeof(watch[0]), err);
+	case HP_JOB_LIST:
+	case HP_JOB_RECOVER:
+	case HP_JOB_DOCTOR:
+		break; /* come without a body */
+	}
+	return -EINVAL;
+}
+
+int hp_json_request(struct hp_job_request *ret, enum hp_job_kind kind, const char *body, size_t n,
+		    struct hp_err *err)
+{
+	struct hp_job_request r = {.kind = kind};
+	json_error_t at;
+	int k;
+
+	r.load.timeout_ns = r.unload.timeout_ns = HP_DEFAULT_TIMEOUT_NS;
+	r.load.park_ns = r.unload.park_ns = HP_DEFAULT_PARK_NS;
+	r.load.file_fd = -1;
+	if (!n)
+		return hp_err_set(err, -HP_E_BAD_REQUEST, "the request has no body");
+	r.doc = json_loadb(body, n, JSON_REJECT_DUPLICATES, &at);
+	if (!r.doc)
+		return hp_err_set(err, -HP_E_BAD_REQUEST, "malformed JSON, line %d column %d: %s",
+				  at.line, at.column, at.text);
+	if (!json_is_object(r.doc))
+		k = hp_err_set(err, -HP_E_BAD_REQUEST, "the body must be a JSON object");
+	else
+		k = read_kind(&r, err);
+	if (k < 0) {
+		hp_job_request_free(&r);
+		return k;
+	}
+	r.load.pid = r.unload.pid = r.pid;
+	if (r.kind == HP_JOB_LOAD && r.dry_run)
+		r.kind = HP_JOB_CHECK;
+	*ret = r;
+	return 0;
+}
+
+int hp_json_pid(const char *text, pid_t *ret, struct hp_err *err)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || *end || end == text || n <= 0 || n > PID_LIMIT)
+		return hp_err_set(err, -HP_E_BAD_REQUEST,
+				  "\"pid=%.30s\": must be a process id: a whole number above 0",
+				  text);
+	*ret = (pid_t)n;
+	return 0;
+}

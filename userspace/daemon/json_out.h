@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/json_out.h – the structures of patch/ops.h as JSON.  Addresses are hex strings, points in
+ * time RFC 3339, spans integers with the unit in the name.  NULL: no memory. */
+#ifndef HP_DAEMON_JSON_OUT_H
+#define HP_DAEMON_JSON_OUT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "patch/ops.h"
+
+/* {"schema":1,"error":{"code","text","status"}} */
+json_t *hp_json_error(int code, const char *text);
+
+json_t *hp_json_time(uint64_t wall_ns);
+json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r);
+json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r);
+json_t *hp_json_patches(const struct hp_patch_list *l);
+json_t *hp_json_explain(pid_t pid, const struct hp_explain *e);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The lock, not the socket, says who serves a path: a socket left by a killed hpd refuses
+ * connections and may be replaced by whoever holds the lock.
+ */
+#include "daemon/listen.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "hp/err.h"
+
+#define WAIT_TRIES 20
+#define WAIT_NS	   (50 * HP_MS)
+
+static int make_dir(const char *path, struct hp_err *err)
+{
+	char copy[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *dir;
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	dir = dirname(copy);
+	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+		return hp_err_sys(err, errno, "directory %s of the socket", dir);
+	return 0;
+}
+
+static int take_lock(const char *path, bool wait, int *ret, struct hp_err *err)
+{
+	char name[256];
+	hp_autoclose int fd = -1;
+
+	snprintf(name, sizeof(name), "%s.lock", path);
+	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return hp_err_sys(err, errno, "lock %s", name);
+	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+		if (errno != EWOULDBLOCK)
+			return hp_err_sys(err, errno, "lock %s", name);
+		if (!wait || i == WAIT_TRIES)
+			return hp_err_set(err, -HP_E_FAILED, "another hpd serves %s", path);
+		hp_pause_ns(WAIT_NS);
+	}
+	*ret = HP_TAKE_FD(fd);
+	return 0;
+}
+
+static int serve(const char *path, int *ret, struct hp_err *err)
+{
+	hp_autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	struct group *hp = getgrnam("hp");
+	mode_t mask;
+	int k;
+
+	if (fd < 0)
+		return hp_err_sys(err, errno, "socket");
+	memcpy(addr.sun_path, path, strlen(path));
+	(void)unlink(path); /* what bind cannot replace it will say */
+	mask = umask(0117);
+	k = bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno : 0;
+	umask(mask);
+	if (k < 0)
+		return hp_err_sys(err, -k, "bind %s", path);
+	if (hp && chown(path, (uid_t)-1, hp->gr_gid) < 0)
+		return hp_err_sys(err, errno, "chgrp hp %s", path);
+	if (listen(fd, SOMAXCONN) < 0)
+		return hp_err_sys(err, errno, "listen on %s", path);
+	*ret = HP_TAKE_FD(fd);
+	return 0;
+}
+
+int hp_listen_open(const char *path, bool wait, int *ret_lock, int *ret_listen,
+		   struct hp_err *err)
+{
+	hp_autoclose int lock = -1;
+	int k;
+
+	if (*path != '/' || strlen(path) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return hp_err_set(err, -HP_E_USAGE,
+				  "socket '%s' must be an absolute path of at most 107 bytes",
+				  path);
+	k = make_dir(path, err);
+	if (k == 0)
+		k = take_lock(path, wait, &lock, err);
+	if (k == 0)
+		k = serve(path, ret_listen, err);
+	if (k == 0)
+		*ret_lock = HP_TAKE_FD(lock);
+	return k;
+}
+
+void hp_listen_unlink(const char *path)
+{
+	(void)unlink(path); /* nobody is left who could mend it */
+}

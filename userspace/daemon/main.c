@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* hpd(8): options, and nothing else. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "hp/err.h"
+
+enum { OPT_SOCKET = 256, OPT_STATE_DIR, OPT_IDLE_EXIT, OPT_READY_FD, OPT_CLIENT_TIMEOUT, OPT_IDLE };
+
+static const struct option options[] = {
+	{"socket", required_argument, NULL, OPT_SOCKET},
+	{"state-dir", required_argument, NULL, OPT_STATE_DIR},
+	{"idle-exit", no_argument, NULL, OPT_IDLE_EXIT},
+	{"verbose", no_argument, NULL, 'v'},
+	{"help", no_argument, NULL, 'h'},
+	{"version", no_argument, NULL, 'V'},
+	/* For hpctl and the tests, not in the manual. */
+	{"ready-fd", required_argument, NULL, OPT_READY_FD},
+	{"client-timeout-ms", required_argument, NULL, OPT_CLIENT_TIMEOUT},
+	{"idle-ms", required_argument, NULL, OPT_IDLE},
+	{NULL, 0, NULL, 0},
+};
+
+static void help(void)
+{
+	printf("usage: hpd [--socket PATH] [--state-dir DIR] [--idle-exit] [-v]\n"
+	       "\n"
+	       "Changes the code of running processes on behalf of hpctl(1).\n"
+	       "\n"
+	       "  --socket PATH     listen here (default %s)\n"
+	       "  --state-dir DIR   keep patches here (default %s)\n"
+	       "  --idle-exit       end after 5 seconds without a client and without a patch\n"
+	       "  -v, --verbose     log more\n"
+	       "  -h, --help        this text\n"
+	       "  --version         the version\n",
+	       HP_DEFAULT_SOCKET, HP_DEFAULT_STATE);
+}
+
+static bool number(const char *text, long max, long *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtol(text, &end, 10);
+	return !errno && end != text && !*end && *ret >= 0 && *ret <= max;
+}
+
+static int usage(const char *text, const char *value)
+{
+	fprintf(stderr, "hpd: %s%s (see hpd --help)\n", text, value);
+	return HP_EXIT_USAGE;
+}
+
+/* 0: go on; else the exit status + 1. */
+static int take_option(struct hp_daemon_options *o, int c, const char *arg)
+{
+	long n;
+
+	switch (c) {
+	case OPT_SOCKET:
+		o->socket = arg;
+		return 0;
+	case OPT_STATE_DIR:
+		o->state_dir = arg;
+		return 0;
+	case OPT_IDLE_EXIT:
+		o->idle_exit = true;
+		return 0;
+	case 'v':
+		hp_log_set_level(HP_LOG_DEBUG);
+		return 0;
+	case 'h':
+		help();
+		return HP_EXIT_DONE + 1;
+	case 'V':
+		printf("hpd %s\n", HP_VERSION);
+		return HP_EXIT_DONE + 1;
+	case OPT_READY_FD:
+		if (!number(arg, 1 << 20, &n))
+			return usage("--ready-fd is no descriptor: ", arg) + 1;
+		o->ready_fd = (int)n;
+		return 0;
+	case OPT_CLIENT_TIMEOUT:
+	case OPT_IDLE:
+		if (!number(arg, 3600000, &n) || !n)
+			return usage("not a number of milliseconds: ", arg) + 1;
+		*(c == OPT_IDLE ? &o->idle_ns : &o->client_timeout_ns) = (uint64_t)n * HP_MS;
+		return 0;
+	}
+	return HP_EXIT_USAGE + 1; /* getopt_long(3) has said why */
+}
+
+int main(int argc, char **argv)
+{
+	struct hp_daemon_options o = {
+		.socket = HP_DEFAULT_SOCKET,
+		.state_dir = HP_DEFAULT_STATE,
+		.ready_fd = -1,
+		.client_timeout_ns = 10 * HP_S,
+		.idle_ns = 5 * HP_S,
+	};
+	struct hp_err err;
+	int c, k;
+
+	while ((c = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
+		k = take_option(&o, c, optarg);
+		if (k)
+			return k - 1;
+	}
+	if (optind < argc)
+		return usage("takes no argument: ", argv[optind]);
+	k = hp_daemon_run(&o, &err);
+	if (k < 0) {
+		hp_log(HP_LOG_ERROR, "%s", err.text);
+		return hp_err_exit(k);
+	}
+	return HP_EXIT_DONE;
+}

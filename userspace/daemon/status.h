@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* daemon/status.h – what hpd is doing. */
+#ifndef HP_DAEMON_STATUS_H
+#define HP_DAEMON_STATUS_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+struct hp_daemon;
+
+/* Of all targets, or with @pid of that one. */
+json_t *hp_status(const struct hp_daemon *d, pid_t pid);
+
+#endif

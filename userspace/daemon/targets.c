@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A subject is freed in one place, settle(), and only when no job refers to it; every function that
+ * may get there says so.
+ */
+#include "daemon/targets.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/calls.h"
+#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/json_out.h"
+#include "hp/err.h"
+#include "watch/watch.h"
+
+#define QUEUE_MAX 64
+
+static void settle(struct hp_subject *s);
+
+struct hp_subject *hp_subject_find(struct hp_daemon *d, pid_t pid)
+{
+	struct hp_subject *s;
+
+	TAILQ_FOREACH(s, &d->subjects, link)
+		if (s->pid == pid && !s->gone)
+			return s;
+	return NULL;
+}
+
+static bool in_use(const struct hp_subject *s)
+{
+	return s->jobs || s->queued || (!s->gone && (s->patches || s->call_watchers));
+}
+
+static void end_watchers(struct hp_subject *s)
+{
+	json_t *doc;
+	char text[64];
+
+	snprintf(text, sizeof(text), "process %d has exited", s->pid);
+	doc = hp_json_error(-HP_E_GONE, text);
+	hp_events_end_calls(s->d, s->pid, doc);
+	json_decref(doc);
+}
+
+static void process_exited(struct hp_ring_op *op, int res, const void *data)
+{
+	struct hp_subject *s = (struct hp_subject *)((char *)op -
+						     offsetof(struct hp_subject, exited));
+
+	if (res < 0 && in_use(s)) {
+		/* settle() gave it up, and then somebody asked for it again. */
+		hp_ring_poll(s->d->ring, op, s->pidfd);
+		return;
+	}
+	if (res >= 0) {
+		s->jobs++; /* holds it while its watchers go */
+		end_watchers(s);
+		s->jobs--;
+		s->gone = true;
+		s->patches = 0;
+		hp_events_send(s->d, s->pid, false, hp_event_new("target-gone", s->pid, NULL));
+	}
+	settle(s);
+}
+
+static void tick(struct hp_timer *t)
+{
+	struct hp_subject *s = (struct hp_subject *)((char *)t - offsetof(struct hp_subject, tick));
+
+	hp_events_send(s->d, s->pid, true, hp_calls_event(s));
+	if (s->call_watchers)
+		hp_timer_set(s->d->ring, t, hp_now_ns() + HP_S);
+}
+
+struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
+{
+	struct hp_subject *s = hp_subject_find(d, pid);
+	hp_autoclose int pidfd = -1;
+
+	if (s)
+		return s;
+	pidfd = pidfd_open(pid, 0);
+	if (pidfd < 0)
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->d = d;
+	s->pid = pid;
+	s->pidfd = HP_TAKE_FD(pidfd);
+	s->exited.done = process_exited;
+	s->tick.fire = tick;
+	TAILQ_INIT(&s->queue);
+	TAILQ_INSERT_TAIL(&d->subjects, s, link);
+	hp_ring_poll(d->ring, &s->exited, s->pidfd);
+	return s;
+}
+
+int hp_subject_need_view(struct hp_subject *s, struct hp_err *err)
+{
+	if (s->view || !s->d->watch)
+		return 0;
+	return hp_view_open(&s->view, s->d->watch, s->pid, err);
+}
+
+/* --- work -------------------------------------------------------------------------------------- */
+
+static void watch_answered(struct hp_job *job, const json_t *answer)
+{
+	struct hp_subject *s = job->subject;
+
+	hp_timer_clear(s->d->ring, &s->tick);
+	/* Not asked to stop, or unable: starting it again would come to the same. */
+	if (!job->stop_asked || json_object_get(answer, "error"))
+		hp_events_end_calls(s->d, s->pid, answer);
+}
+
+static struct hp_job *new_job(struct hp_subject *s, enum hp_job_kind kind,
+			      void (*on_answer)(struct hp_job *, const json_t *))
+{
+	struct hp_job_request req = {.kind = kind, .pid = s->pid};
+	struct hp_job *job = hp_job_new(s->d, &req);
+
+	if (job) {
+		job->subject = s;
+		job->on_answer = on_answer;
+	} else {
+		hp_log(HP_LOG_ERROR, "no memory for a %s of process %d", hp_job_kind_name(kind),
+		       s->pid);
+	}
+	return job;
+}
+
+static struct hp_job *take_next(struct hp_subject *s)
+{
+	struct hp_job *job = TAILQ_FIRST(&s->queue);
+
+	if (job) {
+		TAILQ_REMOVE(&s->queue, job, link);
+		s->queued--;
+	} else if (s->call_watchers && !s->d->stopping) {
+		job = new_job(s, HP_JOB_WATCH, watch_answered);
+		if (job)
+			hp_timer_set(s->d->ring, &s->tick, hp_now_ns() + HP_S);
+	}
+	return job;
+}
+
+/* Starts what is next.  The job may end in here, and @s with it. */
+static void next(struct hp_subject *s)
+{
+	struct hp_job *job;
+
+	if (s->running) {
+		if (s->running->req.kind == HP_JOB_WATCH && s->queued)
+			hp_job_stop(s->running, false);
+		return;
+	}
+	job = take_next(s);
+	if (!job)
+		return;
+	s->running = job;
+	s->jobs++;
+	hp_job_start(job);
+}
+
+static void settle(struct hp_subject *s)
+{
+	struct hp_daemon *d = s->d;
+
+	if (in_use(s))
+		return;
+	/* The poll of the pidfd refers to us until it has completed. */
+	if (s->exited.armed) {
+		hp_ring_cancel(d->ring, &s->exited);
+		return;
+	}
+	hp_timer_clear(d->ring, &s->tick);
+	TAILQ_REMOVE(&d->subjects, s, link);
+	hp_view_close(s->view);
+	close(s->pidfd);
+	free(s);
+	hp_daemon_settle(d);
+}
+
+void hp_subject_queue(struct hp_subject *s, struct hp_job *job, bool first)
+{
+	job->subject = s;
+	if (first)
+		TAILQ_INSERT_HEAD(&s->queue, job, link);
+	else
+		TAILQ_INSERT_TAIL(&s->queue, job, link);
+	s->queued++;
+	next(s);
+}
+
+bool hp_subject_full(const struct hp_subject *s)
+{
+	return s->queued >= QUEUE_MAX;
+}
+
+void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job)
+{
+	TAILQ_REMOVE(&s->queue, job, link);
+	s->queued--;
+	hp_job_free(job);
+	settle(s);
+}
+
+void hp_subject_answered(struct hp_subject *s, struct hp_job *job)
+{
+	s->running = NULL;
+	next(s);
+}
+
+void hp_subject_ended(struct hp_subject *s)
+{
+	s->jobs--;
+	next(s);
+	settle(s);
+}
+
+static void recovered(struct hp_job *job, const json_t *answer)
+{
+	const json_t *error = json_object_get(answer, "error");
+	const char *did = json_string_value(
+		json_object_get(json_object_get(answer, "result"), "did"));
+
+	if (error)
+		hp_log(HP_LOG_ERROR, "process %d: not put right: %s", job->req.pid,
+		       json_string_value(json_object_get(error, "text")));
+	else
+		hp_log(HP_LOG_INFO, "process %d: put right: %s", job->req.pid, did ? did : "");
+	hp_events_send(job->d, job->req.pid, false,
+		       hp_event_new("recovered", job->req.pid,
+				    json_pack("{s:s}", "did", did ? did : "failed")));
+}
+
+void hp_subject_recover(struct hp_subject *s)
+{
+	struct hp_job *list = new_job(s, HP_JOB_LIST, NULL);
+	struct hp_job *job = new_job(s, HP_JOB_RECOVER, recovered);
+
+	if (list) {
+		TAILQ_INSERT_HEAD(&s->queue, list, link);
+		s->queued++;
+	}
+	if (job)
+		hp_subject_queue(s, job, true);
+}
+
+void hp_subject_watch(struct hp_subject *s)
+{
+	s->call_watchers++;
+}
+
+void hp_subject_go(struct hp_subject *s)
+{
+	next(s);
+}
+
+void hp_subject_dismiss(struct hp_subject *s, const struct hp_err *why)
+{
+	struct hp_job *job;
+
+	s->jobs++; /* holds it while its clients hear of it */
+	if (s->running && s->running->req.kind == HP_JOB_WATCH)
+		hp_job_stop(s->running, false);
+	while ((job = TAILQ_FIRST(&s->queue))) {
+		TAILQ_REMOVE(&s->queue, job, link);
+		s->queued--;
+		hp_job_refuse(job, why);
+	}
+	hp_subject_ended(s);
+}
+
+void hp_subject_unwatch(struct hp_subject *s)
+{
+	if (--s->call_watchers == 0 && s->running && s->running->req.kind == HP_JOB_WATCH)
+		hp_job_stop(s->running, false);
+	settle(s);
+}
+
+/* --- what is known ------------------------------------------------------------------------------ */
+
+static size_t count_of(const json_t *patches, pid_t pid)
+{
+	size_t i, n = 0;
+	json_t *p;
+
+	json_array_foreach (patches, i, p)
+		n += json_integer_value(json_object_get(p, "pid")) == pid;
+	return n;
+}
+
+static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
+{
+	struct hp_subject *s, *after;
+	size_t i;
+	json_t *p;
+
+	json_array_foreach (patches, i, p) {
+		s = hp_subject_get(d, (pid_t)json_integer_value(json_object_get(p, "pid")));
+		if (s)
+			s->patches = count_of(patches, s->pid);
+	}
+	for (s = TAILQ_FIRST(&d->subjects); s; s = after) {
+		after = TAILQ_NEXT(s, link);
+		if (s->gone || (pid && s->pid != pid))
+			continue;
+		s->patches = count_of(patches, s->pid);
+		settle(s);
+	}
+}
+
+void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_t *result)
+{
+	struct hp_subject *s = job->subject;
+
+	if (job->req.kind == HP_JOB_LIST)
+		learn_list(d, job->req.pid, json_object_get(result, "patches"));
+	if (s && !s->gone && job->req.kind == HP_JOB_LOAD)
+		s->patches++;
+	if (s && !s->gone && job->req.kind == HP_JOB_UNLOAD)
+		s->patches = (size_t)json_integer_value(json_object_get(result, "patches_left"));
+}
+
+static bool is_half_done(const json_t *patch)
+{
+	const char *state = json_string_value(json_object_get(patch, "state"));
+
+	return state && (!strcmp(state, "loading") || !strcmp(state, "unloading"));
+}
+
+static void found(struct hp_job *job, const json_t *answer)
+{
+	const json_t *patches = json_object_get(json_object_get(answer, "result"), "patches");
+	struct hp_err err;
+	size_t i;
+	json_t *p;
+
+	json_array_foreach (patches, i, p) {
+		pid_t pid = (pid_t)json_integer_value(json_object_get(p, "pid"));
+		struct hp_subject *s = hp_subject_find(job->d, pid);
+
+		if (!s)
+			continue;
+		if (hp_subject_need_view(s, &err) < 0)
+			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);
+		if (is_half_done(p) && !s->running)
+			hp_subject_recover(s);
+	}
+	if (json_array_size(patches))
+		hp_log(HP_LOG_INFO, "%zu patches found in running processes",
+		       json_array_size(patches));
+}
+
+static bool keep_none(void *arg, pid_t pid)
+{
+	return false;
+}
+
+void hp_targets_recover(struct hp_daemon *d)
+{
+	struct hp_job_request req = {.kind = HP_JOB_LIST};
+	struct hp_job *job = hp_job_new(d, &req);
+
+	if (d->watch)
+		hp_watch_sweep(keep_none, NULL);
+	if (!job)
+		return;
+	job->on_answer = found;
+	hp_job_submit(job, false);
+}
+
+void hp_targets_free(struct hp_daemon *d)
+{
+	struct hp_subject *s;
+
+	while ((s = TAILQ_FIRST(&d->subjects))) {
+		TAILQ_REMOVE(&d->subjects, s, link);
+		hp_view_close(s->view);
+		close(s->pidfd);
+		free(s);
+	}
+}

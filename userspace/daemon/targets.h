@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon/targets.h – the processes that hpd knows.
+ *
+ * A subject is a process with patches, or with work under way.  It holds the pidfd, the view (the
+ * pinned maps) and the queue of jobs, of which one runs.  It is dropped when the process exits, or
+ * when there is neither a patch nor work.
+ *
+ * Watching calls is work of the lowest rank: while somebody watches and nothing else is to do, a
+ * watch job runs; it is asked to stop when another job comes, and started again afterwards.
+ */
+#ifndef HP_DAEMON_TARGETS_H
+#define HP_DAEMON_TARGETS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "daemon/ring.h"
+
+struct hp_daemon;
+struct hp_err;
+struct hp_job;
+struct hp_view;
+
+struct hp_subject {
+	TAILQ_ENTRY(hp_subject) link;
+	struct hp_daemon *d;
+	pid_t pid;
+	int pidfd;
+	struct hp_ring_op exited;
+	struct hp_view *view;	/* NULL: not needed so far, or no BPF */
+	size_t patches;		/* as last heard */
+	bool gone;		/* the process exited; freed when its jobs have ended */
+
+	TAILQ_HEAD(hp_job_queue, hp_job) queue;
+	unsigned queued;
+	struct hp_job *running; /* has not answered yet: one at a time … */
+	unsigned jobs;		/* … while others that did may still take their probes down */
+
+	unsigned call_watchers;
+	struct hp_timer tick; /* counts to the watchers, every second */
+};
+
+/* NULL when there is none. */
+struct hp_subject *hp_subject_find(struct hp_daemon *d, pid_t pid);
+/* Finds or makes one; NULL when there is no such process (its job will say so). */
+struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid);
+
+/* Opens the view when there is none and BPF is there. */
+int hp_subject_need_view(struct hp_subject *s, struct hp_err *err);
+
+/* Starts @job, or lets it wait: @s may be gone afterwards. */
+void hp_subject_queue(struct hp_subject *s, struct hp_job *job, bool first);
+/* No more jobs may be queued. */
+bool hp_subject_full(const struct hp_subject *s);
+/* One that has not begun; frees it: @s may be gone afterwards. */
+void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job);
+/* @job, which was running, has answered; its process may live on. */
+void hp_subject_answered(struct hp_subject *s, struct hp_job *job);
+/* A job's process is gone: @s may be gone afterwards. */
+void hp_subject_ended(struct hp_subject *s);
+/* Puts right what a job left, before anything else is done, and finds out what is there. */
+void hp_subject_recover(struct hp_subject *s);
+
+/* What an answer tells of the patches in processes: to be called with every result. */
+void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_t *result);
+
+/* Somebody wants the calls counted (hp_subject_go() begins), or no longer does. */
+void hp_subject_watch(struct hp_subject *s);
+void hp_subject_go(struct hp_subject *s);
+void hp_subject_unwatch(struct hp_subject *s);
+
+/* hpd is about to end: what waits is answered with @why.  @s may be gone afterwards. */
+void hp_subject_dismiss(struct hp_subject *s, const struct hp_err *why);
+
+/* At start: what a previous hpd left is found and put right. */
+void hp_targets_recover(struct hp_daemon *d);
+/* At the end: views are closed, so that pins go. */
+void hp_targets_free(struct hp_daemon *d);
+
+#endif
