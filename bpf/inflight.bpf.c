@@ -48,6 +48,7 @@ struct session_map {
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, HP_SLOT_FNS);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct hp_fn_name);
 } names_of_slot SEC(".maps");

@@ -52,7 +52,8 @@ struct hp_probe {
 	uint32_t fn;
 };
 
-/* All sites of one role in one file: one uprobe_multi link. */
+/* All sites of one role in one file: one uprobe_multi link.  Only a 1-byte nop, a RET or a jump, and
+ * only in a regular file (DESIGN 2.2). */
 struct hp_probe_set {
 	enum hp_probe_role role;
 	int file_fd;
@@ -61,11 +62,18 @@ struct hp_probe_set {
 };
 
 /* A new session: zeroes the view's counters, writes @names (n_fns ≤ HP_SLOT_FNS) and starts a
- * keeper.  One session a view at a time. */
+ * keeper.  One session a view at a time.  From a single-threaded process.  The second and later
+ * sessions of a view wait (some 10 ms) until no program of the one before can still run. */
 int hp_session_begin(struct hp_session **ret, struct hp_view *v, const char *const *names,
 		     size_t n_fns, struct hp_err *err);
 
-/* Attaches in @pid only; all sets or none.  May be called several times in a session. */
+/* The keeper's process, for messages. */
+pid_t hp_session_keeper(const struct hp_session *s);
+
+/* Attaches in @pid only, set after set in the order given (exits before entries); all sets or none.
+ * May be called several times in a session. -HP_E_GONE: no such process. -HP_E_TARGET: its main
+ * thread has ended; then the kernel fires no probe in it. -HP_E_FAILED: the keeper died, and every
+ * probe of the session with it. */
 int hp_session_attach(struct hp_session *s, pid_t pid, const struct hp_probe_set *sets,
 		      size_t n_sets, struct hp_err *err);
 
@@ -73,7 +81,8 @@ int hp_session_attach(struct hp_session *s, pid_t pid, const struct hp_probe_set
  * took the count along. */
 bool hp_session_alive(const struct hp_session *s);
 
-/* Calls in flight; what came after hp_session_gate(s, true) is not in it. */
+/* Calls in flight; what came after hp_session_gate(s, true) is not in it.  Never less than there
+ * are, once hp_session_overflowed() is known to be false. */
 int64_t hp_session_total(const struct hp_session *s);
 bool hp_session_overflowed(const struct hp_session *s);
 void hp_session_gate(struct hp_session *s, bool gated);
@@ -82,8 +91,9 @@ void hp_session_gate(struct hp_session *s, bool gated);
 int hp_session_fd(const struct hp_session *s);
 int hp_session_edges(struct hp_session *s);
 
-/* The calls of one thread as counted.  get: depth 0 when there are none of this session.
- * set: the list is replaced and the counters follow; only while the thread is stopped. */
+/* The calls of one thread as counted, oldest first.  get: depth 0 when there are none of this
+ * session.  set: the list is replaced and the counters follow; only while the thread is stopped.
+ * -ESRCH: the thread is gone, and its calls with it. */
 int hp_session_thread_get(const struct hp_session *s, pid_t tid, struct hp_thread_calls *ret);
 int hp_session_thread_set(struct hp_session *s, pid_t tid, const struct hp_thread_calls *calls);
 

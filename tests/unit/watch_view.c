@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/* Pins as bpftool(8) reads them, and their cleaning up. */
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "hp/err.h"
+#include "watch/watch.h"
+
+/* Above PID_MAX_LIMIT (4194304), so that no other hpd has them. */
+#define PID_A 1000000001
+#define PID_B 1000000002
+
+static struct hp_watch *w;
+
+static int open_watch(void **state)
+{
+	struct hp_err err = {0};
+
+	if (hp_watch_open(&w, &err)) {
+		print_error("%s\n", err.text);
+		return -1;
+	}
+	return 0;
+}
+
+static int close_watch(void **state)
+{
+	hp_watch_close(w);
+	return 0;
+}
+
+static struct hp_view *open_view(pid_t pid)
+{
+	struct hp_view *v = NULL;
+	struct hp_err err = {0};
+
+	if (hp_view_open(&v, w, pid, &err))
+		fail_msg("%s", err.text);
+	return v;
+}
+
+static json_t *dump(const struct hp_view *v, const char *map)
+{
+	char command[256];
+	json_error_t why;
+	json_t *j;
+	FILE *f;
+
+	(void)snprintf(command, sizeof(command),
+		       "PATH=$PATH:/usr/sbin:/usr/local/sbin bpftool -j map dump pinned %s/%s",
+		       hp_view_dir(v), map);
+	f = popen(command, "re");
+	assert_non_null(f);
+	j = json_loadf(f, 0, &why);
+	pclose(f);
+	if (!j)
+		fail_msg("%s: %s", command, why.text);
+	assert_true(json_is_array(j));
+	return j;
+}
+
+/* "formatted" is what bpftool makes of the BTF: {"key": 0, "value": {"in_flight": 0, …}} */
+static json_t *field(json_t *dumped, size_t i, const char *name)
+{
+	json_t *formatted = json_object_get(json_array_get(dumped, i), "formatted");
+
+	return json_object_get(json_object_get(formatted, "value"), name);
+}
+
+static void assert_field(json_t *dumped, size_t i, const char *name, int64_t value)
+{
+	json_t *j = field(dumped, i, name);
+
+	if (!json_is_integer(j))
+		fail_msg("no field \"%s\"", name);
+	assert_int_equal(json_integer_value(j), value);
+}
+
+static void bpftool_prints_named_fields(void **state)
+{
+	struct hp_view *v = open_view(PID_A);
+	const char *const names[] = {"handle_request", "parse_header"};
+	struct hp_thread_calls calls = {.depth = 2, .call = {{.sp = 64, .fn = 1}, {.sp = 32, .fn = 1}}};
+	struct hp_session *s = NULL;
+	json_t *j;
+
+	assert_string_equal(hp_view_dir(v), "/sys/fs/bpf/hp/1000000001");
+	assert_int_equal(hp_session_begin(&s, v, names, 2, NULL), 0);
+	assert_int_equal(hp_session_thread_set(s, getpid(), &calls), 0);
+	assert_int_equal(hp_view_inflight(v)[1].in_flight, 2);
+
+	j = dump(v, "inflight");
+	assert_int_equal(json_array_size(j), HP_SLOT_FNS);
+	assert_field(j, 0, "in_flight", 0);
+	assert_field(j, 1, "in_flight", 2);
+	assert_field(j, 1, "calls", 0);
+	json_decref(j);
+
+	j = dump(v, "session");
+	assert_int_equal(json_array_size(j), 1);
+	assert_field(j, 0, "session", (int64_t)hp_view_state(v)->session);
+	assert_field(j, 0, "total", 2);
+	assert_field(j, 0, "gated", 0);
+	assert_field(j, 0, "overflow", 0);
+	json_decref(j);
+
+	j = dump(v, "names");
+	assert_int_equal(json_array_size(j), HP_SLOT_FNS);
+	assert_string_equal(json_string_value(field(j, 1, "name")), "parse_header");
+	json_decref(j);
+
+	hp_session_end(s, NULL);
+	assert_int_equal(hp_view_state(v)->session, 0);
+	hp_view_close(v);
+	assert_int_equal(access("/sys/fs/bpf/hp/1000000001", F_OK), -1);
+}
+
+static void long_names_are_cut(void **state)
+{
+	struct hp_view *v = open_view(PID_A);
+	char name[2 * HP_NAME_MAX];
+	const char *const names[] = {name};
+	struct hp_session *s = NULL;
+	json_t *j;
+
+	memset(name, 'x', sizeof(name));
+	name[sizeof(name) - 1] = 0;
+	assert_int_equal(hp_session_begin(&s, v, names, 1, NULL), 0);
+	j = dump(v, "names");
+	assert_int_equal(strlen(json_string_value(field(j, 0, "name"))), HP_NAME_MAX - 1);
+	json_decref(j);
+	hp_session_end(s, NULL);
+	hp_view_close(v);
+}
+
+static void views_do_not_mix(void **state)
+{
+	struct hp_view *a = open_view(PID_A), *b = open_view(PID_B);
+	const char *const names[] = {"f"};
+	struct hp_thread_calls calls = {.depth = 1, .call = {{.sp = 64, .fn = 0}}};
+	struct hp_session *s = NULL;
+
+	assert_int_equal(hp_session_begin(&s, b, names, 1, NULL), 0);
+	assert_int_equal(hp_session_thread_set(s, getpid(), &calls), 0);
+	assert_int_equal(hp_view_inflight(a)[0].in_flight, 0);
+	assert_int_equal(hp_view_state(a)->total, 0);
+	assert_int_equal(hp_view_state(b)->total, 1);
+	hp_session_end(s, NULL);
+	hp_view_close(a);
+	hp_view_close(b);
+}
+
+/* What a killed hpd leaves behind. */
+static void stale_pins_are_replaced(void **state)
+{
+	struct hp_view *old = open_view(PID_A), *new = open_view(PID_A);
+	const char *const names[] = {"f"};
+	struct hp_thread_calls calls = {.depth = 1, .call = {{.sp = 64, .fn = 0}}};
+	struct hp_session *s = NULL;
+	json_t *j;
+
+	assert_int_equal(hp_session_begin(&s, new, names, 1, NULL), 0);
+	assert_int_equal(hp_session_thread_set(s, getpid(), &calls), 0);
+	j = dump(new, "inflight");
+	assert_field(j, 0, "in_flight", 1);
+	json_decref(j);
+	hp_session_end(s, NULL);
+	hp_view_close(new);
+	hp_view_close(old);
+}
+
+static bool keep_a(void *arg, pid_t pid)
+{
+	++*(int *)arg;
+	return pid != PID_B;
+}
+
+static void sweep_removes_what_nobody_keeps(void **state)
+{
+	struct hp_view *a = open_view(PID_A), *b = open_view(PID_B);
+	int asked = 0;
+
+	hp_watch_sweep(keep_a, &asked);
+	assert_true(asked >= 2);
+	assert_int_equal(access("/sys/fs/bpf/hp/1000000001/inflight", F_OK), 0);
+	assert_int_equal(access("/sys/fs/bpf/hp/1000000002", F_OK), -1);
+	hp_view_close(a);
+	hp_view_close(b);
+}
+
+static void pins_are_for_root_only(void **state)
+{
+	struct hp_view *v = open_view(PID_A);
+	struct stat st;
+
+	assert_int_equal(stat(hp_view_dir(v), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0750);
+	hp_view_close(v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(bpftool_prints_named_fields),
+		cmocka_unit_test(long_names_are_cut),
+		cmocka_unit_test(views_do_not_mix),
+		cmocka_unit_test(stale_pins_are_replaced),
+		cmocka_unit_test(sweep_removes_what_nobody_keeps),
+		cmocka_unit_test(pins_are_for_root_only),
+	};
+
+	return cmocka_run_group_tests(tests, open_watch, close_watch);
+}

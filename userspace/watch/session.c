@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A session is a number in the view's state: a probe counts while its cookie has that number, so
+ * that ending one is one store, and the probes may go in their own time.
+ *
+ * Invariant: state->session is written last at the beginning, after every counter is zero and no
+ * program of an earlier session can still run; a late one would count down what it did not count up.
+ */
+#include "watch/watch.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "watch/internal.h"
+#include "watch/keeper.h"
+
+static const char *const role_name[] = {
+	[HP_PROBE_ENTRY] = "entry", [HP_PROBE_EXIT] = "exit", [HP_PROBE_HOLD] = "hold"};
+
+static int count_edge(void *arg, void *data, size_t n)
+{
+	++*(int *)arg;
+	return 0;
+}
+
+static int open_ring(struct hp_session *s, struct hp_err *err)
+{
+	s->ring = ring_buffer__new(s->v->map[MAP_EDGES], count_edge, &s->edges, NULL);
+	if (!s->ring)
+		return hp_err_sys(err, errno, "ring buffer of %s", s->v->dir);
+	(void)hp_session_edges(s); /* what the session before left in it */
+	return 0;
+}
+
+static int forget_last_session(struct hp_view *v, struct hp_err *err)
+{
+	bool *had = &v->w->shared->had_session[v->slot];
+	int r;
+
+	__atomic_store_n(&v->state->session, 0, __ATOMIC_SEQ_CST);
+	if (*had) {
+		r = watch_publish(v, MAP_SESSION);
+		if (r)
+			return hp_err_sys(err, -r, "waiting for the last session of %s", v->dir);
+	}
+	*had = true;
+	memset(v->inflight, 0, HP_SLOT_FNS * sizeof(*v->inflight));
+	memset(v->state, 0, sizeof(*v->state));
+	memset(v->names, 0, HP_SLOT_FNS * sizeof(*v->names));
+	return 0;
+}
+
+static void free_session(struct hp_session *s)
+{
+	ring_buffer__free(s->ring);
+	hp_close(&s->keeper);
+	hp_close(&s->keeper_pidfd);
+	HP_ARRAY_FREE(&s->links);
+	free(s);
+}
+
+int hp_session_begin(struct hp_session **ret, struct hp_view *v, const char *const *names,
+		     size_t n_fns, struct hp_err *err)
+{
+	struct hp_session *s;
+	int r;
+
+	if (n_fns > HP_SLOT_FNS)
+		return hp_err_set(err, -E2BIG,
+				  "%zu functions cannot be watched at once, %d can: load with --quiesce gate",
+				  n_fns, HP_SLOT_FNS);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return hp_err_sys(err, ENOMEM, "session of %s", v->dir);
+	s->v = v;
+	s->keeper = s->keeper_pidfd = -1;
+	r = forget_last_session(v, err);
+	if (!r)
+		r = open_ring(s, err);
+	if (!r)
+		r = probe_keeper_start(&s->keeper, &s->keeper_pidfd, &s->keeper_pid, err);
+	if (r) {
+		free_session(s);
+		return r;
+	}
+	for (size_t i = 0; i < n_fns; i++)
+		(void)snprintf(v->names[i].name, sizeof(v->names[i].name), "%s", names[i]);
+	s->number = __atomic_add_fetch(&v->w->shared->sessions, 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->state->session, s->number, __ATOMIC_SEQ_CST);
+	*ret = s;
+	return 0;
+}
+
+pid_t hp_session_keeper(const struct hp_session *s)
+{
+	return s->keeper_pid;
+}
+
+static int keeper_lost(const struct hp_session *s, struct hp_err *err)
+{
+	return hp_err_set(err, -HP_E_FAILED,
+			  "the probe keeper (process %d) died or does not answer, and took the count along; "
+			  "begin a new session",
+			  (int)s->keeper_pid);
+}
+
+/* The sites as the keeper wants them: offsets, then cookies, in a file of their own because a
+ * record of a socket has a limit. */
+static int write_sites(const struct hp_session *s, const struct hp_probe_set *set)
+{
+	hp_autoclose int fd = memfd_create("hp-probes", MFD_CLOEXEC);
+	size_t bytes = 2 * set->n * sizeof(uint64_t);
+	uint64_t *site;
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes))
+		return -errno;
+	site = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (site == MAP_FAILED)
+		return -errno;
+	for (size_t i = 0; i < set->n; i++) {
+		site[i] = set->v[i].offset;
+		site[set->n + i] = HP_COOKIE(s->v->slot, s->number, set->v[i].fn);
+	}
+	(void)munmap(site, bytes); /* EINVAL only */
+	return HP_TAKE_FD(fd);
+}
+
+static int attach_failed(int r, pid_t pid, const struct hp_probe_set *set, struct hp_err *err)
+{
+	if (r == -ESRCH)
+		return hp_err_set(err, -HP_E_GONE, "process %d is gone", (int)pid);
+	return hp_err_sys(err, -r, "cannot attach %zu %s probes in process %d", set->n,
+			  role_name[set->role], (int)pid);
+}
+
+static int attach_set(struct hp_session *s, pid_t pid, const struct hp_probe_set *set,
+		      struct hp_err *err)
+{
+	struct probes_request q = {
+		.op = PROBES_ATTACH, .pid = (uint32_t)pid, .n = (uint32_t)set->n};
+	hp_autoclose int sites = write_sites(s, set);
+	int fds[] = {s->v->w->prog[set->role], set->file_fd, sites};
+	struct probes_reply reply;
+	uint32_t *id;
+
+	if (sites < 0)
+		return hp_err_sys(err, -sites, "list of %zu probes", set->n);
+	id = HP_ARRAY_ADD(&s->links);
+	if (!id)
+		return hp_err_sys(err, ENOMEM, "list of links");
+	s->links.n--; /* room is made; it counts when it is attached */
+	if (hp_send_fds(s->keeper, &q, sizeof(q), fds, 3) ||
+	    probe_keeper_receive(s->keeper, &reply, NULL))
+		return keeper_lost(s, err);
+	if (reply.rc)
+		return attach_failed(reply.rc, pid, set, err);
+	*id = reply.link_id;
+	s->links.n++;
+	return 0;
+}
+
+/* The kernel compares a probe's mm with the main thread's, which has none once it has ended. */
+static int check_main_thread(pid_t pid, struct hp_err *err)
+{
+	char path[32], *stat, *after_name;
+	char state;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (hp_read_file(AT_FDCWD, path, 4096, &stat, NULL))
+		return hp_err_set(err, -HP_E_GONE, "process %d is gone", (int)pid);
+	after_name = strrchr(stat, ')');
+	state = after_name && after_name[1] ? after_name[2] : 'X';
+	free(stat);
+	if (state == 'Z' || state == 'X')
+		return hp_err_set(err, -HP_E_TARGET,
+				  "the main thread of process %d has ended, so the kernel fires no probe in "
+				  "it: use --quiesce gate",
+				  (int)pid);
+	return 0;
+}
+
+static void drop_last(struct hp_session *s, size_t n)
+{
+	struct probes_request q = {.op = PROBES_DROP, .n = (uint32_t)n};
+	struct probes_reply reply;
+
+	s->links.n -= n;
+	/* A keeper that cannot be told is dead, or will drop them at the end of its socket. */
+	if (n && !hp_send_fds(s->keeper, &q, sizeof(q), NULL, 0))
+		(void)probe_keeper_receive(s->keeper, &reply, NULL);
+}
+
+int hp_session_attach(struct hp_session *s, pid_t pid, const struct hp_probe_set *sets,
+		      size_t n_sets, struct hp_err *err)
+{
+	size_t before = s->links.n;
+	int r = 0;
+
+	for (size_t i = 0; i < n_sets && !r; i++)
+		if (sets[i].n)
+			r = attach_set(s, pid, &sets[i], err);
+	if (!r)
+		r = check_main_thread(pid, err);
+	if (r)
+		drop_last(s, s->links.n - before);
+	return r;
+}
+
+bool hp_session_alive(const struct hp_session *s)
+{
+	/* Asking for the next id takes no reference, which could become the last one; and an id goes
+	 * before its link's detach begins. */
+	for (size_t i = 0; i < s->links.n; i++) {
+		uint32_t next;
+
+		if (bpf_link_get_next_id(s->links.v[i] - 1, &next) || next != s->links.v[i])
+			return false;
+	}
+	return true;
+}
+
+int64_t hp_session_total(const struct hp_session *s)
+{
+	return __atomic_load_n(&s->v->state->total, __ATOMIC_SEQ_CST);
+}
+
+bool hp_session_overflowed(const struct hp_session *s)
+{
+	return __atomic_load_n(&s->v->state->overflow, __ATOMIC_SEQ_CST) != 0;
+}
+
+void hp_session_gate(struct hp_session *s, bool gated)
+{
+	__atomic_store_n(&s->v->state->gated, gated, __ATOMIC_SEQ_CST);
+}
+
+int hp_session_fd(const struct hp_session *s)
+{
+	return s->v->map[MAP_EDGES];
+}
+
+int hp_session_edges(struct hp_session *s)
+{
+	int n;
+
+	(void)ring_buffer__consume(s->ring); /* fails only when the callback does */
+	n = s->edges;
+	s->edges = 0;
+	return n;
+}
+
+void hp_session_end(struct hp_session *s, int *keeper_pidfd)
+{
+	if (!s)
+		return;
+	__atomic_store_n(&s->v->state->session, 0, __ATOMIC_SEQ_CST);
+	if (keeper_pidfd)
+		*keeper_pidfd = HP_TAKE_FD(s->keeper_pidfd);
+	free_session(s);
+}
