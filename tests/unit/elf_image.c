@@ -395,7 +395,7 @@ static void finds_the_debug_file(void **state)
 	assert_null(debug);
 	run("mkdir -p /usr/lib/debug/.build-id");
 	made = mkdir(place, 0755) == 0;
-	run("objcopy --only-keep-debug lib.so %s/%s.debug", place, BUILD_ID + 2);
+	run("objcopy --only-keep-debug lib.so %s/%s.debug", place, &BUILD_ID[2]);
 	if (hp_image_open_debug(im, &debug, &err))
 		fail_msg("%s", err.text);
 	assert_non_null(debug);
@@ -412,11 +412,11 @@ static void finds_the_debug_file(void **state)
 
 	run("cc -shared -fPIC -Wl,--build-id=0xfeff -o other.so empty.c && "
 	    "objcopy --only-keep-debug other.so %s/%s.debug",
-	    place, BUILD_ID + 2);
+	    place, &BUILD_ID[2]);
 	assert_int_equal(hp_image_open_debug(im, &debug, &err), -HP_E_BUILD_ID);
 	assert_contains(err.text, "feff");
 	assert_null(debug);
-	run("rm %s/%s.debug", place, BUILD_ID + 2);
+	run("rm %s/%s.debug", place, &BUILD_ID[2]);
 	if (made)
 		rmdir(place);
 	hp_image_free(im);

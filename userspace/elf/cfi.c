@@ -268,7 +268,8 @@ int hp_cfi_open(struct hp_cfi **ret, const struct hp_image *im, struct hp_err *e
 			hp_cfi_free(c);
 			return hp_err_sys(err, ENOMEM, "%s: reading .eh_frame", im->name);
 		}
-		qsort(c->fdes.v, c->fdes.n, sizeof(*c->fdes.v), compare);
+		if (c->fdes.n)
+			qsort(c->fdes.v, c->fdes.n, sizeof(*c->fdes.v), compare);
 		c->dw = dwarf_getcfi_elf(im->elf);
 	}
 	*ret = c;
