@@ -53,6 +53,8 @@ __asm__(".text\n"
 						       "x_nameless_end:")
 	FN("f_joined", "jne n_joined; nop; nop; nop; nop; x_joined_back: x_joined_0: ret")
 	NAMELESS("n_joined", "", "inc %eax; jmp x_joined_back")
+	FN("f_to_plt", "x_to_plt_0: jmp n_plt")
+	NAMELESS("n_plt", ".cfi_def_cfa_offset 16", "jmp *f_pointer(%rip)")
 	FN("f_to_nameless", "x_to_nameless_0: jmp n_alone")
 	NAMELESS("n_alone", "", "inc %eax; ret")
 	FN("f_die", PUSH "test %edi,%edi; jne 1f\n" POP "x_die_0: ret; 1: call f_other")
@@ -145,6 +147,10 @@ static void returns_and_tail_calls_are_exits(void **state)
 	hp_flow_free(&f);
 	f = FLOW("self");
 	EXITS(&f, LABEL("x_self_0"));
+	assert_plain(&f, 1);
+	hp_flow_free(&f);
+	f = FLOW("to_plt");
+	EXITS(&f, LABEL("x_to_plt_0"));
 	assert_plain(&f, 1);
 	hp_flow_free(&f);
 	f = FLOW("to_nameless");

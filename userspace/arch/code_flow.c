@@ -61,6 +61,19 @@ static bool jumps_back(const struct walk *w, struct hp_range r)
 	return false;
 }
 
+/* The FDE of a PLT does not begin like a function's either. */
+static bool is_plt_entry(const struct walk *w, hp_addr a)
+{
+	struct hp_insn in;
+
+	if (!hp_insn_read(&in, w->im, a, a + HP_INSN_MAX))
+		return false;
+	if (in.i.mnemonic == ZYDIS_MNEMONIC_ENDBR64 &&
+	    !hp_insn_read(&in, w->im, hp_insn_end(&in), hp_insn_end(&in) + HP_INSN_MAX))
+		return false;
+	return in.flow == HP_INSN_JUMP_IND && hp_insn_rip_operand(&in);
+}
+
 /* The part of F outside of the known ones that holds @target, where F jumps to. */
 static bool find_part(const struct walk *w, hp_addr target, struct hp_range *ret)
 {
@@ -71,7 +84,7 @@ static bool find_part(const struct walk *w, hp_addr target, struct hp_range *ret
 		*ret = (struct hp_range){sym->value, sym->value + sym->size};
 		return strstr(sym->name, ".cold") != NULL;
 	}
-	if (!hp_cfi_find(w->cfi, target, &fde))
+	if (is_plt_entry(w, target) || !hp_cfi_find(w->cfi, target, &fde))
 		return false;
 	*ret = (struct hp_range){fde.lo, fde.hi};
 	if (hp_in(*ret, w->at)) { /* the symbol's size was short of the function */
