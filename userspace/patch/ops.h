@@ -102,6 +102,7 @@ struct hp_patch_list {
 	struct hp_patch_info *v;
 	size_t n, room;
 };
+void hp_patch_info_clear(struct hp_patch_info *p);
 void hp_patch_list_free(struct hp_patch_list *l);
 
 /* What a load did. */

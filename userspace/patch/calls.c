@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "patch/calls.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "hp/err.h"
+#include "target/borrow.h"
+
+static int call(struct hp_live *lv, struct hp_borrow *b, const char *what, hp_addr fn,
+		const uint64_t *args, size_t n_args, enum hp_word word, uint64_t *value,
+		struct hp_err *err)
+{
+	const struct hp_ledger_fixed *f = &lv->l->fixed;
+	struct hp_range patch = {f->patch_lo, f->patch_hi};
+	uint64_t since = hp_now_ns();
+	int r = hp_borrow_call(b, fn, args, n_args, hp_word_stub(f, word), hp_word_addr(f, word),
+			       lv->deadline_ns, patch, value, err);
+
+	if (r < 0)
+		return hp_err_prefix(err, r, "%s", what);
+	hp_live_report(lv, "hook", since, what);
+	return 0;
+}
+
+static bool frames_given(struct hp_live *lv)
+{
+	uint64_t word;
+
+	return lv->l->fixed.eh_frame &&
+	       hp_mem_read(lv->t, hp_word_addr(&lv->l->fixed, HP_WORD_FRAMES), &word, sizeof(word),
+			   NULL) == 0 &&
+	       word != HP_WORD_UNSET;
+}
+
+/* The code runs with the thread borrowed once; its end comes in every case, and a failure of the end
+ * is the graver one. */
+static int end(struct hp_borrow *b, int r, struct hp_err *err)
+{
+	struct hp_err more;
+	int e = hp_borrow_end(b, &more);
+
+	return e < 0 ? hp_err_set(err, e, "%s", more.text) : r;
+}
+
+int hp_calls_init(struct hp_live *lv, const struct hp_plan *p, struct hp_err *err)
+{
+	const struct hp_ledger_fixed *f = &lv->l->fixed;
+	struct hp_borrow *b;
+	uint64_t value;
+	int r;
+
+	if (!f->eh_frame && !p->n_init)
+		return 0;
+	if ((r = hp_borrow_begin(&b, lv->t, lv->looker, HP_BORROW_CALL, lv->deadline_ns, err)) < 0)
+		return r;
+	if (f->eh_frame) {
+		const uint64_t args[] = {f->eh_frame, f->data + HP_FRAME_OBJECT};
+
+		r = call(lv, b, "__register_frame_info", f->register_frame, args, 2, HP_WORD_FRAMES,
+			 &value, err);
+	}
+	for (size_t i = 0; i < p->n_init && r >= 0; i++) {
+		/* As ld.so calls them: argc, argv, envp; a patch has no command line. */
+		const uint64_t args[] = {0, 0, 0};
+		hp_addr fn;
+
+		r = hp_mem_read(lv->t, p->bias + p->init[i], &fn, sizeof(fn), err);
+		if (r >= 0)
+			r = call(lv, b, "init_array", fn, args, 3, HP_WORD_HOOK, &value, err);
+	}
+	return end(b, r, err);
+}
+
+int hp_calls_fini(struct hp_live *lv, struct hp_err *err)
+{
+	const struct hp_ledger_fixed *f = &lv->l->fixed;
+	bool frames = frames_given(lv);
+	struct hp_borrow *b;
+	uint64_t value;
+	int r;
+
+	if (!f->n_fini && !frames)
+		return 0;
+	if ((r = hp_borrow_begin(&b, lv->t, lv->looker, HP_BORROW_CALL, lv->deadline_ns, err)) < 0)
+		return r;
+	for (uint32_t i = 0; i < f->n_fini && r >= 0; i++)
+		r = call(lv, b, "fini_array", f->fini[i], NULL, 0, HP_WORD_HOOK, &value, err);
+	if (frames && r >= 0) {
+		const uint64_t args[] = {f->eh_frame};
+		const uint64_t unset = HP_WORD_UNSET;
+
+		r = call(lv, b, "__deregister_frame_info", f->deregister_frame, args, 1,
+			 HP_WORD_HOOK, &value, err);
+		if (r >= 0)
+			r = hp_mem_write(lv->t, hp_word_addr(f, HP_WORD_FRAMES), &unset,
+					 sizeof(unset), err);
+	}
+	return end(b, r, err);
+}
+
+int hp_calls_hook(struct hp_live *lv, enum hp_hook hook, struct hp_err *err)
+{
+	hp_addr fn = lv->l->fixed.hook[hook];
+	struct hp_borrow *b;
+	uint64_t value;
+	int r;
+
+	if (!fn)
+		return 0;
+	if ((r = hp_borrow_begin(&b, lv->t, lv->looker, HP_BORROW_CALL, lv->deadline_ns, err)) < 0)
+		return hp_err_prefix(err, r, "%s", hp_hook_name(hook));
+	r = call(lv, b, hp_hook_name(hook), fn, NULL, 0, HP_WORD_HOOK, &value, err);
+	r = end(b, r, err);
+	if (r == 0 && (int)value)
+		return hp_err_set(err, -HP_E_HOOK, "%s returned %d", hp_hook_name(hook),
+				  (int)value);
+	return r;
+}

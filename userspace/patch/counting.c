@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread's list is only ever written while it is stopped, and never while it stands in a path
+ * block: behind the probed nop its call is counted but not yet on its stack's account.
+ */
+#include "patch/counting.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "elf/image.h"
+#include "hp/err.h"
+
+#define BASELINE_TRIES 4000
+#define RECOUNT_TRIES  3
+
+bool hp_counting_possible(const struct hp_live *lv, enum hp_side side)
+{
+	for (unsigned i = 0; i < lv->l->fixed.n_fns; i++)
+		if (lv->fn[i].flow[side].exits_unknown)
+			return false;
+	return true;
+}
+
+struct probes {
+	struct hp_probe *v;
+	size_t n, room;
+};
+
+static int exits_in(const struct hp_live *lv, enum hp_side side, const struct hp_module *m,
+		    struct probes *ret, struct hp_err *err)
+{
+	for (unsigned i = 0; i < lv->l->fixed.n_fns; i++) {
+		const struct hp_flow *f = &lv->fn[i].flow[side];
+
+		if (lv->fn[i].module[side] != m)
+			continue;
+		for (size_t k = 0; k < f->n_exits; k++) {
+			struct hp_probe *p = HP_ARRAY_ADD(ret);
+
+			if (!p)
+				return hp_err_set(err, -ENOMEM, "no memory for probes");
+			p->fn = i;
+			if (!hp_image_offset(m->image, f->exit[k] - m->bias, &p->offset))
+				return hp_err_set(err, -HP_E_TARGET, "an exit of %s is not in %s",
+						  lv->l->fixed.fn[i].old_name, m->path);
+		}
+	}
+	return 0;
+}
+
+/* One set for each file: a uprobe_multi link names one. */
+static int attach_exits(struct hp_session *s, struct hp_live *lv, enum hp_side side,
+			struct hp_err *err)
+{
+	for (size_t i = 0; i < lv->t->n_modules; i++) {
+		const struct hp_module *m = &lv->t->module[i];
+		struct probes p = {0};
+		int r = exits_in(lv, side, m, &p, err);
+
+		if (r >= 0 && p.n) {
+			struct hp_probe_set set = {.role = HP_PROBE_EXIT,
+						   .file_fd = m->image->fd,
+						   .v = p.v,
+						   .n = p.n};
+
+			r = hp_session_attach(s, lv->t->pid, &set, 1, err);
+		}
+		HP_ARRAY_FREE(&p);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* The template that is mapped, whatever the state directory holds by now. */
+static int open_template(const struct hp_live *lv, unsigned bank, struct hp_err *err)
+{
+	hp_addr at = lv->l->fixed.bank[bank] + HP_BANK_TEMPLATE;
+	const struct hp_map *m = hp_maps_find(&lv->t->maps, at);
+	char path[96];
+	int fd;
+
+	if (!m)
+		return hp_err_set(err, -HP_E_TARGET, "the path blocks are not mapped any more");
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", lv->t->pid,
+		 (unsigned long long)m->lo, (unsigned long long)m->hi);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? hp_err_sys(err, errno, "open %s", path) : fd;
+}
+
+static int attach_entries(struct hp_session *s, struct hp_live *lv, struct hp_err *err)
+{
+	for (unsigned b = 0; b < lv->l->fixed.n_banks; b++) {
+		struct probes p = {0};
+		hp_autoclose int fd = open_template(lv, b, err);
+		struct hp_probe_set set = {.role = HP_PROBE_ENTRY, .file_fd = fd};
+		int r = fd < 0 ? fd : 0;
+
+		for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++) {
+			struct hp_probe *probe;
+
+			if (lv->l->fixed.fn[i].bank != b)
+				continue;
+			probe = HP_ARRAY_ADD(&p);
+			if (!probe)
+				r = hp_err_set(err, -ENOMEM, "no memory for probes");
+			else
+				*probe = (struct hp_probe){
+					hp_watch_offset(lv->l->fixed.fn[i].slot), i};
+		}
+		set.v = p.v;
+		set.n = p.n;
+		if (r >= 0 && p.n)
+			r = hp_session_attach(s, lv->t->pid, &set, 1, err);
+		HP_ARRAY_FREE(&p);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int hp_counting_start(struct hp_session **ret, struct hp_live *lv, enum hp_side side, bool exits,
+		      struct hp_err *err)
+{
+	const struct hp_ledger_fixed *f = &lv->l->fixed;
+	const char **names = calloc(f->n_fns + 1, sizeof(*names));
+	struct hp_session *s;
+	int r;
+
+	if (!names)
+		return hp_err_set(err, -ENOMEM, "no memory for names");
+	for (unsigned i = 0; i < f->n_fns; i++)
+		names[i] = side == HP_OLD ? f->fn[i].old_name : f->fn[i].new_name;
+	r = hp_session_begin(&s, lv->ops->view, names, f->n_fns, err);
+	free(names);
+	if (r < 0)
+		return r;
+	if ((exits && (r = attach_exits(s, lv, side, err)) < 0) ||
+	    (r = attach_entries(s, lv, err)) < 0) {
+		hp_counting_stop(&s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+void hp_counting_stop(struct hp_session **s)
+{
+	if (*s)
+		hp_session_end(*s, NULL);
+	*s = NULL;
+}
+
+struct held {
+	struct hp_session *s;
+	struct hp_live *lv;
+	bool written;
+};
+
+static int write_list(void *arg, pid_t tid, const struct hp_seen *seen)
+{
+	struct held *h = arg;
+	struct hp_thread_calls calls = {0};
+
+	if (seen->verdict != HP_SEEN_INSIDE && seen->verdict != HP_SEEN_OUTSIDE)
+		return 0;
+	if (hp_live_fn_of_block(h->lv, seen->regs.rip) >= 0)
+		return 0;
+	/* The list is outermost first; a call that does not fit is told by the overflow counter of
+	 * the program as soon as it matters. */
+	for (size_t i = seen->n_calls; i > 0 && calls.depth < HP_THREAD_MAX; i--)
+		calls.call[calls.depth++] = (struct hp_thread_call){
+			.sp = seen->call[i - 1].sp, .fn = seen->call[i - 1].fn};
+	h->written = hp_session_thread_set(h->s, tid, &calls) >= 0;
+	return 0;
+}
+
+static unsigned counted(struct hp_session *s, pid_t tid)
+{
+	struct hp_thread_calls calls;
+
+	return hp_session_thread_get(s, tid, &calls) < 0 ? 0 : calls.depth;
+}
+
+/* 1: done, 0: to be tried again, or a negative code. */
+static int baseline_one(struct held *h, struct hp_census *c, struct hp_census_thread *ct,
+			struct hp_err *err)
+{
+	struct hp_seen seen;
+	int r;
+
+	h->written = false;
+	r = hp_look(c->lv->looker, ct->tid, &c->lv->scene, &seen, write_list, h, err);
+	if (r < 0)
+		return r;
+	if (seen.verdict == HP_SEEN_GONE || h->written)
+		return 1;
+	if (seen.verdict == HP_SEEN_UNKNOWN) {
+		c->last_tid = ct->tid;
+		c->last = seen;
+	}
+	if (seen.verdict != HP_SEEN_OUTSIDE || seen.stopped ||
+	    hp_live_fn_of_block(c->lv, seen.regs.rip) >= 0)
+		return 0;
+	if (!counted(h->s, ct->tid))
+		return 1;
+	/* Outside, but with counted calls: they are gone, or just beginning. */
+	if ((r = hp_thread_stop(ct->tid, 0, err)) < 0)
+		return r == -ESRCH ? 1 : r;
+	r = hp_look_stopped(c->lv->looker, ct->tid, &c->lv->scene, &seen, err);
+	if (r >= 0)
+		(void)write_list(h, ct->tid, &seen); /* says in h->written whether it could */
+	(void)hp_thread_release(ct->tid); /* only a dead thread refuses */
+	return r < 0 ? r : h->written;
+}
+
+int hp_counting_baseline(struct hp_session *s, struct hp_census *c, bool only_counted,
+			 struct hp_err *err)
+{
+	struct held h = {.s = s, .lv = c->lv};
+
+	for (size_t i = 0; i < c->n; i++) {
+		unsigned tries = only_counted ? RECOUNT_TRIES : BASELINE_TRIES;
+		int r = 0;
+
+		if (only_counted && !counted(s, c->v[i].tid))
+			continue;
+		while (r == 0 && tries--) {
+			r = baseline_one(&h, c, &c->v[i], err);
+			if (r == 0)
+				hp_pause_ns(30 * HP_US);
+		}
+		if (r < 0)
+			return r;
+		if (r == 0 && !only_counted)
+			return hp_census_blame(c, err);
+	}
+	return 0;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include "patch/entry.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "elf/image.h"
+#include "hp/err.h"
+#include "target/threads.h"
+
+#define KEEPER_MS 5000
+
+struct edit {
+	unsigned fn;
+	const uint8_t *want;
+};
+
+struct edits {
+	struct edit *v;
+	size_t n, room;
+};
+
+static int verify(struct hp_live *lv, const struct hp_ledger_fn *f, bool patched, bool *done,
+		  struct hp_err *err)
+{
+	const uint8_t *want = patched ? f->jump : f->orig, *have = patched ? f->orig : f->jump;
+	uint8_t now[HP_JUMP_LEN];
+	int r = hp_mem_read(lv->t, f->addr, now, sizeof(now), err);
+
+	if (r < 0)
+		return r;
+	*done = !memcmp(now, want, sizeof(now));
+	if (!*done && memcmp(now, have, sizeof(now)))
+		return hp_err_set(err, patched ? -HP_E_ENTRY : -HP_E_PARTIAL,
+				  "the entry of %s was changed by somebody else: it is "
+				  "%02x %02x %02x %02x %02x, not %02x %02x %02x %02x %02x",
+				  f->old_name, now[0], now[1], now[2], now[3], now[4], have[0],
+				  have[1], have[2], have[3], have[4]);
+	return 0;
+}
+
+static int collect(struct hp_live *lv, bool patched, struct edits by_method[3], struct hp_err *err)
+{
+	for (unsigned i = 0; i < lv->l->fixed.n_fns; i++) {
+		const struct hp_ledger_fn *f = &lv->l->fixed.fn[i];
+		enum hp_entry_method m = f->method;
+		struct edit *e;
+		bool done;
+		int r = verify(lv, f, patched, &done, err);
+
+		if (r < 0)
+			return r;
+		if (done)
+			continue;
+		if (m == HP_ENTRY_INT3 && !lv->ops->view)
+			m = HP_ENTRY_STOP; /* a hpd without BPF has to restore it */
+		e = HP_ARRAY_ADD(&by_method[m]);
+		if (!e)
+			return hp_err_set(err, -ENOMEM, "no memory for entries");
+		*e = (struct edit){i, patched ? f->jump : f->orig};
+	}
+	return 0;
+}
+
+static int poke(struct hp_live *lv, const struct edit *e, size_t from, size_t n,
+		struct hp_err *err)
+{
+	return hp_mem_poke(lv->t, lv->l->fixed.fn[e->fn].addr + from, e->want + from, n, err);
+}
+
+/* Every core of the target has seen what was written: membarrier(2). */
+static int sync_cores(struct hp_live *lv, struct hp_err *err)
+{
+	int64_t r = hp_agent_syscall(lv->agent, SYS_membarrier,
+				     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0, 0,
+				     0, 0);
+
+	if (r == 0)
+		r = hp_agent_syscall(lv->agent, SYS_membarrier,
+				     MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0, 0, 0, 0);
+	return r < 0 ? hp_err_sys(err, (int)-r, "membarrier in the target") : 0;
+}
+
+static int hold(struct hp_live *lv, const struct edits *es, struct hp_session **s,
+		struct hp_err *err)
+{
+	int r = hp_session_begin(s, lv->ops->view, NULL, 0, err);
+
+	for (size_t i = 0; i < es->n && r >= 0; i++) {
+		const struct hp_ledger_fn *f = &lv->l->fixed.fn[es->v[i].fn];
+		const struct hp_module *m = lv->fn[es->v[i].fn].module[HP_OLD];
+		struct hp_probe probe = {.fn = es->v[i].fn};
+		struct hp_probe_set set = {
+			.role = HP_PROBE_HOLD, .file_fd = m->image->fd, .v = &probe, .n = 1};
+
+		if (!hp_image_offset(m->image, f->addr - m->bias, &probe.offset))
+			r = hp_err_set(err, -HP_E_ENTRY, "%s is not in %s", f->old_name, m->path);
+		else
+			r = hp_session_attach(*s, lv->t->pid, &set, 1, err);
+	}
+	return r;
+}
+
+/* While the uprobe is there, a thread that comes executes the *file's* first instruction out of
+ * line and goes on behind it: old code, which is what runs on both sides of this step.  The kernel
+ * leaves a head that is no int3 alone when it takes the probe away, and puts the file's byte back
+ * over one that is. */
+static int write_held(struct hp_live *lv, const struct edits *es, bool patched, struct hp_err *err)
+{
+	struct hp_session *s = NULL;
+	hp_autoclose int keeper = -1;
+	struct pollfd p = {.events = POLLIN};
+	int r = hold(lv, es, &s, err);
+
+	for (size_t i = 0; i < es->n && r >= 0; i++)
+		r = poke(lv, &es->v[i], 1, HP_JUMP_LEN - 1, err);
+	if (r >= 0)
+		r = sync_cores(lv, err);
+	for (size_t i = 0; i < es->n && r >= 0 && patched; i++)
+		r = poke(lv, &es->v[i], 0, 1, err);
+	if (!s)
+		return r;
+	hp_session_end(s, &keeper);
+	if (r < 0 || patched)
+		return r;
+	p.fd = keeper;
+	if (keeper >= 0 && poll(&p, 1, KEEPER_MS) != 1)
+		return hp_err_set(err, -HP_E_PARTIAL,
+				  "the kernel did not take the probes on the entries away");
+	return 0;
+}
+
+struct stopped {
+	struct hp_live *lv;
+	const struct edits *es;
+	struct hp_tids held;
+	char who[256];
+};
+
+static bool stands_in(const struct stopped *s, hp_addr a)
+{
+	for (size_t i = 0; i < s->es->n; i++) {
+		hp_addr f = s->lv->l->fixed.fn[s->es->v[i].fn].addr;
+
+		if (a > f && a < f + HP_JUMP_LEN)
+			return true;
+	}
+	return false;
+}
+
+static bool held(const struct stopped *s, pid_t tid)
+{
+	for (size_t i = 0; i < s->held.n; i++)
+		if (s->held.v[i] == tid)
+			return true;
+	return false;
+}
+
+/* Threads are born while others are stopped: listed again until nobody is new. */
+static int stop_all(struct stopped *s, struct hp_err *err)
+{
+	pid_t agent = hp_agent_tid(s->lv->agent);
+	bool again = true;
+
+	while (again) {
+		struct hp_tids now = {0};
+		int r = hp_threads_list(s->lv->t, &now, err);
+
+		again = false;
+		for (size_t i = 0; i < now.n && r >= 0; i++) {
+			pid_t *tid;
+
+			if (now.v[i] == agent || held(s, now.v[i]))
+				continue;
+			r = hp_thread_stop(now.v[i], 0, err);
+			if (r == -ESRCH) {
+				r = 0;
+				continue;
+			}
+			tid = r < 0 ? NULL : HP_ARRAY_ADD(&s->held);
+			if (tid)
+				*tid = now.v[i];
+			again = true;
+		}
+		hp_tids_free(&now);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* 1: nobody is in the way. */
+static int clear(struct stopped *s, struct hp_err *err)
+{
+	static uint64_t words[1 << 15];
+
+	for (size_t i = 0; i < s->held.n; i++) {
+		struct user_regs_struct regs;
+		const struct hp_map *m;
+		size_t n;
+
+		if (hp_thread_regs(s->held.v[i], &regs) < 0)
+			continue; /* it died while stopped */
+		if (stands_in(s, regs.rip))
+			return 0;
+		m = hp_maps_find(&s->lv->t->maps, regs.rsp);
+		for (hp_addr at = regs.rsp & ~7ull; m && at < m->hi; at += n) {
+			n = m->hi - at < sizeof(words) ? m->hi - at : sizeof(words);
+			if (hp_mem_read(s->lv->t, at, words, n, err) < 0)
+				return -HP_E_GONE;
+			for (size_t k = 0; k < n / 8; k++)
+				if (stands_in(s, words[k]))
+					return 0;
+		}
+	}
+	return 1;
+}
+
+static void release_all(struct stopped *s)
+{
+	for (size_t i = 0; i < s->held.n; i++)
+		(void)hp_thread_release(s->held.v[i]); /* only a dead thread refuses */
+	hp_tids_free(&s->held);
+}
+
+static int write_stopped(struct hp_live *lv, const struct edits *es, struct hp_err *err)
+{
+	struct stopped s = {.lv = lv, .es = es};
+	int r = 0;
+
+	do {
+		r = stop_all(&s, err);
+		if (r >= 0)
+			r = clear(&s, err);
+		for (size_t i = 0; i < es->n && r == 1; i++)
+			if (poke(lv, &es->v[i], 0, HP_JUMP_LEN, err) < 0)
+				r = -HP_E_PARTIAL;
+		release_all(&s);
+		if (r)
+			return r < 0 ? r : 0;
+		hp_pause_ns(HP_MS);
+	} while (hp_now_ns() < lv->deadline_ns);
+	return hp_err_set(err, -HP_E_NOT_QUIESCENT,
+			  "a thread stands in the first five bytes of %s, or returns there",
+			  lv->l->fixed.fn[es->v[0].fn].old_name);
+}
+
+int hp_entry_write_all(struct hp_live *lv, bool patched, struct hp_err *err)
+{
+	struct edits by_method[3] = {0};
+	struct edits *pun = &by_method[HP_ENTRY_PUN];
+	uint64_t since = hp_now_ns();
+	int r = collect(lv, patched, by_method, err);
+
+	if (r >= 0 && by_method[HP_ENTRY_INT3].n)
+		r = write_held(lv, &by_method[HP_ENTRY_INT3], patched, err);
+	if (r >= 0 && by_method[HP_ENTRY_STOP].n)
+		r = write_stopped(lv, &by_method[HP_ENTRY_STOP], err);
+	for (size_t i = 0; i < pun->n && r >= 0; i++)
+		r = poke(lv, &pun->v[i], 0, 1, err);
+	for (unsigned m = 0; m < 3; m++)
+		HP_ARRAY_FREE(&by_method[m]);
+	if (r >= 0)
+		hp_live_report(lv, "entry", since, patched ? "written" : "restored");
+	return r;
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "patch/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sodium.h>
+
+#include "arch/block.h"
+#include "base/array.h"
+#include "hp/err.h"
+
+/* A ledger of the largest kind and its control pages. */
+#define AREA_MAX (HP_PAGE_UP(sizeof(struct hp_ledger)) + 16 * HP_PAGE)
+
+/* An error check, not a signature: the target can write it as well as we can.  Keyed so that a page
+ * of zeroes does not pass. */
+static uint64_t checksum(const void *p, size_t n)
+{
+	static const uint8_t key[crypto_shorthash_KEYBYTES] = "hp ledger sum 1";
+	uint8_t sum[crypto_shorthash_BYTES];
+	uint64_t r;
+
+	(void)crypto_shorthash(sum, p, n, key); /* documented to return 0 always */
+	memcpy(&r, sum, sizeof(r));
+	return r;
+}
+
+static uint64_t fixed_sum(const struct hp_ledger_fixed *f)
+{
+	size_t from = offsetof(struct hp_ledger_fixed, version);
+
+	return checksum((const uint8_t *)f + from,
+			hp_ledger_size(f->n_fns) - offsetof(struct hp_ledger, fixed) - from);
+}
+
+void hp_ledger_seal(struct hp_ledger *l)
+{
+	l->fixed.checksum = fixed_sum(&l->fixed);
+}
+
+static bool state_holds(const struct hp_ledger_state *s)
+{
+	return s->sequence &&
+	       s->checksum == checksum(s, offsetof(struct hp_ledger_state, checksum));
+}
+
+static const struct hp_ledger_state *current(const struct hp_ledger *l)
+{
+	const struct hp_ledger_state *a = &l->state[0], *b = &l->state[1];
+
+	if (!state_holds(a))
+		return state_holds(b) ? b : NULL;
+	if (!state_holds(b))
+		return a;
+	return a->sequence > b->sequence ? a : b;
+}
+
+enum hp_phase hp_ledger_phase(const struct hp_ledger *l)
+{
+	const struct hp_ledger_state *s = current(l);
+
+	return s ? (enum hp_phase)s->phase : HP_PHASE_MAPPED;
+}
+
+int hp_ledger_set_phase(struct hp_ledger *l, const struct hp_target *t, enum hp_phase phase,
+			struct hp_err *err)
+{
+	const struct hp_ledger_state *s = current(l);
+	struct hp_ledger_state next = {.sequence = s ? s->sequence + 1 : 1, .phase = phase};
+	unsigned i = next.sequence & 1;
+
+	next.checksum = checksum(&next, offsetof(struct hp_ledger_state, checksum));
+	l->state[i] = next;
+	if (!t)
+		return 0; /* the area is still being filled */
+	return hp_mem_poke(t, l->fixed.area_lo + offsetof(struct hp_ledger, state[i]), &next,
+			   sizeof(next), err);
+}
+
+int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pairs,
+		       struct hp_err *err)
+{
+	struct hp_ledger_fixed *f = &l->fixed;
+
+	for (size_t i = 0; i < pairs->n; i++) {
+		size_t k = strlen(pairs->v[i].key) + 1, v = strlen(pairs->v[i].value) + 1;
+
+		if (1 + k + v > sizeof(f->text) - f->text_n)
+			return hp_err_set(err, -HP_E_NOT_PATCH,
+					  "the patch's maps and metadata are longer than %zu bytes",
+					  sizeof(f->text));
+		f->text[f->text_n] = kind;
+		memcpy(f->text + f->text_n + 1, pairs->v[i].key, k);
+		memcpy(f->text + f->text_n + 1 + k, pairs->v[i].value, v);
+		f->text_n += 1 + (uint32_t)(k + v);
+	}
+	return 0;
+}
+
+int hp_ledger_get_text(const struct hp_ledger *l, char kind, struct hp_pairs *ret)
+{
+	const struct hp_ledger_fixed *f = &l->fixed;
+	const char *p = f->text, *end = f->text + f->text_n;
+
+	while (p < end) {
+		const char *key = p + 1;
+		const char *value = memchr(key, 0, (size_t)(end - key));
+		const char *stop = value ? memchr(value + 1, 0, (size_t)(end - value - 1)) : NULL;
+
+		if (!stop)
+			return -EBADMSG;
+		if (*p == kind && hp_pairs_add(ret, key, value + 1) < 0)
+			return -ENOMEM;
+		p = stop + 1;
+	}
+	return 0;
+}
+
+bool hp_ledger_is_own(const struct hp_ledger *l, const struct hp_target *t)
+{
+	return l->fixed.pid == t->pid && l->fixed.start_time == t->start_time;
+}
+
+static bool in_area(const struct hp_ledger_fixed *f, uint64_t a)
+{
+	return a >= f->area_lo && a < f->area_hi && a % HP_PAGE == 0;
+}
+
+/* Every address must be where such a thing can be; strings must end. */
+static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
+{
+	if (!f->n_fns || f->n_fns > HP_LEDGER_FNS || f->n_banks > HP_LEDGER_BANKS ||
+	    f->n_ranges > HP_LEDGER_RANGES || f->n_fini > 8 || f->text_n > sizeof(f->text))
+		return false;
+	if (f->area_lo != at || f->area_hi <= at || f->area_hi - at > AREA_MAX)
+		return false;
+	if (!in_area(f, f->table) || !in_area(f, f->gate) || !in_area(f, f->gate_back) ||
+	    !in_area(f, f->data) || !in_area(f, f->code))
+		return false;
+	if (!memchr(f->id, 0, sizeof(f->id)) || strlen(f->id) != HP_ID_LEN ||
+	    !memchr(f->file, 0, sizeof(f->file)))
+		return false;
+	for (unsigned i = 0; i < f->n_fns; i++) {
+		const struct hp_ledger_fn *fn = &f->fn[i];
+
+		if (!memchr(fn->new_name, 0, sizeof(fn->new_name)) ||
+		    !memchr(fn->old_name, 0, sizeof(fn->old_name)) || fn->bank >= f->n_banks ||
+		    fn->slot >= HP_BANK_FNS || fn->method > HP_ENTRY_STOP)
+			return false;
+	}
+	return f->checksum == fixed_sum(f);
+}
+
+static int by_time(const void *a, const void *b)
+{
+	const struct hp_ledger *const *x = a, *const *y = b;
+	uint64_t p = (*x)->fixed.loaded_wall_ns, q = (*y)->fixed.loaded_wall_ns;
+
+	return p < q ? -1 : p > q;
+}
+
+/* First what says how long it is, then the functions. */
+static bool read_one(const struct hp_target *t, hp_addr at, struct hp_ledger *l)
+{
+	size_t head = offsetof(struct hp_ledger, fixed.fn);
+
+	if (hp_mem_read(t, at, l, head, NULL) < 0 || l->fixed.magic != HP_LEDGER_MAGIC ||
+	    l->fixed.version != HP_LEDGER_VERSION || l->fixed.n_fns > HP_LEDGER_FNS ||
+	    hp_mem_read(t, at + head, l->fixed.fn, hp_ledger_size(l->fixed.n_fns) - head, NULL) < 0)
+		return false;
+	return fixed_holds(&l->fixed, at);
+}
+
+int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *bad,
+		    struct hp_err *err)
+{
+	struct hp_ledgers ls = {0};
+
+	*bad = 0;
+	for (size_t i = 0; i < t->maps.n; i++) {
+		const struct hp_map *m = &t->maps.v[i];
+		struct hp_ledger *l, **place;
+
+		if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)) || m->offset)
+			continue;
+		l = malloc(sizeof(*l));
+		place = l ? HP_ARRAY_ADD(&ls) : NULL;
+		if (!place) {
+			free(l);
+			hp_ledgers_free(&ls);
+			return hp_err_set(err, -ENOMEM, "no memory for a ledger");
+		}
+		*place = l;
+		if (read_one(t, m->lo, l))
+			continue;
+		free(l);
+		ls.n--;
+		++*bad;
+	}
+	if (ls.n)
+		qsort(ls.v, ls.n, sizeof(*ls.v), by_time);
+	*ret = ls;
+	return 0;
+}
+
+void hp_ledgers_free(struct hp_ledgers *ls)
+{
+	for (size_t i = 0; i < ls->n; i++)
+		free(ls->v[i]);
+	HP_ARRAY_FREE(ls);
+}
+
+int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_ledger **ret,
+		    struct hp_err *err)
+{
+	struct hp_ledger *found = NULL;
+
+	if (!*prefix)
+		return hp_err_set(err, -HP_E_USAGE, "the patch id is empty");
+	for (size_t i = 0; i < ls->n; i++) {
+		struct hp_ledger *l = ls->v[i];
+
+		if (strncmp(l->fixed.id, prefix, strlen(prefix)))
+			continue;
+		if (found && !strcmp(found->fixed.id, l->fixed.id)) {
+			/* loaded again beside a retained one of the same content */
+			if (hp_ledger_phase(l) != HP_PHASE_RETAINED)
+				found = l;
+			continue;
+		}
+		if (found)
+			return hp_err_set(err, -HP_E_AMBIGUOUS,
+					  "patch id %s fits both %.16s… and %.16s…: give more of it",
+					  prefix, found->fixed.id, l->fixed.id);
+		found = l;
+	}
+	if (!found)
+		return hp_err_set(err, -HP_E_NOT_LOADED, "patch %s not loaded", prefix);
+	*ret = found;
+	return 0;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * patch/ledger.h – what is patched, written in the target itself.  (DESIGN 5)
+ *
+ * The first pages of a patch's area, a private mapping of a memfd "hp-patch-<id>", hold one struct
+ * hp_ledger.  Its fixed part is complete before the first byte of the target is changed; its state
+ * is written before each step.  A new hpd needs nothing else.  What a ledger says is a stranger's
+ * word: hp_ledger_read() checks every count and address against the target's maps.
+ */
+#ifndef HP_PATCH_LEDGER_H
+#define HP_PATCH_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "patch/ops.h"
+#include "target/target.h"
+
+#define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
+#define HP_LEDGER_VERSION 1
+#define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
+
+#define HP_LEDGER_FNS	 512
+#define HP_LEDGER_BANKS	 16
+#define HP_LEDGER_RANGES 640 /* mappings: stub pages above all */
+#define HP_LEDGER_NAME	 160
+#define HP_LEDGER_TEXT	 4096
+
+enum hp_entry_method { HP_ENTRY_PUN, HP_ENTRY_INT3, HP_ENTRY_STOP };
+
+/* What a new hpd has to do about a patch that is in this phase.  "Half-done load" is rolled back,
+ * "half-done unload" is finished. */
+enum hp_phase {
+	HP_PHASE_MAPPED = 1, /* half-done load: no byte of the program is changed */
+	HP_PHASE_ENTRY,	     /* half-done load: entries may be jumps, old code runs */
+	HP_PHASE_LOADING,    /* half-done load: the gate page tells: 1 = new code runs */
+	HP_PHASE_LOADED,     /* half-done load: new code runs, HPAfterLoad may be running */
+	HP_PHASE_ACTIVE,     /* at rest */
+	HP_PHASE_UNLOADING,  /* half-done unload: the second gate page tells: 1 = old code runs */
+	HP_PHASE_REMOVING,   /* half-done unload: old code runs, entries may be restored */
+	HP_PHASE_RETAINED,   /* at rest: entries restored, but pointers into the patch are left */
+};
+
+struct hp_ledger_fn {
+	char new_name[HP_LEDGER_NAME], old_name[HP_LEDGER_NAME];
+	uint64_t addr, size; /* of the old function */
+	uint64_t new_addr, new_size;
+	uint64_t stub;
+	uint16_t bank, slot;
+	uint8_t method;	  /* enum hp_entry_method */
+	uint8_t head_len; /* bytes of the head that were moved */
+	uint8_t jump[5];  /* what the entry is while patched: 1 byte (pun) or 5 */
+	uint8_t orig[5];  /* what it was */
+	uint8_t watchable, new_watchable;
+	uint8_t pad[6];
+};
+
+/* A mapping of hp's, to be unmapped.  The area itself is not in the list: it goes last. */
+struct hp_ledger_range {
+	uint64_t lo, hi;
+};
+
+struct hp_ledger_fixed {
+	uint64_t magic;
+	uint64_t checksum; /* of all that follows, up to hp_ledger_size() */
+	uint32_t version;
+	uint32_t n_fns, n_banks, n_ranges;
+	int32_t pid; /* whom it was written for: another pid is a forked child's copy */
+	uint32_t mode;
+	uint64_t start_time; /* of that pid */
+	uint64_t loaded_wall_ns;
+	char id[HP_ID_LEN + 8];
+	char file[1024];
+	/* the area's parts, all in [area_lo, area_hi) */
+	uint64_t area_lo, area_hi;
+	uint64_t table, gate, gate_back, data, code;
+	uint64_t patch_lo, patch_hi, bias;
+	uint64_t bank[HP_LEDGER_BANKS];
+	uint64_t hook[HP_HOOKS]; /* addresses; 0: none */
+	uint64_t fini[8];	 /* fini_array in the order in which it runs */
+	uint32_t n_fini;
+	uint32_t pad0;
+	/* unwind tables for the target's libgcc, or 0: their address, and who takes and drops them */
+	uint64_t eh_frame, register_frame, deregister_frame;
+	char text[HP_LEDGER_TEXT];  /* maps and metadata: kind, key, value, each NUL-terminated */
+	uint32_t text_n;
+	uint32_t pad;
+	struct hp_ledger_range range[HP_LEDGER_RANGES];
+	struct hp_ledger_fn fn[HP_LEDGER_FNS]; /* only n_fns of them lie in the target */
+};
+
+/* Two copies, written in turn: one that was torn by a kill has a wrong checksum. */
+struct hp_ledger_state {
+	uint64_t sequence;
+	uint32_t phase;
+	uint32_t agent;
+	uint64_t checksum;
+};
+
+struct hp_ledger {
+	struct hp_ledger_state state[2];
+	struct hp_ledger_fixed fixed;
+};
+
+/* How many bytes of it lie in the target. */
+static inline size_t hp_ledger_size(size_t n_fns)
+{
+	return offsetof(struct hp_ledger, fixed.fn) + n_fns * sizeof(struct hp_ledger_fn);
+}
+
+void hp_ledger_seal(struct hp_ledger *l);
+
+/* Writes the next state into the target, and into @l. */
+int hp_ledger_set_phase(struct hp_ledger *l, const struct hp_target *t, enum hp_phase phase,
+			struct hp_err *err);
+enum hp_phase hp_ledger_phase(const struct hp_ledger *l);
+
+/* The pairs in fixed.text. */
+int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pairs,
+		       struct hp_err *err);
+int hp_ledger_get_text(const struct hp_ledger *l, char kind, struct hp_pairs *ret);
+
+struct hp_ledgers {
+	struct hp_ledger **v;
+	size_t n, room;
+};
+
+/* All valid ledgers in @t, oldest first.  *bad counts areas of hp's whose ledger is of an unknown
+ * version or does not hold: they are left alone. */
+int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *bad,
+		    struct hp_err *err);
+void hp_ledgers_free(struct hp_ledgers *ls);
+
+/* The one whose id starts with @prefix; -HP_E_NOT_LOADED, -HP_E_AMBIGUOUS. */
+int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_ledger **ret,
+		    struct hp_err *err);
+
+/* True when the ledger was written for this process, not for an ancestor of it. */
+bool hp_ledger_is_own(const struct hp_ledger *l, const struct hp_target *t);
+
+#endif

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "patch/plan.h"
+#include "patch/stage.h"
+#include "patch/transition.h"
+#include "patch/work.h"
+
+void hp_patch_info_clear(struct hp_patch_info *p)
+{
+	for (size_t k = 0; k < p->n_sites; k++)
+		free(p->site[k].notes);
+	free(p->site);
+	hp_pairs_free(&p->replace);
+	hp_pairs_free(&p->ref);
+	hp_pairs_free(&p->meta);
+}
+
+void hp_patch_list_free(struct hp_patch_list *list)
+{
+	for (size_t i = 0; i < list->n; i++)
+		hp_patch_info_clear(&list->v[i]);
+	HP_ARRAY_FREE(list);
+}
+
+static const char *state_of(const struct hp_ledger *l, bool own)
+{
+	switch (hp_ledger_phase(l)) {
+	case HP_PHASE_MAPPED:
+	case HP_PHASE_ENTRY:
+	case HP_PHASE_LOADING:
+	case HP_PHASE_LOADED:
+		/* A child of a fork during the gate runs old code for good. */
+		return own ? "loading" : "inactive";
+	case HP_PHASE_ACTIVE:
+		return "active";
+	case HP_PHASE_UNLOADING:
+	case HP_PHASE_REMOVING:
+		return own ? "unloading" : "inactive";
+	case HP_PHASE_RETAINED:
+		return "retained";
+	}
+	return "unknown";
+}
+
+static int64_t old_calls(struct hp_work *w, struct hp_ledger *l)
+{
+	struct hp_live *lv;
+	unsigned inside = 0;
+	int r;
+
+	if (l->fixed.mode != HP_MODE_RELAXED || hp_ledger_phase(l) != HP_PHASE_ACTIVE)
+		return -1;
+	if (hp_live_open(&lv, w->ops, w->t, w->looker, l, NULL) < 0)
+		return -1;
+	r = hp_transition_count(lv, HP_OLD, &inside, NULL, NULL);
+	hp_live_free(lv);
+	return r < 0 ? -1 : (int64_t)inside;
+}
+
+static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info *p,
+		    struct hp_err *err)
+{
+	const struct hp_ledger_fixed *f = &l->fixed;
+	int64_t old = old_calls(w, l);
+
+	*p = (struct hp_patch_info){
+		.pid = w->t->pid,
+		.loaded_wall_ns = f->loaded_wall_ns,
+		.mode = f->mode,
+		.inherited = !hp_ledger_is_own(l, w->t),
+		.memory_bytes = hp_stage_bytes(l),
+	};
+	memcpy(p->id, f->id, HP_ID_LEN); /* hp_ledgers_read() saw to its length */
+	snprintf(p->comm, sizeof(p->comm), "%s", w->t->comm);
+	snprintf(p->file, sizeof(p->file), "%s", f->file);
+	snprintf(p->state, sizeof(p->state), "%s", state_of(l, !p->inherited));
+	if (old > 0)
+		snprintf(p->detail, sizeof(p->detail), "%lld thread%s still on old code",
+			 (long long)old, old == 1 ? "" : "s");
+	p->site = calloc(f->n_fns, sizeof(*p->site));
+	if (!p->site || hp_ledger_get_text(l, 'r', &p->replace) < 0 ||
+	    hp_ledger_get_text(l, 'v', &p->ref) < 0 || hp_ledger_get_text(l, 'm', &p->meta) < 0)
+		return hp_err_set(err, -ENOMEM, "no memory for a list");
+	for (p->n_sites = 0; p->n_sites < f->n_fns; p->n_sites++) {
+		const struct hp_ledger_fn *lf = &f->fn[p->n_sites];
+		const struct hp_module *m = hp_target_module_at(w->t, lf->addr);
+		struct hp_site_info *s = &p->site[p->n_sites];
+
+		*s = (struct hp_site_info){.addr = lf->addr,
+					   .size = lf->size,
+					   .stub = lf->stub,
+					   .watchable = lf->watchable,
+					   .old_calls = old};
+		snprintf(s->new_name, sizeof(s->new_name), "%s", lf->new_name);
+		snprintf(s->old_name, sizeof(s->old_name), "%s", lf->old_name);
+		snprintf(s->module, sizeof(s->module), "%.255s", m ? m->path : "(unmapped)");
+		snprintf(s->method, sizeof(s->method), "%s", hp_entry_method_name(lf->method));
+	}
+	return 0;
+}
+
+static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, struct hp_err *err)
+{
+	struct hp_work w;
+	int r = hp_work_open(&w, ops, pid, HP_DEFAULT_TIMEOUT_NS, err);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < w.ledgers.n && r >= 0; i++) {
+		struct hp_patch_info *p = HP_ARRAY_ADD(list);
+
+		r = p ? describe(&w, w.ledgers.v[i], p, err)
+		      : hp_err_set(err, -ENOMEM, "no memory for a list");
+	}
+	(void)hp_work_close(&w, NULL); /* nothing was started in the target */
+	return r;
+}
+
+/* Cheaper than opening every process: most have no mapping of hp's. */
+static bool has_patches(pid_t pid)
+{
+	char path[64], *maps;
+	bool has;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	if (hp_read_file(-1, path, 64u << 20, &maps, NULL) < 0)
+		return false;
+	has = strstr(maps, HP_MEMFD_PREFIX);
+	free(maps);
+	return has;
+}
+
+static int list_all(struct hp_ops *ops, struct hp_patch_list *list, struct hp_err *err)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+	int r = 0;
+
+	if (!proc)
+		return hp_err_sys(err, errno, "open /proc");
+	while (r >= 0 && (e = readdir(proc))) {
+		pid_t pid = atoi(e->d_name);
+
+		if (pid <= 0 || !has_patches(pid))
+			continue;
+		r = list_one(ops, pid, list, err);
+		if (r == -HP_E_GONE)
+			r = 0;
+	}
+	closedir(proc);
+	return r;
+}
+
+int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+{
+	struct hp_patch_list list = {0};
+	int r = pid ? list_one(ops, pid, &list, err) : list_all(ops, &list, err);
+
+	if (r < 0)
+		hp_patch_list_free(&list);
+	else
+		*ret = list;
+	return r;
+}

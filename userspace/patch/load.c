@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A load: everything that can be refused is refused before the first write; then map, hook, entry,
+ * transition, hook.  What fails after the first write is undone here, by the same steps that an
+ * unload takes.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "patch/calls.h"
+#include "patch/entry.h"
+#include "patch/plan.h"
+#include "patch/remove.h"
+#include "patch/stage.h"
+#include "patch/store.h"
+#include "patch/transition.h"
+#include "patch/work.h"
+
+struct load {
+	struct hp_work w;
+	const struct hp_load_request *req;
+	char id[HP_ID_LEN + 1];
+	int copy_fd, store_fd, template_fd;
+	struct hp_plan *plan;
+	struct hp_ledger *ledger;
+	struct hp_live *lv;
+};
+
+static int refuse_loaded(const struct load *l, struct hp_err *err)
+{
+	for (size_t i = 0; i < l->w.ledgers.n; i++) {
+		const struct hp_ledger *x = l->w.ledgers.v[i];
+
+		if (!strcmp(x->fixed.id, l->id) && hp_ledger_phase(x) != HP_PHASE_RETAINED)
+			return hp_err_set(err, -HP_E_ALREADY, "patch %s already loaded", l->id);
+	}
+	return 0;
+}
+
+static int make_plan(struct load *l, struct hp_err *err)
+{
+	struct hp_image *image;
+	uint64_t since = hp_now_ns();
+	int fd = dup(l->copy_fd), r;
+
+	if (fd < 0)
+		return hp_err_sys(err, errno, "dup");
+	if ((r = hp_image_open(&image, fd, l->req->file, err)) < 0 ||
+	    (r = hp_plan_make(&l->plan, l->w.t, l->req, l->id, image, err)) < 0)
+		return r;
+	l->plan->probes = l->w.ops->watch != NULL;
+	if ((r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0)
+		return r;
+	hp_work_report(&l->w, "plan", since, NULL);
+	return 0;
+}
+
+static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_request *req,
+		   struct hp_err *err)
+{
+	int r;
+
+	*l = (struct load){.req = req, .copy_fd = -1, .store_fd = -1, .template_fd = -1};
+	if ((r = hp_store_read(req->file_fd, req->file, l->id, &l->copy_fd, err)) < 0 ||
+	    (r = hp_work_open(&l->w, ops, req->pid, req->timeout_ns, err)) < 0 ||
+	    (r = refuse_loaded(l, err)) < 0)
+		return r;
+	return make_plan(l, err);
+}
+
+static int release(struct load *l, struct hp_err *err)
+{
+	int r = 0;
+
+	hp_live_free(l->lv);
+	hp_plan_free(l->plan);
+	free(l->ledger);
+	if (l->w.t)
+		r = hp_work_close(&l->w, err);
+	hp_close(&l->copy_fd);
+	hp_close(&l->store_fd);
+	hp_close(&l->template_fd);
+	return r;
+}
+
+static int stage(struct load *l, struct hp_err *err)
+{
+	uint64_t since;
+	int r;
+
+	if ((r = hp_store_keep(l->w.ops->state_dir, l->id, l->copy_fd, &l->store_fd, err)) < 0 ||
+	    (r = hp_store_template(l->w.ops->state_dir, &l->template_fd, err)) < 0 ||
+	    (r = hp_work_touch(&l->w, err)) < 0)
+		return r;
+	since = hp_now_ns();
+	if ((r = hp_stage(&l->ledger, l->plan, l->w.agent, l->store_fd, l->template_fd, err)) < 0)
+		return r;
+	hp_work_report(&l->w, "map", since, NULL);
+	if ((r = hp_target_refresh(l->w.t, err)) < 0 ||
+	    (r = hp_looker_refresh(l->w.looker, err)) < 0)
+		return r;
+	return hp_work_live(&l->w, l->ledger, l->req->park_ns, &l->lv, err);
+}
+
+static int flip(struct load *l, struct hp_load_result *ret, struct hp_err *err)
+{
+	int r;
+
+	if ((r = hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_ENTRY, err)) < 0 ||
+	    (r = hp_entry_write_all(l->lv, true, err)) < 0)
+		return r;
+	if (l->req->mode == HP_MODE_RELAXED)
+		r = hp_transition_relaxed(l->lv, HP_OLD, &ret->on_old_code, err);
+	else
+		r = hp_transition(l->lv, HP_OLD, l->req->quiesce, err);
+	return r < 0 ? r : hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_LOADED, err);
+}
+
+/* How far a load came, for its way back. */
+enum reached { STAGING, MAPPED, INITIALISED, FLIPPED };
+
+/* Undone in the opposite order.  Time for it is given anew: the request's may be what ran out. */
+static int roll_back(struct load *l, enum reached reached, struct hp_err *err)
+{
+	char detail[256];
+	bool retained;
+	int r = 0;
+
+	if (!l->ledger || hp_target_check(l->w.t, NULL) < 0)
+		return 0;
+	if (reached == STAGING)
+		return hp_unstage(l->ledger, l->w.t, l->w.agent, err);
+	l->lv->deadline_ns = hp_now_ns() + HP_DEFAULT_TIMEOUT_NS;
+	l->lv->park_left_ns = HP_DEFAULT_PARK_NS;
+	if (reached >= FLIPPED)
+		r = hp_transition(l->lv, HP_NEW, HP_QUIESCE_AUTO, err);
+	if (r >= 0 && reached >= INITIALISED)
+		r = hp_calls_fini(l->lv, err);
+	return r < 0 ? r : hp_remove(l->lv, false, &retained, detail, sizeof(detail), err);
+}
+
+static int run(struct load *l, enum reached *reached, struct hp_load_result *ret,
+	       struct hp_err *err)
+{
+	int r = stage(l, err);
+
+	if (r < 0)
+		return r;
+	*reached = MAPPED;
+	if ((r = hp_calls_init(l->lv, l->plan, err)) < 0)
+		return r;
+	*reached = INITIALISED;
+	if ((r = hp_calls_hook(l->lv, HP_HOOK_BEFORE_LOAD, err)) < 0)
+		return r;
+	if ((r = flip(l, ret, err)) < 0)
+		return r;
+	*reached = FLIPPED;
+	if ((r = hp_calls_hook(l->lv, HP_HOOK_AFTER_LOAD, err)) < 0)
+		return r;
+	return hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_ACTIVE, err);
+}
+
+static void fill_result(const struct load *l, struct hp_load_result *ret)
+{
+	memcpy(ret->id, l->id, sizeof(ret->id));
+	ret->used = l->lv->used;
+	ret->gate_ns = l->lv->gate_ns;
+	ret->longest_park_ns = l->lv->longest_park_ns;
+	ret->borrowed_ns = l->w.borrowed_ns;
+	ret->tries = l->lv->tries;
+	ret->threads_parked = l->lv->threads_parked;
+	ret->memory_bytes = hp_stage_bytes(l->ledger);
+}
+
+int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_load_result *ret,
+	       struct hp_err *err)
+{
+	enum reached reached = STAGING;
+	struct load l;
+	struct hp_err why = {0}, more;
+	int r = prepare(&l, ops, req, &why), closed;
+
+	*ret = (struct hp_load_result){0};
+	if (r >= 0)
+		r = run(&l, &reached, ret, &why);
+	if (r >= 0) {
+		fill_result(&l, ret);
+		ret->total_ns = hp_now_ns() - l.w.started_ns;
+	} else if (roll_back(&l, reached, &more) < 0) {
+		r = hp_err_set(&why, -HP_E_PARTIAL, "%.400s; and it could not be undone: %.500s",
+			       why.text, more.text);
+	}
+	closed = release(&l, &more);
+	if (r >= 0 && closed < 0)
+		r = hp_err_set(&why, -HP_E_PARTIAL, "loaded, but: %.900s", more.text);
+	return r < 0 ? hp_err_set(err, r, "%s", why.text) : 0;
+}
+
+int hp_op_check(struct hp_ops *ops, const struct hp_load_request *req, struct hp_patch_list *ret,
+		struct hp_err *err)
+{
+	struct hp_patch_list list = {0};
+	struct hp_patch_info *info;
+	struct load l;
+	int r = prepare(&l, ops, req, err);
+
+	if (r >= 0) {
+		info = HP_ARRAY_ADD(&list);
+		if (!info)
+			r = hp_err_set(err, -ENOMEM, "no memory for a plan");
+		else if ((r = hp_plan_describe(l.plan, info, err)) < 0)
+			list.n = 0;
+	}
+	(void)release(&l, NULL); /* nothing was touched */
+	if (r < 0)
+		hp_patch_list_free(&list);
+	else
+		*ret = list;
+	return r;
+}

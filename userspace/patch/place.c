@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where everything goes.  A pun's stub has exactly one possible address (F + 5 + the four bytes
+ * after the first); what follows from it are the banks, which must reach stubs and the functions'
+ * own image within 2 GB; everything else is free.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "patch/plan.h"
+
+#define REACH		((1ull << 31) - (1ull << 20))
+#define ADDRESS_LO	0x10000ull
+#define ADDRESS_HI	0x7fffffff0000ull
+#define BRK_ROOM	(64ull << 20)
+#define CONTROL_PAGES	5 /* table, gate, gate_back, data, code */
+#define STUB_IN_MOVED	(HP_MOVED_ROOM - 8)
+
+_Static_assert(HP_MOVED_MAX <= STUB_IN_MOVED, "a moved head and a near stub share a room");
+
+const char *hp_entry_method_name(enum hp_entry_method m)
+{
+	static const char *const name[] = {"pun", "int3", "stop"};
+
+	return name[m];
+}
+
+/* The maps, with what this plan takes put in as if it were mapped. */
+struct space {
+	struct hp_maps maps; /* paths are borrowed */
+	hp_addr brk_lo, brk_hi;
+};
+
+static int space_open(struct space *s, const struct hp_target *t)
+{
+	char path[64], *text, *p;
+	unsigned long long start_brk = 0;
+
+	*s = (struct space){0};
+	for (size_t i = 0; i < t->maps.n; i++) {
+		struct hp_map *m = HP_ARRAY_ADD(&s->maps);
+
+		if (!m)
+			return -ENOMEM;
+		*m = t->maps.v[i];
+		if (!strcmp(m->path, "[heap]")) {
+			s->brk_lo = m->lo;
+			s->brk_hi = m->hi;
+		}
+	}
+	if (s->brk_hi)
+		return 0;
+	/* No heap yet: proc(5), /proc/PID/stat field 47, start_brk. */
+	snprintf(path, sizeof(path), "/proc/%d/stat", t->pid);
+	if (hp_read_file(-1, path, 8192, &text, NULL) < 0)
+		return -HP_E_GONE;
+	p = strrchr(text, ')');
+	for (int field = 2; p && field < 47; field++)
+		p = strchr(p + 1, ' ');
+	if (p)
+		start_brk = strtoull(p, NULL, 10);
+	free(text);
+	s->brk_lo = s->brk_hi = start_brk;
+	return 0;
+}
+
+static void space_close(struct space *s)
+{
+	HP_ARRAY_FREE(&s->maps);
+}
+
+static int take(struct space *s, hp_addr lo, size_t n)
+{
+	struct hp_map *m = HP_ARRAY_ADD(&s->maps);
+	size_t i;
+
+	if (!m)
+		return -ENOMEM;
+	for (i = s->maps.n - 1; i > 0 && s->maps.v[i - 1].lo > lo; i--)
+		s->maps.v[i] = s->maps.v[i - 1];
+	s->maps.v[i] = (struct hp_map){.lo = lo, .hi = lo + n, .path = ""};
+	return 0;
+}
+
+/* A stub above the break stops the heap from growing past it; malloc then falls back to mmap.
+ * That is no harm when it is far away. */
+static bool too_near_the_break(const struct space *s, hp_addr stub)
+{
+	uint64_t room = 2 * (s->brk_hi - s->brk_lo);
+
+	if (stub < s->brk_hi)
+		return false;
+	for (size_t i = 0; i < s->maps.n; i++)
+		if (s->maps.v[i].lo >= s->brk_hi && s->maps.v[i].hi <= stub)
+			return false;
+	return stub - s->brk_hi < (room > BRK_ROOM ? room : BRK_ROOM);
+}
+
+static bool ours(const struct hp_plan *p, hp_addr page)
+{
+	for (size_t i = 0; i < p->stub_page.n; i++)
+		if (p->stub_page.v[i] == page)
+			return true;
+	return false;
+}
+
+static const char *pun_fails(const struct hp_plan *p, const struct space *s,
+			     const struct hp_plan_fn *f, hp_addr stub)
+{
+	if (stub < ADDRESS_LO || stub >= ADDRESS_HI)
+		return "the pun leads out of the address space";
+	for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN; g += HP_PAGE)
+		if (!ours(p, g) && !hp_maps_free_range(&s->maps, (struct hp_range){g, g + HP_PAGE}))
+			return "the pun leads to mapped memory";
+	if (too_near_the_break(s, stub))
+		return "the pun leads into the heap's room to grow";
+	for (const struct hp_plan_fn *o = p->fn; o < f; o++)
+		if (o->method == HP_ENTRY_PUN && o->stub < stub + HP_STUB_LEN &&
+		    stub < o->stub + HP_STUB_LEN)
+			return "two puns lead to one place";
+	return NULL;
+}
+
+static int take_stub_pages(struct hp_plan *p, struct space *s, hp_addr stub)
+{
+	for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN; g += HP_PAGE) {
+		hp_addr *page;
+
+		if (ours(p, g))
+			continue;
+		page = HP_ARRAY_ADD(&p->stub_page);
+		if (!page || take(s, g, HP_PAGE) < 0)
+			return -ENOMEM;
+		*page = g;
+	}
+	return 0;
+}
+
+static int choose_method(struct hp_plan *p, struct space *s, struct hp_plan_fn *f, bool probes,
+			 struct hp_err *err)
+{
+	hp_addr stub = f->head.pun + f->old.module->bias;
+	const char *why = pun_fails(p, s, f, stub);
+
+	f->why = why ? why : "one byte";
+	if (!why) {
+		f->method = HP_ENTRY_PUN;
+		f->head_len = f->head.first_len;
+		f->stub = stub;
+		return take_stub_pages(p, s, stub);
+	}
+	if (f->head.first_len >= HP_JUMP_LEN && !f->head.first_is_nop5 && probes) {
+		f->method = HP_ENTRY_INT3;
+		f->head_len = f->head.first_len;
+		return 0;
+	}
+	f->method = HP_ENTRY_STOP;
+	f->head_len = f->head.jump_len;
+	if (!f->head.jump_len)
+		return hp_err_set(err, -HP_E_ENTRY,
+				  "%s is shorter than the five bytes of a jump, and %s",
+				  f->old.name, why);
+	if (f->flow.into_head)
+		return hp_err_set(err, -HP_E_ENTRY,
+				  "%s branches into its own first five bytes, and %s", f->old.name,
+				  why);
+	if (p->req->no_stop)
+		return hp_err_set(err, -HP_E_ENTRY,
+				  "the entry of %s can only be written with all threads stopped "
+				  "(%s), and --no-stop forbids it",
+				  f->old.name, why);
+	return 0;
+}
+
+static void widen(struct hp_range *r, hp_addr lo, hp_addr hi)
+{
+	if (!r->hi)
+		*r = (struct hp_range){lo, hi};
+	if (lo < r->lo)
+		r->lo = lo;
+	if (hi > r->hi)
+		r->hi = hi;
+}
+
+static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
+{
+	struct hp_range near[HP_LEDGER_BANKS] = {0};
+	unsigned used[HP_LEDGER_BANKS] = {0};
+
+	for (size_t i = 0; i < p->n_fns; i++) {
+		struct hp_plan_fn *f = &p->fn[i];
+		size_t b;
+
+		for (b = 0; b < HP_LEDGER_BANKS; b++) {
+			struct hp_range r = near[b];
+
+			widen(&r, f->old.module->span.lo, f->old.module->span.hi);
+			if (f->method == HP_ENTRY_PUN)
+				widen(&r, f->stub, f->stub + HP_STUB_LEN);
+			if (used[b] == HP_BANK_FNS || r.hi - r.lo + HP_BANK_SIZE > REACH)
+				continue;
+			near[b] = r;
+			f->bank = (unsigned)b;
+			f->slot = used[b]++;
+			break;
+		}
+		if (b == HP_LEDGER_BANKS)
+			return hp_err_set(err, -HP_E_PLACE, "the functions lie too far apart");
+		if (b >= p->n_banks)
+			p->n_banks = b + 1;
+	}
+	for (size_t b = 0; b < p->n_banks; b++) {
+		p->bank[b] = hp_maps_find_room(&s->maps, HP_BANK_SIZE, near[b], REACH);
+		if (!p->bank[b])
+			return hp_err_set(err, -HP_E_PLACE,
+					  "no free memory within 2 GB of 0x%llx-0x%llx",
+					  (unsigned long long)near[b].lo,
+					  (unsigned long long)near[b].hi);
+		if (take(s, p->bank[b], HP_BANK_SIZE) < 0)
+			return hp_err_set(err, -ENOMEM, "no memory for a plan");
+	}
+	for (size_t i = 0; i < p->n_fns; i++) {
+		struct hp_plan_fn *f = &p->fn[i];
+
+		if (f->method != HP_ENTRY_PUN)
+			f->stub = hp_moved_addr(p->bank[f->bank], f->slot) + STUB_IN_MOVED;
+	}
+	return 0;
+}
+
+static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
+{
+	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_SIZE};
+	uint64_t lo = UINT64_MAX, hi = 0;
+	hp_addr at;
+
+	p->area_bytes = HP_PAGE_UP(hp_ledger_size(p->n_fns)) + CONTROL_PAGES * HP_PAGE;
+	p->area = hp_maps_find_room(&s->maps, p->area_bytes, near, ADDRESS_HI);
+	if (!p->area || take(s, p->area, p->area_bytes) < 0)
+		return hp_err_set(err, -HP_E_PLACE, "no free memory for the ledger");
+	p->table = p->area + HP_PAGE_UP(hp_ledger_size(p->n_fns));
+	p->gate = p->table + HP_PAGE;
+	p->gate_back = p->gate + HP_PAGE;
+	p->data = p->gate_back + HP_PAGE;
+	p->code = p->data + HP_PAGE;
+
+	for (size_t i = 0; i < p->image->n_phdrs; i++) {
+		const Elf64_Phdr *ph = &p->image->phdr[i];
+
+		if (ph->p_type != PT_LOAD)
+			continue;
+		if (HP_PAGE_DOWN(ph->p_vaddr) < lo)
+			lo = HP_PAGE_DOWN(ph->p_vaddr);
+		if (HP_PAGE_UP(ph->p_vaddr + ph->p_memsz) > hi)
+			hi = HP_PAGE_UP(ph->p_vaddr + ph->p_memsz);
+	}
+	if (hi <= lo || hi - lo > (1ull << 30))
+		return hp_err_set(err, -HP_E_BAD_ELF, "the patch's segments span %llu bytes",
+				  (unsigned long long)(hi - lo));
+	near = p->fn[0].old.module->span;
+	at = hp_maps_find_room(&s->maps, hi - lo, near, REACH);
+	if (!at)
+		at = hp_maps_find_room(&s->maps, hi - lo, near, ADDRESS_HI);
+	if (!at || take(s, at, hi - lo) < 0)
+		return hp_err_set(err, -HP_E_PLACE, "no free memory for the patch");
+	p->bias = at - lo;
+	p->patch = (struct hp_range){at, at + (hi - lo)};
+	return 0;
+}
+
+/* System V ABI, variant II: the executable's block ends at the thread pointer. */
+static int64_t exe_tpoff(const struct hp_image *exe, uint64_t offset)
+{
+	for (size_t i = 0; i < exe->n_phdrs; i++) {
+		const Elf64_Phdr *ph = &exe->phdr[i];
+		uint64_t align = ph->p_align ? ph->p_align : 1;
+
+		if (ph->p_type == PT_TLS)
+			return (int64_t)offset -
+			       (int64_t)((ph->p_memsz + align - 1) / align * align);
+	}
+	return 0;
+}
+
+static int bind(void *arg, const struct hp_reloc_sym *sym, struct hp_reloc_target *ret,
+		struct hp_err *err)
+{
+	struct hp_plan *p = arg;
+	struct hp_resolved at;
+	int r = hp_resolve_import(p->target, sym->name, sym->version, &at, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct hp_reloc_target){.addr = at.addr, .ifunc = at.type == STT_GNU_IFUNC};
+	if (at.type == STT_TLS) {
+		if (!at.module->exe)
+			return hp_err_set(err, -HP_E_TLS,
+					  "%s is a thread-local variable of %s: only those of the "
+					  "executable can be reached",
+					  sym->name, at.module->path);
+		ret->tls = true;
+		ret->tpoff = exe_tpoff(at.module->image, at.vaddr);
+	}
+	return 0;
+}
+
+static int refuse_patched(const struct hp_plan *p, const struct hp_ledgers *there,
+			  struct hp_err *err)
+{
+	for (size_t i = 0; i < p->n_fns; i++) {
+		const struct hp_plan_fn *f = &p->fn[i];
+		uint8_t now[HP_JUMP_LEN];
+		int r;
+
+		for (size_t k = 0; k < there->n; k++) {
+			const struct hp_ledger_fixed *l = &there->v[k]->fixed;
+
+			if (hp_ledger_phase(there->v[k]) == HP_PHASE_RETAINED)
+				continue;
+			for (unsigned j = 0; j < l->n_fns; j++)
+				if (l->fn[j].addr == f->old.addr)
+					return hp_err_set(err, -HP_E_ENTRY,
+							  "%s is replaced by patch %.16s… already: "
+							  "unload that first",
+							  f->old.name, l->id);
+		}
+		if ((r = hp_mem_read(p->target, f->old.addr, now, sizeof(now), err)) < 0)
+			return r;
+		if (memcmp(now, f->head.bytes, sizeof(now)))
+			return hp_err_set(err, -HP_E_ENTRY,
+					  "the first bytes of %s are not those of its file (%s): "
+					  "another tool has changed them (a uprobe, a tracer)",
+					  f->old.name, f->old.module->path);
+	}
+	return 0;
+}
+
+static int check_mapping(const struct hp_plan *p, struct hp_err *err)
+{
+	for (size_t i = 0; i < p->n_fns; i++) {
+		const struct hp_plan_fn *f = &p->fn[i];
+		const struct hp_map *m = hp_maps_find(&p->target->maps, f->old.addr);
+
+		if (!m || !m->ino || m->shared)
+			return hp_err_set(err, -HP_E_ENTRY,
+					  "%s lies in memory that is %s: only private mappings of "
+					  "files can be patched",
+					  f->old.name, !m ? "not mapped" : m->shared ? "shared"
+										     : "anonymous");
+	}
+	return 0;
+}
+
+int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_err *err)
+{
+	struct space s;
+	int r = refuse_patched(p, there, err);
+
+	if (r < 0 || (r = check_mapping(p, err)) < 0)
+		return r;
+	if ((r = space_open(&s, p->target)) < 0) {
+		space_close(&s);
+		return hp_err_set(err, r, "the target's memory map cannot be read");
+	}
+	for (size_t i = 0; i < p->n_fns && r >= 0; i++)
+		r = choose_method(p, &s, &p->fn[i], p->probes, err);
+	if (r >= 0)
+		r = choose_banks(p, &s, err);
+	if (r >= 0)
+		r = choose_area(p, &s, err);
+	space_close(&s);
+	if (r < 0)
+		return r;
+	hp_fixups_free(&p->fixups);
+	return hp_reloc_compute(&p->fixups, p->image, p->bias, bind, p, err);
+}

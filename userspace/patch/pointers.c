@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "patch/pointers.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/array.h"
+#include "hp/err.h"
+#include "target/threads.h"
+
+#define CHUNK (1u << 20)
+
+struct thread_sp {
+	pid_t tid;
+	hp_addr sp;
+};
+
+struct scan {
+	struct hp_live *lv;
+	struct {
+		struct thread_sp *v;
+		size_t n, room;
+	} sp;
+	uint64_t *buf;
+	uint64_t bytes;
+	struct hp_pointers *ret;
+};
+
+static bool points_in(const struct scan *s, uint64_t w)
+{
+	const struct hp_ledger_fixed *f = &s->lv->l->fixed;
+
+	return w >= f->patch_lo && w < f->patch_hi;
+}
+
+/* hp's own words, and the patch's about itself. */
+static bool own_memory(const struct scan *s, const struct hp_map *m)
+{
+	const struct hp_ledger_fixed *f = &s->lv->l->fixed;
+
+	if (m->lo < f->patch_hi && m->hi > f->patch_lo)
+		return true;
+	return !strncmp(m->path, "/memfd:hp-", 10) || (m->lo >= f->area_lo && m->lo < f->area_hi);
+}
+
+static void found(struct scan *s, const char *where, bool stack, size_t n)
+{
+	if (!n)
+		return;
+	if (!s->ret->in_memory)
+		s->ret->stacks_only = true;
+	s->ret->in_memory += n;
+	s->ret->stacks_only &= stack;
+	if (!*s->ret->detail || !stack)
+		snprintf(s->ret->detail, sizeof(s->ret->detail), "%zu pointer%s in %.200s", n,
+			 n == 1 ? "" : "s", *where ? where : "anonymous memory");
+}
+
+static int registers(struct scan *s, struct hp_err *err)
+{
+	struct hp_tids tids = {0};
+	pid_t agent = s->lv->agent ? hp_agent_tid(s->lv->agent) : 0;
+	int r = hp_threads_list(s->lv->t, &tids, err);
+
+	for (size_t i = 0; i < tids.n && r >= 0; i++) {
+		struct thread_sp *sp;
+		struct hp_seen seen;
+		const uint64_t *word = (const uint64_t *)&seen.regs;
+		char where[64];
+		size_t n = 0;
+
+		if (tids.v[i] == agent)
+			continue;
+		r = hp_look(s->lv->looker, tids.v[i], &s->lv->scene, &seen, NULL, NULL, err);
+		if (r < 0 || seen.verdict == HP_SEEN_GONE)
+			continue;
+		sp = HP_ARRAY_ADD(&s->sp);
+		if (!sp)
+			r = hp_err_set(err, -ENOMEM, "no memory for %zu threads", tids.n);
+		else
+			*sp = (struct thread_sp){tids.v[i], seen.regs.rsp};
+		for (size_t k = 0; k < offsetof(struct user_regs_struct, ss) / 8; k++)
+			n += points_in(s, word[k]);
+		snprintf(where, sizeof(where), "the registers of thread %d", tids.v[i]);
+		found(s, where, true, n);
+	}
+	hp_tids_free(&tids);
+	return r < 0 ? r : 0;
+}
+
+/* What lies below the lowest rsp of a stack is dead. */
+static hp_addr first_live(const struct scan *s, const struct hp_map *m, bool *stack)
+{
+	hp_addr lo = m->hi;
+
+	*stack = false;
+	for (size_t i = 0; i < s->sp.n; i++)
+		if (s->sp.v[i].sp >= m->lo && s->sp.v[i].sp < m->hi) {
+			*stack = true;
+			if (s->sp.v[i].sp - 128 < lo)
+				lo = s->sp.v[i].sp - 128;
+		}
+	if (!*stack || lo < m->lo)
+		lo = m->lo;
+	return (lo + 7) & ~7ull;
+}
+
+static void memory(struct scan *s, const struct hp_map *m)
+{
+	bool stack;
+	hp_addr at = first_live(s, m, &stack);
+	size_t hits = 0;
+
+	for (size_t n; at < m->hi && s->bytes < HP_POINTERS_MAX_BYTES; at += n, s->bytes += n) {
+		n = m->hi - at < CHUNK ? m->hi - at : CHUNK;
+		/* Memory that went away meanwhile holds no pointers. */
+		if (hp_mem_read(s->lv->t, at, s->buf, n, NULL) < 0)
+			continue;
+		for (size_t k = 0; k < n / 8; k++)
+			hits += points_in(s, s->buf[k]);
+	}
+	found(s, m->path, stack, hits);
+}
+
+int hp_pointers_find(struct hp_live *lv, struct hp_pointers *ret, struct hp_err *err)
+{
+	struct scan s = {.lv = lv, .ret = ret};
+	int r;
+
+	*ret = (struct hp_pointers){0};
+	s.buf = malloc(CHUNK);
+	if (!s.buf)
+		return hp_err_set(err, -ENOMEM, "no memory to read the target's");
+	r = registers(&s, err);
+	for (size_t i = 0; i < lv->t->maps.n && r >= 0; i++) {
+		const struct hp_map *m = &lv->t->maps.v[i];
+
+		if (!(m->prot & PROT_WRITE) || m->shared || own_memory(&s, m))
+			continue;
+		memory(&s, m);
+	}
+	HP_ARRAY_FREE(&s.sp);
+	free(s.buf);
+	return r;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * patch/stage.h – bringing a planned patch into the target's memory.  No byte of the program is
+ * changed; nothing leads to what is mapped here yet.
+ */
+#ifndef HP_PATCH_STAGE_H
+#define HP_PATCH_STAGE_H
+
+#include "patch/plan.h"
+#include "target/agent.h"
+
+/* The words at the area's data page, each written by the return stub of the same number in the code
+ * page when a call into the patch came back (target/borrow.h). */
+enum hp_word { HP_WORD_HOOK, HP_WORD_FRAMES, HP_WORDS };
+#define HP_WORD_UNSET 0x6e6f74796574ull /* "notyet" */
+#define HP_FRAME_OBJECT 0x100		/* in the data page: libgcc's struct object */
+
+static inline hp_addr hp_word_addr(const struct hp_ledger_fixed *f, enum hp_word w)
+{
+	return f->data + 8u * w;
+}
+
+static inline hp_addr hp_word_stub(const struct hp_ledger_fixed *f, enum hp_word w)
+{
+	return f->code + 64u * w;
+}
+
+/* Maps area, banks, stubs and the patch; relocates; fills slots (all old) and references.
+ * @store_fd: the patch's file in the store.  On an error everything is unmapped again.
+ * *ret is freed with free(). */
+int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, struct hp_agent *a, int store_fd,
+	     int template_fd, struct hp_err *err);
+
+/* Unmaps all that maps say is this patch's, the ledger last.  Nothing may lead there any more. */
+int hp_unstage(const struct hp_ledger *l, struct hp_target *t, struct hp_agent *a,
+	       struct hp_err *err);
+
+/* Relocated bytes in the target: the area and all ranges. */
+size_t hp_stage_bytes(const struct hp_ledger *l);
+
+#endif

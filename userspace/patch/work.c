@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+#include "patch/work.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "hp/err.h"
+
+void hp_work_report(struct hp_work *w, const char *step, uint64_t since_ns, const char *detail)
+{
+	if (w->ops->report.step)
+		w->ops->report.step(w->ops->report.arg, step,
+				    since_ns ? hp_now_ns() - since_ns : 0, detail);
+}
+
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, uint64_t timeout_ns,
+		 struct hp_err *err)
+{
+	int r;
+
+	*w = (struct hp_work){.ops = ops, .started_ns = hp_now_ns()};
+	w->deadline_ns = w->started_ns + timeout_ns;
+	if ((r = hp_target_open(&w->t, pid, err)) < 0)
+		return r;
+	if ((r = hp_target_refresh(w->t, err)) < 0 ||
+	    (r = hp_ledgers_read(w->t, &w->ledgers, &w->bad_ledgers, err)) < 0 ||
+	    (r = hp_looker_open(&w->looker, w->t,
+				ops->watch ? hp_watch_snap_prog(ops->watch) : -1, err)) < 0)
+		(void)hp_work_close(w, NULL); /* nothing was started that could fail to end */
+	return r;
+}
+
+int hp_work_touch(struct hp_work *w, struct hp_err *err)
+{
+	uint64_t since = hp_now_ns();
+	int r = hp_gate_start(&w->gate, err);
+
+	if (r >= 0)
+		r = hp_agent_start(&w->agent, w->t, w->looker, w->deadline_ns, err);
+	w->borrowed_ns = hp_now_ns() - since;
+	if (r >= 0)
+		hp_work_report(w, "agent", since, NULL);
+	return r;
+}
+
+int hp_work_close(struct hp_work *w, struct hp_err *err)
+{
+	int r = 0;
+
+	hp_gate_stop(w->gate);
+	if (w->agent)
+		r = hp_agent_end(w->agent, err);
+	/* A target that ended took everything of ours with it. */
+	if (r < 0 && hp_target_check(w->t, NULL) < 0)
+		r = 0;
+	hp_looker_free(w->looker);
+	hp_ledgers_free(&w->ledgers);
+	hp_target_free(w->t);
+	*w = (struct hp_work){0};
+	return r;
+}
+
+int hp_work_live(struct hp_work *w, struct hp_ledger *l, uint64_t park_ns, struct hp_live **ret,
+		 struct hp_err *err)
+{
+	int r = hp_live_open(ret, w->ops, w->t, w->looker, l, err);
+
+	if (r < 0)
+		return r;
+	(*ret)->agent = w->agent;
+	(*ret)->gate = w->gate;
+	(*ret)->deadline_ns = w->deadline_ns;
+	(*ret)->park_left_ns = park_ns;
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * patch/work.h – the hands an operation has in a target: looker, agent, gatekeeper.
+ */
+#ifndef HP_PATCH_WORK_H
+#define HP_PATCH_WORK_H
+
+#include "patch/live.h"
+#include "patch/plan.h"
+
+struct hp_work {
+	struct hp_ops *ops;
+	struct hp_target *t;
+	struct hp_looker *looker;
+	struct hp_agent *agent;
+	struct hp_gate *gate;
+	struct hp_ledgers ledgers;
+	size_t bad_ledgers;
+	uint64_t started_ns, deadline_ns;
+	uint64_t borrowed_ns; /* for the agent's birth */
+};
+
+/* Opens the target and reads its ledgers: enough to look. */
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, uint64_t timeout_ns,
+		 struct hp_err *err);
+/* Starts gatekeeper and agent: from here on the target is touched. */
+int hp_work_touch(struct hp_work *w, struct hp_err *err);
+/* Ends both, and frees everything.  The target's gone-ness is no error then. */
+int hp_work_close(struct hp_work *w, struct hp_err *err);
+
+/* @l as a live patch with the work's hands. */
+int hp_work_live(struct hp_work *w, struct hp_ledger *l, uint64_t park_ns, struct hp_live **ret,
+		 struct hp_err *err);
+
+void hp_work_report(struct hp_work *w, const char *step, uint64_t since_ns, const char *detail);
+
+#endif
