@@ -259,6 +259,17 @@ static void rig_prepare(void)
 	};
 }
 
+/* A process to be operated on. */
+static void rig_start_target(void)
+{
+	rig.target = fork();
+	if (rig.target == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+}
+
 static void rig_start(void)
 {
 	struct hp_err err = {0};
@@ -282,12 +293,7 @@ static void rig_start(void)
 	close(p[1]);
 	assert_int_equal(hp_read_all(p[0], &c, 1), 0);
 	close(p[0]);
-	rig.target = fork();
-	if (rig.target == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
+	rig_start_target();
 }
 
 /* hpd must have come through everything, and leave nothing. */
@@ -413,12 +419,6 @@ static void rig_expect(const char *answer, int status, const char *part)
 		print_error("wanted %d and '%s', got: %s\n", status, part, answer);
 	assert_memory_equal(answer, head, strlen(head));
 	assert_non_null(strstr(answer, part));
-}
-
-/* hpd still answers. */
-static void rig_alive(void)
-{
-	rig_expect(rig_ask("GET", "/hp/v2/health", "", ""), 200, "\"ok\":true");
 }
 
 #endif

@@ -7,6 +7,7 @@
 #include "daemon/conn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -294,6 +295,19 @@ static void take(struct hp_conn *c, const void *data, size_t n)
 	pump(c);
 }
 
+/* A half-closed client still gets the answer it waits for; a stream has no end, so its client's end
+ * is the end. */
+static void ended(struct hp_conn *c)
+{
+	struct pollfd p = {.fd = c->fd};
+	bool left = poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+
+	c->eof = true;
+	c->last = c->last || !c->busy;
+	if (left || c->stream || (c->last && !c->wire.n && !c->out.n))
+		hp_conn_close(c);
+}
+
 static void recv_done(struct hp_ring_op *op, int res, const void *data)
 {
 	struct hp_conn *c = conn_of_recv(op);
@@ -302,15 +316,8 @@ static void recv_done(struct hp_ring_op *op, int res, const void *data)
 		return;
 	if (res > 0)
 		take(c, data, (size_t)res);
-	if (res == 0) {
-		/* A half-closed client still gets the answer it waits for; a stream has no end, so
-		 * its client's end is the end. */
-		c->eof = true;
-		if (!c->busy || c->stream)
-			c->last = true;
-		if (c->last && (c->stream || (!c->wire.n && !c->out.n)))
-			hp_conn_close(c);
-	}
+	if (res == 0)
+		ended(c);
 	if (res < 0 && res != -ENOBUFS)
 		hp_conn_close(c);
 	if (!op->armed && !c->closing && !c->eof)

@@ -12,14 +12,11 @@
 #include <sys/queue.h>
 #include <sys/signalfd.h>
 
+#include "base/defaults.h"
 #include "daemon/conn.h"
 #include "daemon/job.h"
 #include "daemon/ring.h"
 #include "daemon/targets.h"
-
-#define HP_VERSION	  "0.1.0"
-#define HP_DEFAULT_SOCKET "/run/hp/hpd.sock"
-#define HP_DEFAULT_STATE  "/var/lib/hp"
 
 struct hp_err;
 struct hp_watch;

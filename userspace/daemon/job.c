@@ -43,15 +43,6 @@ const char *hp_job_kind_name(enum hp_job_kind kind)
 	return names[kind];
 }
 
-void hp_job_request_free(struct hp_job_request *r)
-{
-	hp_pairs_free(&r->load.replace);
-	hp_pairs_free(&r->load.ref);
-	free(r->fns);
-	json_decref(r->doc);
-	*r = (struct hp_job_request){0};
-}
-
 void hp_job_free(struct hp_job *job)
 {
 	hp_timer_clear(job->d->ring, &job->deadline);
@@ -94,14 +85,15 @@ static void answer_error(struct hp_job *job, int code, const char *text)
 	json_decref(doc);
 }
 
-static void told(struct hp_job *job, const json_t *event)
+/* Takes @event. */
+static void told(struct hp_job *job, json_t *event)
 {
 	const char *step = json_string_value(json_object_get(event, "step"));
 
 	snprintf(job->step, sizeof(job->step), "%s", step ? step : "");
-	if (job->on_event)
+	if (job->on_event && event)
 		job->on_event(job, event);
-	hp_events_send(job->d, job->req.pid, false, json_incref((json_t *)event));
+	hp_events_send(job->d, job->req.pid, false, event);
 }
 
 static void take_line(struct hp_job *job, const char *line, size_t n)

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/job.h"
+
+#include <stdlib.h>
+
+void hp_job_request_free(struct hp_job_request *r)
+{
+	hp_pairs_free(&r->load.replace);
+	hp_pairs_free(&r->load.ref);
+	free(r->fns);
+	json_decref(r->doc);
+	*r = (struct hp_job_request){0};
+}
