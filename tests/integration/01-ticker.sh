@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The original example, in C: maps in the request, four hooks, load, list, unload.
+# shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 maps=(--replace NewFunc1=func1 --ref Global=globalValue --ref Func2Ref=func2)

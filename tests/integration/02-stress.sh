@@ -5,10 +5,10 @@
 # Rounds of load and unload under eight calling threads, one of them taking signals whose handler
 # calls the function, with children forked all the while.
 #	ROUNDS	for the three ways of becoming quiescent together (500)
+# shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 rounds=${ROUNDS:-500}
-PATIENCE=60
 start_hpd
 
 # rounds_of N QUIESCE ARGS-OF-STRESS…

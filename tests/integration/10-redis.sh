@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Debian's redis-server: a command's code is replaced and put back while clients hammer it.
 #	REDIS_ROUNDS	(10)
+# shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 need "redis-server is not installed" which redis-server redis-benchmark redis-cli

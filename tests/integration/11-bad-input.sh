@@ -3,6 +3,7 @@
 # SAN: this test runs against the sanitized build too.
 #
 # What must be refused: one clear sentence, the right status, nothing touched, hpd alive.
+# shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 start_hpd

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # SAN: this test runs against the sanitized build too.
 # The command line is a contract: help, usage errors, streams, JSON, permissions.
+# shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 start_hpd

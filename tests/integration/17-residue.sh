@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # After an unload nothing is left: in the target, in hpd, in the kernel; with 1 and 300 threads,
 # 1 and 100 functions.
+# shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 # What the kernel holds for the processes of this hpd.

@@ -16,7 +16,7 @@ static int absolute;
 #define EXTRA                                                                                      \
 	({                                                                                         \
 		int *p;                                                                            \
-		__asm__ volatile("movabs %1, %0" : "=r"(p) : "i"(&absolute));                               \
+		__asm__ volatile("movabs %1, %0" : "=r"(p) : "i"(&absolute));                      \
 		*p;                                                                                \
 	})
 #elif defined(BAD_TLS_GD)

@@ -45,18 +45,19 @@ static void send_all(int fd, const char *p, size_t n)
 	}
 }
 
+/* Without a @body it is a GET. */
 static void send_request(int fd, const char *path, json_t *body)
 {
-	char *text = json_dumps(body, JSON_COMPACT);
+	char *text = body ? json_dumps(body, JSON_COMPACT) : strdup("");
 	char head[512];
 	int n;
 
 	if (!text)
 		fail("JSON");
 	n = snprintf(head, sizeof(head),
-		     "POST %s HTTP/1.1\r\nHost: hp\r\nContent-Type: application/json\r\n"
+		     "%s %s HTTP/1.1\r\nHost: hp\r\nContent-Type: application/json\r\n"
 		     "Content-Length: %zu\r\n\r\n",
-		     path, strlen(text));
+		     body ? "POST" : "GET", path, strlen(text));
 	send_all(fd, head, (size_t)n);
 	send_all(fd, text, strlen(text));
 	free(text);
@@ -110,8 +111,8 @@ static const json_t *call(int fd, const char *path, json_t *body, const json_t *
 const char *call_load(int fd, pid_t pid, const char *patch_path, const char *quiesce,
 		      const json_t **answer)
 {
-	json_t *body = json_pack("{s:i,s:s,s:s,s:i}", "pid", (int)pid, "file", patch_path, "quiesce",
-				 quiesce, "timeout_ms", TIMEOUT_MS);
+	json_t *body = json_pack("{s:i,s:s,s:s,s:i}", "pid", (int)pid, "file", patch_path,
+				 "quiesce", quiesce, "timeout_ms", TIMEOUT_MS);
 	const json_t *ok = call(fd, "/hp/v2/load", body, answer);
 
 	return ok ? json_string_value(json_object_get(ok, "hp_id")) : NULL;

@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WARM_UP	    20 /* rounds before memory is first measured */
+#define WARM_UP     20 /* rounds before memory is first measured */
 #define MAPS_SLACK  4
 #define FDS_SLACK   0
 #define DIRTY_SLACK 1024 /* kB: stacks and heaps that find their size */
@@ -155,7 +155,8 @@ static bool grew(const char *who, struct size a, struct size b)
 	if (b.maps <= a.maps + MAPS_SLACK && b.fds <= a.fds + FDS_SLACK &&
 	    b.dirty_kb <= a.dirty_kb + DIRTY_SLACK)
 		return false;
-	fprintf(stderr, "driver: %s grew: maps %ld to %ld, descriptors %ld to %ld, dirty %ld to %ld kB\n",
+	fprintf(stderr,
+		"driver: %s grew: maps %ld to %ld, descriptors %ld to %ld, dirty %ld to %ld kB\n",
 		who, a.maps, b.maps, a.fds, b.fds, a.dirty_kb, b.dirty_kb);
 	return true;
 }
@@ -236,7 +237,8 @@ static int run(int fd, pid_t hpd, const char *patch, const char *quiesce, long r
 	waitpid(service, &status, 0);
 	failed |= status != 0;
 	printf("{\"rounds\":%ld,\"quiesce\":\"%s\",\"load_us\":%lu,\"longest_load_us\":%lu,"
-	       "\"unload_us\":%lu,\"longest_unload_us\":%lu,\"maps\":[%ld,%ld],\"dirty_kb\":[%ld,%ld],"
+	       "\"unload_us\":%lu,\"longest_unload_us\":%lu,\"maps\":[%ld,%ld],\"dirty_kb\":[%ld,%"
+	       "ld],"
 	       "\"verdict\":%s}\n",
 	       i, quiesce, (unsigned long)(t.load_ns / 1000 / (uint64_t)(i ? i : 1)),
 	       (unsigned long)(t.longest_load_ns / 1000),
@@ -306,7 +308,8 @@ int main(int argc, char **argv)
 	if (socket_path && raw)
 		return talk_raw(call_connect(socket_path));
 	if (!socket_path || !hpd || !patch || optind >= argc) {
-		fprintf(stderr, "usage: driver --socket S --hpd PID --patch P -- SERVICE ARGS...\n");
+		fprintf(stderr,
+			"usage: driver --socket S --hpd PID --patch P -- SERVICE ARGS...\n");
 		return 2;
 	}
 	start_service(argv + optind);

@@ -44,7 +44,8 @@ static bool command(const char *line)
 {
 	if (strcmp(line, "ask"))
 		return false;
-	printf("foo=%d foo.c=%d bar.c=%d own=%d\n", foo(0), foo_helper(0), bar_helper(0), helper(0));
+	printf("foo=%d foo.c=%d bar.c=%d own=%d\n", foo(0), foo_helper(0), bar_helper(0),
+	       helper(0));
 	return true;
 }
 

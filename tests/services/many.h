@@ -8,6 +8,8 @@
 #define MANY_OLD(i, x) ((x) + (i) + 1)
 #define MANY_NEW(i, x) ((x) + (i) + 1001)
 
+int fn_0(int x);
+
 extern int (*const many_fn[MANY])(int x);
 
 #endif

@@ -51,8 +51,8 @@ static void print_text(const char *pid)
 
 	while (fgets(line, sizeof(line), f)) {
 		path[0] = 0;
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %*s %4095[^\n]", &lo, &hi, perms,
-			   path) < 3)
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %*s %*s %*s %4095[^\n]", &lo, &hi,
+			   perms, path) < 3)
 			continue;
 		if (perms[2] == 'x' && path[0] == '/')
 			printf("%" PRIx64 "-%" PRIx64 " %016" PRIx64 " %s\n", lo, hi,

@@ -26,8 +26,8 @@
 
 #define SIGNAL_LEVEL 3
 #define CHILD_ROUNDS 400
-#define MESSAGE	     4096
-#define SLICE	     512
+#define MESSAGE      4096
+#define SLICE        512
 
 enum kind { ANY, OLD, NEW };
 
@@ -76,7 +76,7 @@ static void call_and_judge(int level, bool first_f2)
 	int mine = level / 2 + 1, other = (level + 1) / 2;
 	int n1 = first_f2 ? other : mine, n2 = first_f2 ? mine : other;
 	bool old = r == n1 * STRESS_OLD_F1 + n2 * STRESS_OLD_F2;
-	bool new = r == n1 * STRESS_NEW_F1 + n2 * STRESS_NEW_F2;
+	bool new = r == n1 *STRESS_NEW_F1 + n2 *STRESS_NEW_F2;
 
 	count(&calls);
 	if (!old && !new) {
@@ -221,7 +221,10 @@ static bool command(const char *line)
 	}
 	if (strncmp(line, "expect ", 7))
 		return false;
-	__atomic_store_n(&expect, line[7] == 'n' ? NEW : line[7] == 'o' ? OLD : ANY,
+	__atomic_store_n(&expect,
+			 line[7] == 'n'   ? NEW
+			 : line[7] == 'o' ? OLD
+					  : ANY,
 			 __ATOMIC_SEQ_CST);
 	printf("expecting %s\n", line + 7);
 	return true;
