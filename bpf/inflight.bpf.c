@@ -8,7 +8,7 @@
  *  - an entry at a stack pointer that is on the list takes the older call away: its return address
  *    has just been overwritten, so it will never return (longjmp, exception);
  *  - nothing is taken away by order: on an alternate stack or in a coroutine order lies;
- *  - a call that finds no room on its thread's list stays counted for good, and says so in overflow.
+ *  - a call that finds no room on its thread's list stays counted for good, and overflow says so.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -115,8 +115,9 @@ static __always_inline struct hp_inflight *counter_of(__u64 cookie, __u32 fn)
 static __always_inline void send_edge(__u64 cookie, __u32 kind)
 {
 	__u32 slot = HP_COOKIE_SLOT(cookie);
-	struct hp_edge e = {
-		.time_ns = bpf_ktime_get_ns(), .kind = kind, .tid = (__u32)bpf_get_current_pid_tgid()};
+	struct hp_edge e = {.time_ns = bpf_ktime_get_ns(),
+			    .kind = kind,
+			    .tid = (__u32)bpf_get_current_pid_tgid()};
 	void *ring = bpf_map_lookup_elem(&edges, &slot);
 
 	if (ring)

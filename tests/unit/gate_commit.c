@@ -26,7 +26,7 @@
 #include "hp/err.h"
 
 #define THREADS_MAX 512
-#define LONG_NS	    (60 * HP_S) /* a budget that no test reaches */
+#define LONG_NS     (60 * HP_S) /* a budget that no test reaches */
 
 /* Shared with the target. */
 struct board {

@@ -53,6 +53,8 @@ PROBED(second);
 
 enum { FN_FIRST, FN_SECOND, N_FNS };
 
+#define MIX_THREADS 8
+
 static const char *const names[] = {"first", "second"};
 
 /* --- the victim ---------------------------------------------------------------------------- */
@@ -128,6 +130,60 @@ static void *thread(void *arg)
 	return NULL;
 }
 
+/* Calls of every kind, by a generator of its own so that every run is the same. */
+static void mix(long n)
+{
+	static __thread unsigned seed;
+	unsigned r;
+
+	if (n < 0)
+		seed = (unsigned)-n;
+	seed = seed * 1103515245 + 12345;
+	r = seed >> 16 & 15;
+	if (r == 0)
+		pthread_exit(NULL);
+	if (n > 20 || r < 6)
+		return;
+	(r & 1 ? first : second)(mix, n < 0 ? 1 : n + 1);
+	if (r > 10)
+		(r & 1 ? second : first)(nothing, 0);
+}
+
+static __thread jmp_buf mix_jump;
+
+static void mix_jump_out(long n)
+{
+	if (n)
+		second(mix_jump_out, n - 1);
+	else
+		longjmp(mix_jump, 1);
+}
+
+static void *mixing_thread(void *arg)
+{
+	for (volatile long i = 1; i < 400; i++) {
+		if (!setjmp(mix_jump))
+			first(mix_jump_out, i % 5);
+		first(mix, -((long)arg * 1000 + i));
+	}
+	return NULL;
+}
+
+static void run_mix(void)
+{
+	pthread_t t[MIX_THREADS];
+
+	/* Most threads end early; then others take their place. */
+	for (long round = 0; round < 10; round++) {
+		for (long i = 0; i < MIX_THREADS; i++)
+			if (pthread_create(&t[i], NULL, mixing_thread,
+					   (void *)(round * MIX_THREADS + i + 1)))
+				_exit(1);
+		for (long i = 0; i < MIX_THREADS; i++)
+			pthread_join(t[i], NULL);
+	}
+}
+
 static void run_thread(void *arg)
 {
 	pthread_t t;
@@ -164,6 +220,9 @@ _Noreturn static void victim_main(void)
 			break;
 		case 't':
 			run_thread("stand");
+			break;
+		case 'm':
+			run_mix();
 			break;
 		}
 		answer();
@@ -231,7 +290,8 @@ static uint64_t offset_of(const void *code)
 
 static int attach_all(const struct lab *l, struct hp_session *s, struct hp_err *err)
 {
-	const struct hp_probe entry[] = {{offset_of(first), FN_FIRST}, {offset_of(second), FN_SECOND}};
+	const struct hp_probe entry[] = {{offset_of(first), FN_FIRST},
+					 {offset_of(second), FN_SECOND}};
 	const struct hp_probe leave[] = {{offset_of(first_ret), FN_FIRST},
 					 {offset_of(second_ret), FN_SECOND}};
 	const struct hp_probe_set sets[] = {{HP_PROBE_EXIT, l->self, leave, N_FNS},
@@ -345,6 +405,8 @@ static int64_t in_flight(const struct lab *l, unsigned fn)
 static void counts_recursion_and_lists_it(void **state)
 {
 	struct lab *l = *state;
+	/* let in by first, recurse() takes first when its argument is odd: 5, 4, 3, 2 */
+	const unsigned expected[] = {FN_FIRST, FN_FIRST, FN_SECOND, FN_FIRST, FN_SECOND};
 	struct hp_thread_calls calls;
 
 	let(l, 'r');
@@ -354,8 +416,7 @@ static void counts_recursion_and_lists_it(void **state)
 	assert_int_equal(hp_session_thread_get(l->s, l->pid, &calls), 0);
 	assert_int_equal(calls.depth, 5);
 	for (unsigned i = 0; i < 5; i++) {
-		/* recurse(5) was entered through first; it calls first for odd n, second for even */
-		assert_int_equal(calls.call[i].fn, i % 2 && i ? FN_FIRST : i ? FN_SECOND : FN_FIRST);
+		assert_int_equal(calls.call[i].fn, expected[i]);
 		assert_true(!i || calls.call[i].sp < calls.call[i - 1].sp);
 	}
 	let(l, '.');
@@ -624,7 +685,7 @@ static void job_inherits_watch_and_view(void **state)
 	if (!job) {
 		l->s = begin(l);
 		let(l, 'r');
-		_exit(hp_session_total(l->s) == 5 && hp_view_inflight(l->v)[0].in_flight == 3 ? 0 : 1);
+		_exit(hp_session_total(l->s) == 5 && in_flight(l, FN_FIRST) == 3 ? 0 : 1);
 	}
 	waitpid(job, &status, 0);
 	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
@@ -635,6 +696,25 @@ static void job_inherits_watch_and_view(void **state)
 	assert_int_equal(hp_view_state(l->v)->entries, 0);
 	let(l, 'c');
 	assert_int_equal(hp_view_state(l->v)->entries, 1);
+}
+
+/* When all threads have ended, every entry was met by an exit, a replacement or a death. */
+static void nothing_is_lost_among_threads(void **state)
+{
+	struct lab *l = *state;
+	const struct hp_session_state *st = hp_view_state(l->v);
+
+	let(l, 'm');
+	print_message("entries %llu: exits %llu, replaced %llu, dead %llu\n",
+		      (unsigned long long)st->entries, (unsigned long long)st->exits,
+		      (unsigned long long)st->replaced, (unsigned long long)st->dead);
+	assert_false(hp_session_overflowed(l->s));
+	assert_int_equal(hp_session_total(l->s), 0);
+	assert_int_equal(in_flight(l, FN_FIRST), 0);
+	assert_int_equal(in_flight(l, FN_SECOND), 0);
+	assert_true(st->exits > 0 && st->replaced > 0 && st->dead > 0);
+	assert_int_equal(st->entries, st->exits + st->replaced + st->dead);
+	assert_int_equal(st->unmatched, 0);
 }
 
 int main(void)
@@ -657,6 +737,7 @@ int main(void)
 		TEST(hold_does_nothing),
 		TEST(refuses_what_cannot_be_probed),
 		TEST(job_inherits_watch_and_view),
+		TEST(nothing_is_lost_among_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -91,7 +91,8 @@ static void bpftool_prints_named_fields(void **state)
 {
 	struct hp_view *v = open_view(PID_A);
 	const char *const names[] = {"handle_request", "parse_header"};
-	struct hp_thread_calls calls = {.depth = 2, .call = {{.sp = 64, .fn = 1}, {.sp = 32, .fn = 1}}};
+	struct hp_thread_calls calls = {.depth = 2,
+					.call = {{.sp = 64, .fn = 1}, {.sp = 32, .fn = 1}}};
 	struct hp_session *s = NULL;
 	json_t *j;
 

@@ -55,7 +55,7 @@ int hp_helper_begin(const char *name, const int *keep, size_t n)
 	if (n > HP_HELPER_FDS_MAX)
 		return -E2BIG;
 	ignore_signals();
-	(void)setsid();			 /* fails for a group leader only: a fork is none */
+	(void)setsid();                 /* fails for a group leader only: a fork is none */
 	(void)prctl(PR_SET_NAME, name); /* for people; cannot fail with a valid string */
 	return close_others(keep, n);
 }

@@ -32,10 +32,11 @@ static int lose(struct hp_gate *g, const char *what, struct hp_err *err)
 {
 	g->lost = true;
 	(void)kill(g->pid, SIGKILL); /* not reaped yet, so the number is still its own */
-	return hp_err_set(err, -HP_E_FAILED,
-			  "the gatekeeper (process %d) died or did not answer %s: the target goes on in "
-			  "old code unless the gate byte says otherwise; try again",
-			  (int)g->pid, what);
+	return hp_err_set(
+		err, -HP_E_FAILED,
+		"the gatekeeper (process %d) died or did not answer %s: the target goes on in "
+		"old code unless the gate byte says otherwise; try again",
+		(int)g->pid, what);
 }
 
 static int await(int fd, uint64_t deadline_ns)
@@ -164,8 +165,7 @@ static int arm_failed(const struct gate_request *q, const struct gate_reply *rep
 	return hp_err_sys(err, -reply->rc, "gate: pidfd of the agent (thread %d)", q->agent_tid);
 }
 
-int hp_gate_arm(struct hp_gate *g, pid_t agent_tid, int agent_fd, hp_addr page,
-		struct hp_err *err)
+int hp_gate_arm(struct hp_gate *g, pid_t agent_tid, int agent_fd, hp_addr page, struct hp_err *err)
 {
 	struct gate_request q = {
 		.op = GATE_ARM, .agent_tid = agent_tid, .agent_fd = agent_fd, .page = page};
@@ -203,9 +203,10 @@ static int open_gate(struct hp_gate *g, enum gate_op op, const char *what, struc
 	case 0:
 		return 0;
 	case -ETIME:
-		return hp_err_set(err, -ETIME,
-				  "the gate's budget of %.1f ms was spent: all threads go on in old code",
-				  (double)g->budget_ns / HP_MS);
+		return hp_err_set(
+			err, -ETIME,
+			"the gate's budget of %.1f ms was spent: all threads go on in old code",
+			(double)g->budget_ns / HP_MS);
 	case -ESRCH:
 		return hp_err_set(err, -HP_E_GONE, "the target ended while its gate was closed");
 	case -EINVAL:

@@ -4,8 +4,8 @@
  *
  * The gate is one page of the target, registered with userfaultfd for missing pages.  While it is
  * not there, a call that reads the gate byte sleeps in the kernel.  One UFFDIO_COPY of a page whose
- * first byte is 1 commits the whole set; UFFDIO_ZEROPAGE lets everybody go on in old code; whichever
- * comes first wins and the other gets EEXIST.
+ * first byte is 1 commits the whole set; UFFDIO_ZEROPAGE lets everybody go on in old code;
+ * whichever comes first wins and the other gets EEXIST.
  *
  * The gatekeeper is a small process that holds the only reference to the userfaultfd and its own
  * deadline: when it or hpd dies the kernel closes the descriptor and every parked thread reads a
@@ -24,13 +24,13 @@ struct hp_err;
 struct hp_gate;
 
 enum hp_gate_event_kind {
-	HP_GATE_PARKED,	  /* a thread came to the closed gate */
+	HP_GATE_PARKED,   /* a thread came to the closed gate */
 	HP_GATE_DEADLINE, /* the budget is spent: all parked threads went on in old code */
 };
 
 struct hp_gate_event {
 	enum hp_gate_event_kind kind;
-	pid_t tid;	  /* HP_GATE_PARKED; as the target's own pid namespace numbers it */
+	pid_t tid;        /* HP_GATE_PARKED; as the target's own pid namespace numbers it */
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 };
 
@@ -44,8 +44,7 @@ pid_t hp_gate_pid(const struct hp_gate *g);
 /* Takes the userfaultfd that agent @agent_tid has as @agent_fd (pidfd_getfd; the caller then closes
  * the agent's own), registers the page at @page.  May be armed again after a commit, a cancel or a
  * deadline: each time with a new userfaultfd. */
-int hp_gate_arm(struct hp_gate *g, pid_t agent_tid, int agent_fd, hp_addr page,
-		struct hp_err *err);
+int hp_gate_arm(struct hp_gate *g, pid_t agent_tid, int agent_fd, hp_addr page, struct hp_err *err);
 
 /* From now on @budget_ns may pass before the deadline opens the gate to old code. */
 int hp_gate_close(struct hp_gate *g, uint64_t budget_ns, struct hp_err *err);

@@ -5,7 +5,7 @@
  * win and tells the other EEXIST, so no lock decides about old and new.
  *
  * Invariants:
- *  - uffd changes only while the deadline thread is not filling (it reads it without the lock then);
+ *  - uffd changes only while the deadline thread is not filling (then it reads it unlocked);
  *  - the deadline keeps running until the commit has returned;
  *  - whenever something is wrong the userfaultfd is closed, and the page reads zero: old code.
  */
@@ -46,11 +46,11 @@ struct keeper {
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	bool watching;	      /* the deadline thread runs */
-	int uffd;	      /* -1: not armed */
+	bool watching; /* the deadline thread runs */
+	int uffd;      /* -1: not armed */
 	hp_addr page;
 	uint64_t deadline_ns; /* 0: none */
-	bool filling;	      /* the deadline thread is in its ioctl */
+	bool filling;         /* the deadline thread is in its ioctl */
 	bool fired;
 
 	/* the first thread's only */
@@ -65,8 +65,7 @@ static unsigned char new_page[HP_PAGE] __attribute__((aligned(4096))) = {1};
 static int fill(int uffd, hp_addr page, bool with_new)
 {
 	for (int i = 0; i < FILL_TRIES; i++) {
-		struct uffdio_copy copy = {
-			.dst = page, .src = (uintptr_t)new_page, .len = HP_PAGE};
+		struct uffdio_copy copy = {.dst = page, .src = (uintptr_t)new_page, .len = HP_PAGE};
 		struct uffdio_zeropage zero = {.range = {.start = page, .len = HP_PAGE}};
 
 		if (!(with_new ? ioctl(uffd, UFFDIO_COPY, &copy)
@@ -253,11 +252,11 @@ static void report_parked(struct keeper *k)
 
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(*msg); i++)
 		if (msg[i].event == UFFD_EVENT_PAGEFAULT)
-			k->out[k->n_out++] = (struct gate_record){
-				.kind = HP_GATE_PARKED,
-				.tid = (int32_t)msg[i].arg.pagefault.feat.ptid,
-				.time_ns = hp_now_ns(),
-				.generation = k->generation};
+			k->out[k->n_out++] =
+				(struct gate_record){.kind = HP_GATE_PARKED,
+						     .tid = (int32_t)msg[i].arg.pagefault.feat.ptid,
+						     .time_ns = hp_now_ns(),
+						     .generation = k->generation};
 }
 
 static void send_events(struct keeper *k)
@@ -333,8 +332,8 @@ static int prepare(struct keeper *k)
 	/* EOF would do, if no other child of the job held a copy of its end of the socket. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return -errno;
-	/* Both may be forbidden (EPERM, in a container or a cgroup without real-time budget): then the
-	 * deadline is kept as well as the machine's load allows. */
+	/* Both may be forbidden (EPERM, in a container or a cgroup without real-time budget): then
+	 * the deadline is kept as well as the machine's load allows. */
 	(void)sched_setscheduler(0, SCHED_FIFO, &first);
 	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 	k->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -16,7 +16,7 @@ enum slot_map { MAP_INFLIGHT, MAP_SESSION, MAP_NAMES, MAP_EDGES, N_SLOT_MAPS };
 
 /* In memory that all forks of hpd share. */
 struct watch_shared {
-	uint32_t sessions;	   /* given out so far: no number comes twice */
+	uint32_t sessions;          /* given out so far: no number comes twice */
 	bool had_session[HP_SLOTS]; /* since the slot was taken */
 };
 
@@ -25,8 +25,8 @@ struct hp_watch {
 	struct watch_shared *shared;
 	int btf_fd;
 	int prog[HP_PROBE_HOLD + 1];
-	int threads;				  /* the map of struct hp_thread_calls */
-	int outer[N_SLOT_MAPS];			  /* by slot; -1: no program reads that map */
+	int threads;                                /* the map of struct hp_thread_calls */
+	int outer[N_SLOT_MAPS];                     /* by slot; -1: no program reads that map */
 	const struct bpf_map *of_slot[N_SLOT_MAPS]; /* what a slot's map is made like */
 	bool taken[HP_SLOTS];
 };
@@ -55,7 +55,7 @@ struct hp_session {
 };
 
 /* Hangs the slot's map into its outer map (again).  On return no BPF program runs that had begun
- * before: bpf(2) waits for them after an update of a map in map (Linux 5.0, commit 1ae80cf31938). */
+ * before: bpf(2) waits for them after an update of a map in a map (kernel commit 1ae80cf31938). */
 int watch_publish(struct hp_view *v, enum slot_map m);
 
 #endif

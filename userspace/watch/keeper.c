@@ -52,8 +52,7 @@ static int make_link(const struct probes_request *q, const int *fd, const uint64
 	return r < 0 ? -errno : (int)r;
 }
 
-static int attach(link_list *links, const struct probes_request *q, const int *fd,
-		  uint32_t *ret_id)
+static int attach(link_list *links, const struct probes_request *q, const int *fd, uint32_t *ret_id)
 {
 	size_t bytes = 2ul * q->n * sizeof(uint64_t);
 	struct bpf_link_info info = {0};
@@ -121,7 +120,7 @@ _Noreturn static void keeper_run(int sock)
 		_exit(1);
 	while (serve(sock, &links))
 		;
-	/* One after the other: at exit the kernel would do it too, but then a SIGKILL could not wait. */
+	/* While the process is whole: what the kernel closes for a killed one may leak. */
 	drop(&links, links.n);
 	_exit(0);
 }

@@ -10,7 +10,7 @@ struct hp_err;
 
 enum probes_op {
 	PROBES_ATTACH = 1, /* beside it: program, file, memfd of @n offsets and then @n cookies */
-	PROBES_DROP,	   /* the @n youngest links */
+	PROBES_DROP,       /* the @n youngest links */
 };
 
 struct probes_request {

@@ -4,7 +4,8 @@
  * that ending one is one store, and the probes may go in their own time.
  *
  * Invariant: state->session is written last at the beginning, after every counter is zero and no
- * program of an earlier session can still run; a late one would count down what it did not count up.
+ * program of an earlier session can still run; a late one would count down what it did not count
+ * up.
  */
 #include "watch/watch.h"
 
@@ -76,9 +77,10 @@ int hp_session_begin(struct hp_session **ret, struct hp_view *v, const char *con
 	int r;
 
 	if (n_fns > HP_SLOT_FNS)
-		return hp_err_set(err, -E2BIG,
-				  "%zu functions cannot be watched at once, %d can: load with --quiesce gate",
-				  n_fns, HP_SLOT_FNS);
+		return hp_err_set(
+			err, -E2BIG,
+			"%zu functions cannot be watched at once, %d can: load with --quiesce gate",
+			n_fns, HP_SLOT_FNS);
 	s = calloc(1, sizeof(*s));
 	if (!s)
 		return hp_err_sys(err, ENOMEM, "session of %s", v->dir);
@@ -108,10 +110,11 @@ pid_t hp_session_keeper(const struct hp_session *s)
 
 static int keeper_lost(const struct hp_session *s, struct hp_err *err)
 {
-	return hp_err_set(err, -HP_E_FAILED,
-			  "the probe keeper (process %d) died or does not answer, and took the count along; "
-			  "begin a new session",
-			  (int)s->keeper_pid);
+	return hp_err_set(
+		err, -HP_E_FAILED,
+		"the probe keeper (process %d) died or does not answer, and took the count along; "
+		"begin a new session",
+		(int)s->keeper_pid);
 }
 
 /* The sites as the keeper wants them: offsets, then cookies, in a file of their own because a
@@ -182,10 +185,11 @@ static int check_main_thread(pid_t pid, struct hp_err *err)
 	state = after_name && after_name[1] ? after_name[2] : 'X';
 	free(stat);
 	if (state == 'Z' || state == 'X')
-		return hp_err_set(err, -HP_E_TARGET,
-				  "the main thread of process %d has ended, so the kernel fires no probe in "
-				  "it: use --quiesce gate",
-				  (int)pid);
+		return hp_err_set(
+			err, -HP_E_TARGET,
+			"the main thread of process %d has ended, so the kernel fires no probe in "
+			"it: use --quiesce gate",
+			(int)pid);
 	return 0;
 }
 
@@ -218,8 +222,8 @@ int hp_session_attach(struct hp_session *s, pid_t pid, const struct hp_probe_set
 
 bool hp_session_alive(const struct hp_session *s)
 {
-	/* Asking for the next id takes no reference, which could become the last one; and an id goes
-	 * before its link's detach begins. */
+	/* Asking for the next id takes no reference, which could become the last one; and an id
+	 * goes before its link's detach begins. */
 	for (size_t i = 0; i < s->links.n; i++) {
 		uint32_t next;
 

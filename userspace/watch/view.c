@@ -133,10 +133,11 @@ int hp_view_open(struct hp_view **ret, struct hp_watch *w, pid_t pid, struct hp_
 	while (slot < HP_SLOTS && w->taken[slot])
 		slot++;
 	if (slot == HP_SLOTS)
-		return hp_err_set(err, -ENOSPC,
-				  "process %d cannot be watched: %d targets are watched already; load with "
-				  "--quiesce gate",
-				  (int)pid, HP_SLOTS);
+		return hp_err_set(
+			err, -ENOSPC,
+			"process %d cannot be watched: %d targets are watched already; load with "
+			"--quiesce gate",
+			(int)pid, HP_SLOTS);
 	v = calloc(1, sizeof(*v));
 	if (!v)
 		return hp_err_sys(err, ENOMEM, "view of process %d", (int)pid);
@@ -171,8 +172,9 @@ void hp_view_close(struct hp_view *v)
 	unmap_values(v, MAP_SESSION, v->state);
 	unmap_values(v, MAP_NAMES, v->names);
 	for (int m = 0; m < N_SLOT_MAPS; m++) {
+		/* A view that failed half-way may not be in it yet. */
 		if (v->w->outer[m] >= 0)
-			(void)bpf_map_delete_elem(v->w->outer[m], &v->slot); /* may not be in it yet */
+			(void)bpf_map_delete_elem(v->w->outer[m], &v->slot);
 		hp_close(&v->map[m]);
 	}
 	v->w->taken[v->slot] = false;

@@ -61,10 +61,12 @@ static void prepare_programs(struct inflight *skel)
 static int load_failed(int r, struct hp_err *err)
 {
 	if (r == -EPERM || r == -EACCES)
-		return hp_err_set(err, -HP_E_DENIED,
-				  "loading BPF programs is not permitted: hpd needs root, or CAP_BPF, "
-				  "CAP_PERFMON and CAP_SYS_ADMIN");
-	return hp_err_sys(err, -r, "the kernel does not take hp's BPF programs (hpctl doctor says more)");
+		return hp_err_set(
+			err, -HP_E_DENIED,
+			"loading BPF programs is not permitted: hpd needs root, or CAP_BPF, "
+			"CAP_PERFMON and CAP_SYS_ADMIN");
+	return hp_err_sys(err, -r,
+			  "the kernel does not take hp's BPF programs (hpctl doctor says more)");
 }
 
 static int load(struct hp_watch *w, struct hp_err *err)

@@ -52,8 +52,8 @@ struct hp_probe {
 	uint32_t fn;
 };
 
-/* All sites of one role in one file: one uprobe_multi link.  Only a 1-byte nop, a RET or a jump, and
- * only in a regular file (DESIGN 2.2). */
+/* All sites of one role in one file: one uprobe_multi link.  Only a 1-byte nop, a RET or a jump,
+ * and only in a regular file (DESIGN 2.2). */
 struct hp_probe_set {
 	enum hp_probe_role role;
 	int file_fd;
