@@ -9,8 +9,8 @@
 /* Connects; ends the program when it cannot. */
 int call_connect(const char *socket_path);
 
-/* One request on a connection that stays (POST, or GET when @body is NULL; @body is taken); the
- * answer, to be freed.  Ends the program when hpd does not answer as HTTP says.  *status: of HTTP. */
+/* One request on a connection that stays: POST, or GET when @body is NULL; @body is taken.  The
+ * answer, to be freed; *status: of HTTP.  Ends the program when hpd does not answer as HTTP says. */
 json_t *call_hpd(int fd, const char *path, json_t *body, int *status);
 
 /* The hp_id of a load, or NULL; @patch_path absolute.  *answer: the whole of it, borrowed until the
