@@ -1,19 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * analyzer.h – included before every file that clang-tidy reads (Makefile, lint-tidy).  Its
- * analyzer sees one file at a time, so it must be told what these functions of other files do.
+ * analyzer sees one file at a time, so it must be told what these functions and macros do.
  */
+#include <errno.h>
 #include <stdlib.h>
+#include <sys/queue.h>
 
 #include "base/array.h"
 #include "hp/err.h"
 
-#define hp_err_set(err, code, ...) ((hp_err_set)(err, code, __VA_ARGS__), (code))
+#define hp_err_set(err, code, ...)    ((hp_err_set)(err, code, __VA_ARGS__), (code))
 #define hp_err_prefix(err, code, ...) ((hp_err_prefix)(err, code, __VA_ARGS__), (code))
-/* errno is not 0 after a failure. */
-#define hp_err_sys(err, errnum, ...) ((hp_err_sys)(err, errnum, __VA_ARGS__), -1)
-#define hp_array_grow	analyzer_array_grow
+#define hp_err_sys(err, errnum, ...)  ((hp_err_sys)(err, errnum, __VA_ARGS__), -1)
 
+/* It is read after a failure, so it is not 0.  Constants, because the analyzer of LLVM 14 does not
+ * know that the negative of something positive is negative. */
+int analyzer_choice(void);
+static inline int *analyzer_errno(void)
+{
+	static int io = EIO, intr = EINTR, noent = ENOENT;
+	int choice = analyzer_choice();
+
+	io = EIO;
+	intr = EINTR;
+	noent = ENOENT;
+	return choice == 0 ? &io : choice == 1 ? &intr : &noent;
+}
+#undef errno
+#define errno (*analyzer_errno())
+
+#define hp_array_grow analyzer_array_grow
 static inline int analyzer_array_grow(void **v, size_t *room, size_t size)
 {
 	void *bigger = reallocarray(*v, *room + 8, size);
@@ -24,3 +41,8 @@ static inline int analyzer_array_grow(void **v, size_t *room, size_t size)
 	*room += 8;
 	return 0;
 }
+
+/* It does not follow a list's pointers to pointers: after a removal the first is another one. */
+void *analyzer_first(const void *head);
+#undef TAILQ_FIRST
+#define TAILQ_FIRST(head) ((__typeof__((head)->tqh_first))analyzer_first(head))
