@@ -77,8 +77,8 @@ struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req);
 void hp_job_submit(struct hp_job *job, bool first);
 /* For the target's queue. */
 void hp_job_start(struct hp_job *job);
-/* A watch ends when asked to; with @kill whatever it does ends. */
-void hp_job_stop(struct hp_job *job, bool kill);
+/* A watch ends when asked to; with @force whatever it does ends. */
+void hp_job_stop(struct hp_job *job, bool force);
 /* Of one that has not begun: */
 void hp_job_refuse(struct hp_job *job, const struct hp_err *why); /* answers and frees it */
 void hp_job_free(struct hp_job *job);

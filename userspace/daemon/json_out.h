@@ -10,7 +10,7 @@
 #include "patch/ops.h"
 
 /* {"schema":1,"error":{"code","text","status"}} */
-json_t *hp_json_error(int code, const char *text);
+json_t *hp_json_error(int code, const char *sentence);
 
 json_t *hp_json_time(uint64_t wall_ns);
 json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r);
