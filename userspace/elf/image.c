@@ -453,7 +453,7 @@ const uint8_t *hp_image_section(const struct hp_image *im, const char *name, uin
 const char *hp_image_build_id_hex(const struct hp_image *im, char *buf)
 {
 	for (size_t i = 0; i < im->build_id_len; i++)
-		sprintf(buf + 2 * i, "%02x", im->build_id[i]);
+		snprintf(buf + 2 * i, 3, "%02x", im->build_id[i]);
 	buf[2 * im->build_id_len] = 0;
 	return buf;
 }
