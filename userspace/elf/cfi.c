@@ -113,11 +113,15 @@ static const uint8_t *find_eh_frame(const struct hp_image *im, uint64_t *vaddr, 
 		return bytes;
 	for (size_t i = 0; i < im->n_phdrs; i++) {
 		const Elf64_Phdr *p = &im->phdr[i];
-		struct cursor c = {.p = im->bytes + p->p_offset, .left = p->p_filesz,
-				   .vaddr = p->p_vaddr};
+		struct cursor c;
 		uint8_t encoding;
 
-		if (p->p_type != PT_GNU_EH_FRAME || take(&c, 1, false) != 1)
+		if (p->p_type != PT_GNU_EH_FRAME || !p->p_filesz)
+			continue;
+		c = (struct cursor){.p = im->bytes + p->p_offset,
+				    .left = p->p_filesz,
+				    .vaddr = p->p_vaddr};
+		if (take(&c, 1, false) != 1)
 			continue;
 		encoding = (uint8_t)take(&c, 3, false); /* two more are of its search table */
 		*vaddr = take_encoded(&c, encoding, false);
