@@ -157,19 +157,36 @@ like "two requests at once" \
 
 # --- targets that go away ------------------------------------------------------------------------------------
 target=$PID
-start_service eventloop
-hp_pid=$PID
-timeout 60 "$O/hpctl" --socket "$T/hpd.sock" load -p "$hp_pid" --timeout 20s "$SVC/eventloop_patch.so" \
-	>"$T/gone.out" 2>"$T/gone.err" &
-loading=$!
-retrying() {
-	hp status -p "$hp_pid"
-	! gone "$loading"
+# leaves NAME WAY: a load that has to wait, while the target goes
+leaves() {
+	local name=$1 loading
+
+	start_service eventloop
+	timeout 60 "$O/hpctl" --socket "$T/hpd.sock" load -p "$PID" --timeout 20s \
+		"$SVC/eventloop_patch.so" >"$T/gone.out" 2>"$T/gone.err" &
+	loading=$!
+	# hp has begun: something of it is mapped
+	wait_until 10 grep -q 'eventloop_patch\|hp-\|/patches/' "/proc/$PID/maps"
+	"$2"
+	wait "$loading"
+	is "a target that $name in the middle" "$? $(cat "$T/gone.out")" "1 "
+	like "which is said" "$(cat "$T/gone.err")" '.'
 }
-wait_until 5 retrying
-kill -KILL "$hp_pid"
-wait "$loading"
-is "a target that is killed in the middle" "$? $(cat "$T/gone.out")" "1 "
+by_kill() {
+	kill -KILL "$PID"
+}
+by_exec() {
+	local from
+
+	from=$(out_size "$PID")
+	tell "$PID" exec
+	wait_line "${SVC_OUT[$PID]}" '^ready' "$from"
+}
+leaves "is killed" by_kill
+leaves "becomes another program" by_exec
+answers "the other program works" "$PID" say 'text at first'
+is "nothing of hp is in it" "$(grep -c 'hp-\|/patches/' "/proc/$PID/maps")" 0
+end_service "$PID"
 PID=$target
 still_right "the server did not notice any of it" "$PID"
 as_before "and is as before" "$PID" "$T/before"

@@ -10,7 +10,7 @@
 int call_connect(const char *socket_path);
 
 /* One request on a connection that stays: POST, or GET when @body is NULL; @body is taken.  The
- * answer, to be freed; *status: of HTTP.  Ends the program when hpd does not answer as HTTP says. */
+ * answer, to be freed; *status: of HTTP.  Ends the program when hpd does not speak HTTP. */
 json_t *call_hpd(int fd, const char *path, json_t *body, int *status);
 
 /* The hp_id of a load, or NULL; @patch_path absolute.  *answer: the whole of it, borrowed until the
