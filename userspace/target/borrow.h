@@ -10,6 +10,7 @@
 #define HP_TARGET_BORROW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "target/look.h"
@@ -26,7 +27,8 @@ enum hp_borrow_need {
 /* Chooses and stops a thread: an infinite futex wait first, then epoll, nanosleep, poll, accept, …
  * (an allow-list of calls without partial progress or SO_*TIMEO), then a running thread outside
  * rseq sections; at least 16 KB mapped below rsp on its stack.  @deadline_ns: hp_now_ns() time
- * until which to look for one.  -HP_E_NO_SAFE_POINT says what every thread was doing. */
+ * until which to look for one.  @l may be NULL for HP_BORROW_SYSCALL.
+ * -HP_E_NO_SAFE_POINT says what every thread was doing. */
 int hp_borrow_begin(struct hp_borrow **ret, struct hp_target *t, struct hp_looker *l,
 		    enum hp_borrow_need need, uint64_t deadline_ns, struct hp_err *err);
 pid_t hp_borrow_tid(const struct hp_borrow *b);
@@ -37,13 +39,23 @@ int64_t hp_borrow_syscall(struct hp_borrow *b, long nr, const uint64_t args[6]);
 /* Scratch memory on the borrowed stack, valid until hp_borrow_end(). */
 hp_addr hp_borrow_scratch(struct hp_borrow *b, size_t *n);
 
-/* Calls the function at @fn with integer arguments; *ret_value is its rax.  All signals are
- * blocked meanwhile.  -HP_E_HOOK: it crashed (signal named), ended the thread, or was not back at
- * @deadline_ns (then, when nothing but the patch's own frames are on its stack — all pcs in
- * @abandonable — it is abandoned and the thread restored, else it runs on: -HP_E_PARTIAL). */
+/* What a called function may return into, so that its result is known: stores rax at
+ * @result_word, then rt_sigreturn.  To be mapped executable at @at.  Without a stub the call
+ * returns into the program's own signal return trampoline, which overwrites rax.
+ * -ERANGE: the two are more than 2 GB apart. */
+#define HP_BORROW_STUB_LEN 14
+int hp_borrow_stub_fill(uint8_t out[HP_BORROW_STUB_LEN], hp_addr at, hp_addr result_word);
+
+/* Calls the function at @fn with up to six integer arguments, as a signal handler would be called:
+ * it returns into the frame.  *ret_value is its rax as the stub stored it; 0 when @return_stub is
+ * 0.  All signals are blocked meanwhile, but for those that a fault raises.
+ * -HP_E_HOOK: it crashed (signal named), tried to end or replace the process, or was not back at
+ * @deadline_ns, with only pcs in @abandonable on its stack: it is abandoned.  The thread is ready
+ * for hp_borrow_end() as if it had not been called.  -HP_E_PARTIAL: not back, with other code on
+ * its stack: it was let go and runs on, and puts itself back when it is done. */
 int hp_borrow_call(struct hp_borrow *b, hp_addr fn, const uint64_t *args, size_t n_args,
-		   uint64_t deadline_ns, struct hp_range abandonable, uint64_t *ret_value,
-		   struct hp_err *err);
+		   hp_addr return_stub, hp_addr result_word, uint64_t deadline_ns,
+		   struct hp_range abandonable, uint64_t *ret_value, struct hp_err *err);
 
 /* Puts the thread back exactly: registers, extended state, mask, and the blocked system call it was
  * in (restarted without the application's notice).  Frees @b in every case. */

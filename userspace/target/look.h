@@ -49,6 +49,8 @@ struct hp_scene {
 	size_t n_own;
 	void (*place)(void *arg, hp_addr pc, struct hp_own_place *ret); /* NULL: no own code */
 	void *arg;
+	bool entry_is_patched; /* a thread whose pc is a function's first byte stands on hp's jump
+				  and is outside */
 };
 
 #define HP_CALLS_MAX 64

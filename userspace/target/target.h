@@ -43,10 +43,15 @@ struct hp_target {
 	uint64_t start_time; /* clock ticks since boot, /proc/PID/stat field 22 */
 	uid_t uid;	     /* effective */
 	int mem_fd;	     /* /proc/PID/mem, read-write */
+	dev_t exe_dev;	     /* of /proc/PID/exe, to notice an exec */
+	ino_t exe_ino;
 	char comm[16 + 1];
 	struct hp_maps maps; /* as of the last hp_target_refresh() */
 	struct hp_module *module;
-	size_t n_modules; /* the executable first; vdso and files that are no ELF left out */
+	size_t n_modules; /* the executable first, then in load order; vdso and files that are no ELF
+			     left out */
+	uint64_t modules_seen; /* changes whenever a module came or went */
+	hp_addr gadget, restorer; /* target/gadget.h, lazily */
 };
 
 /* Refuses, by name: no such process (-HP_E_GONE), a thread's id that is no process (says whose), a
@@ -59,7 +64,8 @@ void hp_target_free(struct hp_target *t);
  * now (exec), told by the executable's inode. */
 int hp_target_check(const struct hp_target *t, struct hp_err *err);
 
-/* Reads maps again; modules that came or went are updated, known ones keep their images. */
+/* Reads maps again; modules that came or went are updated, known ones keep their images.
+ * Pointers to modules (struct hp_module *) are invalid afterwards. */
 int hp_target_refresh(struct hp_target *t, struct hp_err *err);
 
 /* Memory.  read: process_vm_readv; write: process_vm_writev into writable memory; poke:

@@ -3,12 +3,15 @@
 #ifndef HP_TARGET_THREADS_H
 #define HP_TARGET_THREADS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/user.h>
 
 #include "target/target.h"
+
+struct hp_err;
 
 struct hp_tids {
 	pid_t *v;
@@ -20,9 +23,21 @@ int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_er
 void hp_tids_free(struct hp_tids *tids);
 
 /* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
- * delivered).  @options: PTRACE_O_*.  -ESRCH: it is gone; -HP_E_DENIED: somebody else traces it. */
+ * delivered).  A system call that it interrupts is restarted when the thread goes on.  @options: PTRACE_O_*.  -ESRCH: it is gone; -HP_E_DENIED: somebody else traces it;
+ * -EBUSY: it is in an uninterruptible wait. */
 int hp_thread_stop(pid_t tid, long options, struct hp_err *err);
-int hp_thread_release(pid_t tid); /* PTRACE_DETACH; 0 also when the thread died meanwhile */
+
+/* PTRACE_DETACH; 0 also when the thread died meanwhile. */
+int hp_thread_release(pid_t tid);
+
+/* waitpid(2) for a stop of a traced thread; -ESRCH when it ended instead. */
+int hp_thread_wait(pid_t tid, int *status);
+/* The same until @deadline_ns: then -ETIMEDOUT, and it still runs. */
+int hp_thread_wait_until(pid_t tid, int *status, uint64_t deadline_ns);
+
+/* At an event stop: a system call that answered -EINTR only because of the stop will be restarted
+ * by the kernel.  hp_thread_stop() does it. */
+void hp_thread_mend(pid_t tid);
 
 int hp_thread_regs(pid_t tid, struct user_regs_struct *ret);
 int hp_thread_set_regs(pid_t tid, const struct user_regs_struct *regs);

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+#include "target_victim.h"
+
+#include "target/agent.h"
+#include "target/borrow.h"
+#include "target/target.h"
+
+#define SOON (hp_now_ns() + 3 * HP_S)
+
+static struct hp_target *open_victim(const struct victim *v)
+{
+	struct hp_target *t;
+	struct hp_err err = {0};
+
+	if (hp_target_open(&t, v->pid, &err) < 0)
+		fail_msg("%s", err.text);
+	return t;
+}
+
+static struct hp_agent *start(struct hp_target *t)
+{
+	struct hp_agent *a;
+	struct hp_err err = {0};
+
+	if (hp_agent_start(&a, t, NULL, SOON, &err) < 0)
+		fail_msg("%s", err.text);
+	return a;
+}
+
+static void end(struct hp_agent *a)
+{
+	struct hp_err err = {0};
+
+	if (hp_agent_end(a, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+/* A process of one thread, so that this one is borrowed. */
+static void one_kind(unsigned kind)
+{
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = open_victim(v);
+	char *before = victim_maps(v), *after;
+	int fds = victim_count(v, "fd");
+
+	for (int i = 0; i < 20; i++) {
+		struct hp_agent *a = start(t);
+
+		assert_int_equal(victim_children(v), 1);
+		end(a);
+	}
+	after = victim_maps(v);
+	assert_string_equal(before, after);
+	assert_int_equal(victim_count(v, "fd"), fds);
+	assert_int_equal(victim_children(v), 0);
+	victim_finish(v, &kind);
+	free(before);
+	free(after);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+static void every_blocked_call_is_restarted(void **state)
+{
+	for (unsigned kind = 0; kind < VICTIM_KINDS; kind++)
+		one_kind(kind);
+}
+
+static void hundred_agents_leave_nothing(void **state)
+{
+	static const unsigned kinds[] = {VICTIM_SPIN,	      VICTIM_FUTEX, VICTIM_EPOLL,
+					 VICTIM_SIGTIMEDWAIT, VICTIM_SLEEP, VICTIM_READ};
+	struct victim *v = victim_start(kinds, 6);
+	struct hp_target *t = open_victim(v);
+	int fds = victim_count(v, "fd"), tasks = victim_count(v, "task");
+	char *before = victim_maps(v), *after;
+
+	for (int i = 0; i < 100; i++)
+		end(start(t));
+	after = victim_maps(v);
+	assert_string_equal(before, after);
+	assert_int_equal(victim_count(v, "fd"), fds);
+	assert_int_equal(victim_count(v, "task"), tasks);
+	assert_int_equal(victim_children(v), 0);
+	victim_finish(v, kinds);
+	free(before);
+	free(after);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+static void agent_maps_and_takes_descriptors(void **state)
+{
+	const unsigned kind = VICTIM_EPOLL;
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = open_victim(v);
+	struct hp_agent *a = start(t);
+	int fds = victim_count(v, "fd"), mfd = memfd_create("given", MFD_CLOEXEC), there;
+	char text[16] = "", name[] = "hello";
+	struct hp_err err = {0};
+	hp_addr scratch, at;
+	size_t n;
+
+	/* the scratch page is writable, and the agent's */
+	scratch = hp_agent_scratch(a, &n);
+	assert_true(n >= 2048);
+	assert_int_equal(hp_mem_write(t, scratch, name, sizeof(name), &err), 0);
+	assert_int_equal(hp_agent_syscall(a, SYS_getppid, 0, 0, 0, 0, 0, 0), v->pid);
+	assert_int_equal(hp_agent_syscall(a, SYS_getpid, 0, 0, 0, 0, 0, 0), hp_agent_tid(a));
+	/* it has none of the target's descriptors */
+	assert_int_equal(hp_agent_syscall(a, SYS_fcntl, (uint64_t)v->event[0], F_GETFD, 0, 0, 0, 0),
+			 -EBADF);
+
+	assert_int_equal(write(mfd, "content", 7), 7);
+	assert_int_equal(ftruncate(mfd, 4096), 0);
+	for (int i = 0; i < 3; i++) {
+		there = hp_agent_give_fd(a, mfd, &err);
+		assert_true(there >= 0);
+		assert_int_equal(hp_agent_close_fd(a, there), 0);
+	}
+	there = hp_agent_give_fd(a, mfd, &err);
+	assert_int_equal(hp_target_refresh(t, &err), 0);
+	at = hp_maps_find_room(&t->maps, 4096, hp_target_exe(t)->span, 1ull << 31);
+	assert_true(at != 0);
+	assert_int_equal(hp_agent_map(a, at, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, there,
+				      0, &err),
+			 0);
+	assert_int_equal(hp_mem_read(t, at, text, 8, &err), 0);
+	assert_string_equal(text, "content");
+	/* taken now */
+	assert_true(hp_agent_map(a, at, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, there, 0,
+				 &err) < 0);
+	assert_int_equal(hp_agent_protect(a, at, 4096, PROT_NONE, &err), 0);
+	assert_true(hp_mem_read(t, at, text, 8, &err) < 0);
+	assert_int_equal(hp_mem_poke(t, at, "X", 1, &err), 0);
+	assert_int_equal(hp_agent_unmap(a, at, 4096, &err), 0);
+	assert_int_equal(victim_count(v, "fd"), fds);
+	end(a);
+	close(mfd);
+	victim_finish(v, &kind);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+__attribute__((noinline)) static uint64_t resolver(void)
+{
+	return 0x123456789abcull;
+}
+
+static uint64_t crashing(void)
+{
+	__asm__ volatile("movl $1, 8");
+	return 1;
+}
+
+static uint64_t endless(void)
+{
+	static volatile int never;
+
+	while (!never)
+		;
+	return 1;
+}
+
+static void agent_runs_resolvers(void **state)
+{
+	const unsigned kind = VICTIM_FUTEX;
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = open_victim(v);
+	struct hp_agent *a = start(t);
+	struct hp_err err = {0};
+	uint64_t value = 0;
+
+	for (int i = 0; i < 3; i++) {
+		value = 0;
+		assert_int_equal(hp_agent_call(a, (uintptr_t)resolver, &value, &err), 0);
+		assert_int_equal(value, 0x123456789abcull);
+		assert_int_equal(hp_agent_call(a, (uintptr_t)crashing, &value, &err), -HP_E_RELOC);
+		assert_non_null(strstr(err.text, "crashed"));
+		assert_int_equal(hp_agent_call(a, (uintptr_t)endless, &value, &err), -HP_E_RELOC);
+		assert_int_equal(hp_agent_syscall(a, SYS_getppid, 0, 0, 0, 0, 0, 0), v->pid);
+	}
+	end(a);
+	victim_finish(v, &kind);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+/* hpd is killed with an agent at work: it dies, and the next hpd cleans up. */
+static void killed_controller_is_cleaned_up_after(void **state)
+{
+	static const unsigned kinds[] = {VICTIM_EPOLL, VICTIM_FUTEX, VICTIM_SPIN};
+	struct victim *v = victim_start(kinds, 3);
+	char *before = victim_maps(v), *after;
+	struct hp_target *t = open_victim(v);
+	struct hp_err err = {0};
+
+	for (int i = 0; i < 30; i++) {
+		pid_t hpd = fork();
+
+		if (hpd == 0) {
+			struct hp_agent *a;
+
+			if (hp_agent_start(&a, t, NULL, SOON, NULL) == 0)
+				raise(SIGKILL);
+			_exit(1);
+		}
+		assert_int_equal(waitpid(hpd, NULL, 0), hpd);
+		if (hp_agent_clean(t, NULL, &err) < 0)
+			fail_msg("%s", err.text);
+		assert_int_equal(victim_children(v), 0);
+		assert_int_equal(hp_agent_clean(t, NULL, &err), 0);
+	}
+	after = victim_maps(v);
+	assert_string_equal(before, after);
+	victim_finish(v, kinds);
+	free(before);
+	free(after);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+/* … and killed at any instruction of its work.  A call that is begun again either by the kernel or
+ * by the thread's own frame; epoll_wait(2) and its like answer -EINTR by themselves when the
+ * controller dies between the stop and its next instruction, so they are not here. */
+static void controller_killed_anywhere(void **state)
+{
+	static const unsigned kinds[] = {VICTIM_FUTEX, VICTIM_SPIN, VICTIM_PPOLL};
+	struct victim *v = victim_start(kinds, 3);
+	char *before = victim_maps(v), *after;
+	struct hp_target *t = open_victim(v);
+	struct hp_err err = {0};
+	uint64_t spins;
+
+	for (unsigned i = 0; i < 200; i++) {
+		pid_t hpd = fork();
+
+		if (hpd == 0) {
+			for (;;) {
+				struct hp_agent *a;
+
+				if (hp_agent_start(&a, t, NULL, SOON, NULL) == 0)
+					(void)hp_agent_end(a, NULL);
+			}
+		}
+		hp_pause_ns((i * 37 % 200) * 10 * HP_US);
+		kill(hpd, SIGKILL);
+		assert_int_equal(waitpid(hpd, NULL, 0), hpd);
+		if (hp_agent_clean(t, NULL, &err) < 0)
+			fail_msg("%s", err.text);
+		spins = v->spins;
+		for (int k = 0; k < 5000 && v->spins == spins; k++)
+			hp_pause_ns(HP_MS);
+		assert_true(v->spins != spins);
+	}
+	/* The last controller may have died with its clone about to be made. */
+	hp_pause_ns(10 * HP_MS);
+	assert_int_equal(hp_agent_clean(t, NULL, &err), 0);
+	assert_int_equal(victim_children(v), 0);
+	after = victim_maps(v);
+	assert_string_equal(before, after);
+	free(before);
+	free(after);
+	victim_finish(v, kinds);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+static void target_that_exits_is_told(void **state)
+{
+	const unsigned kind = VICTIM_FUTEX;
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = open_victim(v);
+	struct hp_agent *a = start(t), *none = NULL;
+	struct hp_err err = {0};
+	siginfo_t info;
+
+	kill(v->pid, SIGKILL);
+	assert_int_equal(waitid(P_PID, (id_t)v->pid, &info, WEXITED | WNOWAIT), 0);
+	assert_int_equal(hp_agent_end(a, &err), -HP_E_GONE);
+	assert_int_equal(hp_agent_start(&none, t, NULL, SOON, &err), -HP_E_GONE);
+	assert_null(none);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_blocked_call_is_restarted),
+		cmocka_unit_test(hundred_agents_leave_nothing),
+		cmocka_unit_test(agent_maps_and_takes_descriptors),
+		cmocka_unit_test(agent_runs_resolvers),
+		cmocka_unit_test(killed_controller_is_cleaned_up_after),
+		cmocka_unit_test(controller_killed_anywhere),
+		cmocka_unit_test(target_that_exits_is_told),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

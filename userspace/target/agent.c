@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+#include "target/agent.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <linux/close_range.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "hp/err.h"
+#include "target/agent_priv.h"
+#include "target/borrow_priv.h"
+#include "target/threads.h"
+
+#define FRAME_BELOW  1024 /* the agent's frame, below the borrowed thread's; keeps its alignment */
+#define SCRATCH_SIZE HP_PAGE
+#define SCRATCH_OWN  512 /* at the end of the scratch page, for hp_agent_give_fd() */
+#define STACK_SIZE   (4 * HP_PAGE)
+#define AREA_SIZE    (SCRATCH_SIZE + STACK_SIZE)
+#define REAP_NS	     (2 * HP_S)
+#define CALL_NS	     (100 * HP_MS)
+#define STOPS_MAX    1000
+#define SYSCALL_STOP (SIGTRAP | 0x80)
+#define GADGET_LEN   2 /* rip after its system call instruction */
+
+struct hp_agent {
+	struct hp_target *t;
+	struct hp_looker *l;
+	pid_t tid;
+	bool gone; /* it died */
+	struct user_regs_struct regs;
+	hp_addr area; /* scratch page, then a stack for resolvers; 0: not mapped */
+	int sock;     /* our end; -1: none yet */
+	int peer;     /* the agent's end, its number there */
+};
+
+pid_t hp_agent_tid(const struct hp_agent *a)
+{
+	return a->tid;
+}
+
+hp_addr hp_agent_scratch(const struct hp_agent *a, size_t *n)
+{
+	*n = SCRATCH_SIZE - SCRATCH_OWN;
+	return a->area;
+}
+
+int64_t hp_agent_syscall(struct hp_agent *a, long nr, uint64_t a0, uint64_t a1, uint64_t a2,
+			 uint64_t a3, uint64_t a4, uint64_t a5)
+{
+	const uint64_t args[6] = {a0, a1, a2, a3, a4, a5};
+	int64_t r = a->gone ? -HP_E_GONE
+			    : hp_drive_syscall(a->tid, &a->regs, a->t->gadget, nr, args, NULL);
+
+	a->gone |= r == -HP_E_GONE;
+	return r;
+}
+
+/* The sentence for a call of the agent's that failed; 0 for one that did not. */
+static int said(const struct hp_agent *a, int64_t r, const char *what, struct hp_err *err)
+{
+	if (r == -HP_E_GONE)
+		return hp_err_set(err, -HP_E_GONE, "the agent in process %d (%s) ended", (int)a->t->pid,
+				  a->t->comm);
+	if (r < 0)
+		return hp_err_sys(err, (int)-r, "%s in process %d (%s)", what, (int)a->t->pid,
+				  a->t->comm);
+	return 0;
+}
+
+/* Leaves the agent stopped with its own frame: undriven, it exits. */
+static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
+{
+	struct hp_inject *inj = &b->inj;
+	hp_addr at = inj->frame - FRAME_BELOW;
+	const uint64_t args[6] = {CLONE_VM | CLONE_FILES, at};
+	int64_t child;
+	int r;
+
+	hp_sigframe_retarget(&inj->image, a->t->gadget, at, SYS_exit, HP_AGENT_UNDRIVEN, ~0ull);
+	r = hp_mem_write(a->t, at, inj->image.bytes, HP_SIGFRAME_UC, err);
+	if (r == 0)
+		r = hp_mem_write(a->t, inj->scratch, HP_AGENT_NAME, sizeof(HP_AGENT_NAME), err);
+	if (r < 0)
+		return r;
+	child = hp_borrow_syscall(b, SYS_clone, args);
+	if (child < 0 || !inj->child)
+		return said(a, child < 0 ? child : -HP_E_GONE, "clone of the agent", err);
+	a->tid = inj->child;
+	if (hp_thread_regs(a->tid, &a->regs) < 0)
+		return said(a, -HP_E_GONE, "", err);
+	return 0;
+}
+
+/* What has to be done while the borrowed stack is still ours.  *fd: the memfd. */
+static int settle(struct hp_agent *a, hp_addr name, int *fd, struct hp_err *err)
+{
+	int64_t r;
+
+	/* First: it must not hold the target's descriptors, or a close there would send no EOF. */
+	r = hp_agent_syscall(a, SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE, 0, 0, 0);
+	if (r < 0)
+		return said(a, r, "close_range", err);
+	r = hp_agent_syscall(a, SYS_prctl, PR_SET_NAME, name, 0, 0, 0, 0);
+	if (r < 0)
+		return said(a, r, "prctl", err);
+	r = hp_agent_syscall(a, SYS_memfd_create, name, MFD_CLOEXEC, 0, 0, 0, 0);
+	*fd = (int)r;
+	return said(a, r, "memfd_create", err);
+}
+
+static int map_area(struct hp_agent *a, int fd, struct hp_err *err)
+{
+	int64_t r = hp_agent_syscall(a, SYS_ftruncate, (uint64_t)fd, AREA_SIZE, 0, 0, 0, 0);
+
+	if (r < 0)
+		return said(a, r, "ftruncate", err);
+	r = hp_agent_syscall(a, SYS_mmap, 0, AREA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE,
+			     (uint64_t)fd, 0);
+	if (r < 0)
+		return said(a, r, "mmap", err);
+	a->area = (hp_addr)r;
+	/* A child forked meanwhile must not keep it. */
+	r = hp_agent_syscall(a, SYS_madvise, a->area, AREA_SIZE, MADV_DONTFORK, 0, 0, 0);
+	if (r < 0)
+		return said(a, r, "madvise", err);
+	return said(a, hp_agent_syscall(a, SYS_close, (uint64_t)fd, 0, 0, 0, 0, 0), "close", err);
+}
+
+static int start(struct hp_agent *a, uint64_t deadline_ns, struct hp_err *err)
+{
+	struct hp_borrow *b;
+	int fd = -1, r, e;
+
+	r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, deadline_ns, err);
+	if (r < 0)
+		return r;
+	r = bear(a, b, err);
+	if (r == 0)
+		r = settle(a, b->inj.scratch, &fd, err);
+	e = hp_borrow_end(b, r < 0 ? NULL : err);
+	if (r == 0)
+		r = e;
+	return r < 0 ? r : map_area(a, fd, err);
+}
+
+int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker *l,
+		   uint64_t deadline_ns, struct hp_err *err)
+{
+	struct hp_agent *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return hp_err_sys(err, ENOMEM, "agent for process %d", (int)t->pid);
+	a->t = t;
+	a->l = l;
+	a->sock = a->peer = -1;
+	r = start(a, deadline_ns, err);
+	if (r < 0) {
+		(void)hp_agent_end(a, NULL); /* the first failure is the one to be told */
+		return r;
+	}
+	*ret = a;
+	return 0;
+}
+
+static void make_exit(struct hp_agent *a)
+{
+	struct user_regs_struct r = a->regs;
+	int status;
+
+	r.rip = a->t->gadget;
+	r.rax = SYS_exit;
+	r.orig_rax = (uint64_t)-1;
+	r.rdi = 0;
+	if (a->gone || hp_thread_set_regs(a->tid, &r) < 0) {
+		(void)waitpid(a->tid, &status, __WALL | WNOHANG); /* our share of a dead one */
+		return;
+	}
+	for (int stops = 0; stops < STOPS_MAX; stops++)
+		if (ptrace(PTRACE_CONT, a->tid, NULL, NULL) || hp_thread_wait(a->tid, &status) < 0)
+			return;
+}
+
+static int reap(struct hp_agent *a, struct hp_err *err)
+{
+	const uint64_t args[6] = {(uint64_t)a->tid, 0, __WALL | WNOHANG};
+	struct hp_borrow *b;
+	int64_t n;
+	int r;
+
+	r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, hp_now_ns() + REAP_NS, err);
+	if (r < 0)
+		return r == -HP_E_GONE
+			       ? r
+			       : hp_err_prefix(err, r, "the dead agent %d is left to be reaped",
+					       (int)a->tid);
+	n = hp_borrow_syscall(b, SYS_wait4, args);
+	r = hp_borrow_end(b, err);
+	if (r == 0 && n != a->tid)
+		hp_debug("agent: wait4(%d) = %lld", (int)a->tid, (long long)n);
+	return r;
+}
+
+int hp_agent_end(struct hp_agent *a, struct hp_err *err)
+{
+	int r = 0;
+
+	if (!a)
+		return 0;
+	if (a->area)
+		(void)hp_agent_syscall(a, SYS_munmap, a->area, AREA_SIZE, 0, 0, 0, 0); /* or it is gone */
+	if (a->tid) {
+		make_exit(a);
+		r = reap(a, err);
+	}
+	hp_close(&a->sock);
+	free(a);
+	return r;
+}
+
+/* What recvmsg(2) needs, in the scratch page. */
+struct receive {
+	struct msghdr msg;
+	struct iovec iov;
+	union {
+		struct cmsghdr align;
+		uint8_t room[CMSG_SPACE(sizeof(int))];
+	} control;
+	uint8_t byte;
+};
+_Static_assert(sizeof(struct receive) <= SCRATCH_OWN, "fits its room");
+
+static hp_addr own_room(const struct hp_agent *a)
+{
+	return a->area + SCRATCH_SIZE - SCRATCH_OWN;
+}
+
+static int open_socket(struct hp_agent *a, struct hp_err *err)
+{
+	int pair[2], r;
+	int64_t n;
+
+	if (a->sock >= 0)
+		return 0;
+	n = hp_agent_syscall(a, SYS_socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, own_room(a), 0,
+			     0);
+	if (n < 0)
+		return said(a, n, "socketpair", err);
+	r = hp_mem_read(a->t, own_room(a), pair, sizeof(pair), err);
+	if (r < 0)
+		return r;
+	hp_autoclose int pidfd = pidfd_open(a->tid, 0);
+	hp_autoclose int sock = pidfd < 0 ? -1 : pidfd_getfd(pidfd, pair[1], 0);
+	if (sock < 0)
+		return hp_err_sys(err, errno, "taking a socket of the agent in process %d",
+				  (int)a->t->pid);
+	n = hp_agent_syscall(a, SYS_close, (uint64_t)pair[1], 0, 0, 0, 0, 0);
+	if (n < 0)
+		return said(a, n, "close", err);
+	a->peer = pair[0];
+	a->sock = HP_TAKE_FD(sock);
+	return 0;
+}
+
+static int receive(struct hp_agent *a, struct hp_err *err)
+{
+	hp_addr at = own_room(a);
+	struct receive m = {0};
+	int64_t n;
+	int r, fd;
+
+	m.msg.msg_iov = (void *)(uintptr_t)(at + offsetof(struct receive, iov));
+	m.msg.msg_iovlen = 1;
+	m.msg.msg_control = (void *)(uintptr_t)(at + offsetof(struct receive, control));
+	m.msg.msg_controllen = sizeof(m.control.room);
+	m.iov.iov_base = (void *)(uintptr_t)(at + offsetof(struct receive, byte));
+	m.iov.iov_len = 1;
+	r = hp_mem_write(a->t, at, &m, sizeof(m), err);
+	if (r < 0)
+		return r;
+	n = hp_agent_syscall(a, SYS_recvmsg, (uint64_t)a->peer, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0,
+			     0, 0);
+	if (n < 0)
+		return said(a, n, "recvmsg", err);
+	r = hp_mem_read(a->t, at, &m, sizeof(m), err);
+	if (r < 0)
+		return r;
+	if (m.control.align.cmsg_len != CMSG_LEN(sizeof(int)))
+		return hp_err_set(err, -HP_E_FAILED, "process %d received no descriptor",
+				  (int)a->t->pid);
+	memcpy(&fd, m.control.room + CMSG_LEN(0), sizeof(fd));
+	return fd;
+}
+
+int hp_agent_give_fd(struct hp_agent *a, int fd, struct hp_err *err)
+{
+	const uint8_t byte = 0;
+	int r = open_socket(a, err);
+
+	if (r < 0)
+		return r;
+	r = hp_send_fds(a->sock, &byte, sizeof(byte), &fd, 1);
+	if (r < 0)
+		return hp_err_sys(err, -r, "sending a descriptor into process %d", (int)a->t->pid);
+	return receive(a, err);
+}
+
+int hp_agent_close_fd(struct hp_agent *a, int agent_fd)
+{
+	return (int)hp_agent_syscall(a, SYS_close, (uint64_t)agent_fd, 0, 0, 0, 0, 0);
+}
+
+int hp_agent_map(struct hp_agent *a, hp_addr at, size_t n, int prot, int flags, int agent_fd,
+		 uint64_t offset, struct hp_err *err)
+{
+	int64_t r = hp_agent_syscall(a, SYS_mmap, at, n, (uint64_t)prot, (uint64_t)flags,
+				     (uint64_t)agent_fd, offset);
+
+	if (r < 0)
+		return said(a, r, "mmap", err);
+	if ((hp_addr)r == at)
+		return 0;
+	(void)hp_agent_syscall(a, SYS_munmap, (uint64_t)r, n, 0, 0, 0, 0); /* elsewhere: no use */
+	return hp_err_set(err, -HP_E_PLACE, "process %d: 0x%llx is taken", (int)a->t->pid,
+			  (unsigned long long)at);
+}
+
+int hp_agent_unmap(struct hp_agent *a, hp_addr at, size_t n, struct hp_err *err)
+{
+	return said(a, hp_agent_syscall(a, SYS_munmap, at, n, 0, 0, 0, 0), "munmap", err);
+}
+
+int hp_agent_protect(struct hp_agent *a, hp_addr at, size_t n, int prot, struct hp_err *err)
+{
+	return said(a, hp_agent_syscall(a, SYS_mprotect, at, n, (uint64_t)prot, 0, 0, 0), "mprotect",
+		    err);
+}
+
+static int resolver_failed(struct hp_agent *a, hp_addr fn, const char *what, struct hp_err *err)
+{
+	return hp_err_set(err, -HP_E_RELOC, "the IFUNC resolver at 0x%llx of process %d %s",
+			  (unsigned long long)fn, (int)a->t->pid, what);
+}
+
+static int start_call(struct hp_agent *a, hp_addr fn, hp_addr sp, struct hp_err *err)
+{
+	struct user_regs_struct r = a->regs;
+	int e = hp_mem_write(a->t, sp, &a->t->gadget, sizeof(a->t->gadget), err);
+
+	r.rip = fn;
+	r.rsp = sp;
+	r.rax = r.rdi = r.rsi = 0;
+	r.orig_rax = (uint64_t)-1;
+	if (e == 0 && hp_thread_set_regs(a->tid, &r) < 0)
+		e = said(a, -HP_E_GONE, "", err);
+	return e;
+}
+
+static int interrupt_call(struct hp_agent *a, hp_addr fn, struct hp_err *err)
+{
+	int status;
+
+	if (ptrace(PTRACE_INTERRUPT, a->tid, NULL, NULL) || hp_thread_wait(a->tid, &status) < 0) {
+		a->gone = true;
+		return said(a, -HP_E_GONE, "", err);
+	}
+	return resolver_failed(a, fn, "was not back in 100 ms", err);
+}
+
+/* The agent stands at the entry of the "system call" that the gadget made of the result. */
+static int leave_call(struct hp_agent *a, struct user_regs_struct *r, struct hp_err *err)
+{
+	int status;
+
+	r->orig_rax = (uint64_t)-1;
+	if (hp_thread_set_regs(a->tid, r) == 0 && ptrace(PTRACE_SYSCALL, a->tid, NULL, NULL) == 0 &&
+	    hp_thread_wait(a->tid, &status) == 0)
+		return 0;
+	a->gone = true;
+	return said(a, -HP_E_GONE, "", err);
+}
+
+int hp_agent_call(struct hp_agent *a, hp_addr fn, uint64_t *ret_value, struct hp_err *err)
+{
+	hp_addr sp = a->area + AREA_SIZE - 64 - sizeof(uint64_t);
+	uint64_t deadline_ns = hp_now_ns() + CALL_NS, value;
+	struct user_regs_struct r;
+	int status, e;
+
+	e = start_call(a, fn, sp, err);
+	if (e < 0)
+		return e;
+	for (int stops = 0; stops < STOPS_MAX; stops++) {
+		e = ptrace(PTRACE_SYSCALL, a->tid, NULL, NULL)
+			    ? -ESRCH
+			    : hp_thread_wait_until(a->tid, &status, deadline_ns);
+		if (e == -ETIMEDOUT)
+			return interrupt_call(a, fn, err);
+		if (e < 0 || hp_thread_regs(a->tid, &r) < 0) {
+			a->gone = true;
+			return said(a, -HP_E_GONE, "", err);
+		}
+		if (WSTOPSIG(status) == SYSCALL_STOP && r.rip == a->t->gadget + GADGET_LEN &&
+		    r.rsp == sp + sizeof(uint64_t)) {
+			value = r.orig_rax;
+			e = leave_call(a, &r, err);
+			if (e == 0)
+				*ret_value = value;
+			return e;
+		}
+		if (WSTOPSIG(status) != SYSCALL_STOP && status >> 16 == 0 &&
+		    WSTOPSIG(status) != SIGSTOP)
+			return resolver_failed(a, fn, "crashed", err);
+	}
+	return interrupt_call(a, fn, err);
+}

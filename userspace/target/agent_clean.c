@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/agent_clean.c – what a killed hpd leaves: an agent that the kernel killed with it, dead
+ * and unreaped, and the agent's memory.  /proc/PID/task/TID/children is not on every kernel.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "hp/err.h"
+#include "target/agent.h"
+#include "target/agent_priv.h"
+#include "target/borrow.h"
+#include "target/procfs.h"
+
+#define MEMORY	  "/memfd:" HP_AGENT_NAME
+#define BORROW_NS (2 * HP_S)
+#define DYING_NS  (1 * HP_S)
+
+#define KCMP_VM_TYPE 1	 /* linux/kcmp.h */
+#define PF_EXITING   0x4 /* linux/sched.h */
+
+struct leftovers {
+	HP_ARRAY(pid_t) dead;
+	HP_ARRAY(struct hp_range) memory;
+	pid_t alive; /* an agent at work, or just dying; 0: none */
+};
+
+/* Exit signal 0 alone would also be a child that the program cloned for itself. */
+static bool died_as_agent(const struct hp_stat *st)
+{
+	uint64_t code = st->field[HP_STAT_EXIT_CODE];
+
+	return strcmp(st->comm, HP_AGENT_NAME) == 0 || code == SIGKILL ||
+	       code == HP_AGENT_UNDRIVEN << 8;
+}
+
+static int find_children(struct leftovers *lo, pid_t parent)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	struct hp_stat st;
+
+	while (d && (e = readdir(d))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10), *v;
+
+		if (pid <= 0 || hp_stat_read(pid, &st) < 0 ||
+		    (pid_t)st.field[HP_STAT_PPID] != parent || st.field[HP_STAT_EXIT_SIGNAL] != 0)
+			continue;
+		if (st.state != 'Z') {
+			if (st.field[HP_STAT_FLAGS] & PF_EXITING ||
+			    syscall(SYS_kcmp, pid, parent, KCMP_VM_TYPE, 0, 0) == 0)
+				lo->alive = pid;
+			continue;
+		}
+		if (!died_as_agent(&st))
+			continue;
+		v = HP_ARRAY_ADD(&lo->dead);
+		if (!v) {
+			closedir(d);
+			return -ENOMEM;
+		}
+		*v = pid;
+	}
+	if (d)
+		closedir(d);
+	return 0;
+}
+
+static int find_memory(struct leftovers *lo, const struct hp_maps *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		struct hp_range *v;
+
+		if (strncmp(m->v[i].path, MEMORY, strlen(MEMORY)) != 0)
+			continue;
+		v = HP_ARRAY_ADD(&lo->memory);
+		if (!v)
+			return -ENOMEM;
+		*v = (struct hp_range){m->v[i].lo, m->v[i].hi};
+	}
+	return 0;
+}
+
+static int clean(struct hp_target *t, struct hp_looker *l, const struct leftovers *lo,
+		 struct hp_err *err)
+{
+	struct hp_borrow *b;
+	int64_t failed = 0;
+	int r;
+
+	r = hp_borrow_begin(&b, t, l, HP_BORROW_SYSCALL, hp_now_ns() + BORROW_NS, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < lo->dead.n; i++) {
+		const uint64_t args[6] = {(uint64_t)lo->dead.v[i], 0, __WALL | WNOHANG};
+		int64_t n = hp_borrow_syscall(b, SYS_wait4, args);
+
+		if (n < 0 && n != -ECHILD)
+			failed = n;
+	}
+	for (size_t i = 0; i < lo->memory.n; i++) {
+		const uint64_t args[6] = {lo->memory.v[i].lo, lo->memory.v[i].hi - lo->memory.v[i].lo};
+		int64_t n = hp_borrow_syscall(b, SYS_munmap, args);
+
+		if (n < 0)
+			failed = n;
+	}
+	r = hp_borrow_end(b, err);
+	if (r == 0 && failed < 0)
+		r = hp_err_sys(err, (int)-failed, "cleaning up after an earlier hpd in process %d",
+			       (int)t->pid);
+	return r;
+}
+
+/* The kernel kills an agent after its controller: a moment later. */
+static int find_settled(struct leftovers *lo, pid_t parent)
+{
+	uint64_t deadline_ns = hp_now_ns() + DYING_NS;
+
+	for (;;) {
+		int r;
+
+		lo->alive = 0;
+		lo->dead.n = 0;
+		r = find_children(lo, parent);
+		if (r < 0 || !lo->alive || hp_now_ns() >= deadline_ns)
+			return r;
+		hp_pause_ns(HP_MS);
+	}
+}
+
+int hp_agent_clean(struct hp_target *t, struct hp_looker *l, struct hp_err *err)
+{
+	struct leftovers lo = {0};
+	int r = find_settled(&lo, t->pid);
+
+	if (r == 0)
+		r = hp_maps_read(&t->maps, t->pid, err);
+	else
+		r = hp_err_sys(err, -r, "children of process %d", (int)t->pid);
+	if (r == 0 && find_memory(&lo, &t->maps) < 0)
+		r = hp_err_sys(err, ENOMEM, "mappings of process %d", (int)t->pid);
+	if (r == 0 && lo.alive)
+		r = hp_err_set(err, -EBUSY, "another hpd is at work in process %d (its agent is process %d)",
+			       (int)t->pid, (int)lo.alive);
+	if (r == 0 && (lo.dead.n || lo.memory.n))
+		r = clean(t, l, &lo, err);
+	HP_ARRAY_FREE(&lo.dead);
+	HP_ARRAY_FREE(&lo.memory);
+	return r;
+}

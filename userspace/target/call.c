@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/call.c – calling a function in a borrowed thread.
+ *
+ * The call looks like the kernel's call of a signal handler: the return address lies at the foot of
+ * the frame, so a plain `ret` leads to rt_sigreturn(2) with the frame where that looks for it.
+ * Driven by hp, the thread is caught at the entry of that rt_sigreturn; without hp it goes through.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "hp/err.h"
+#include "target/borrow_priv.h"
+#include "target/threads.h"
+#include "target/unwind.h"
+
+#ifndef PTRACE_SETSIGMASK
+#define PTRACE_SETSIGMASK 0x420b
+#endif
+
+#define SYSCALL_STOP	      (SIGTRAP | 0x80)
+#define ERESTART_RESTARTBLOCK 516
+#define EFLAGS_TRAP_DIRECTION 0x500u
+#define ARGS_MAX	      6
+#define SIG_BIT(s)	      (1ull << ((s)-1))
+
+/* Raised by a fault while blocked, they would not only kill: the kernel would reset the process'
+ * handler first (force_sig_info_to_task() in kernel/signal.c). */
+static const uint64_t faults = SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) |
+			       SIG_BIT(SIGILL) | SIG_BIT(SIGTRAP) | SIG_BIT(SIGSYS);
+
+struct call {
+	struct hp_borrow *b;
+	hp_addr fn, stub;
+	uint64_t deadline_ns;
+	struct hp_range abandonable;
+	bool at_entry; /* the next system call stop is an exit */
+};
+
+int hp_borrow_stub_fill(uint8_t out[HP_BORROW_STUB_LEN], hp_addr at, hp_addr result_word)
+{
+	/* mov %rax, result(%rip); mov $15,%eax; syscall */
+	static const uint8_t code[HP_BORROW_STUB_LEN] = {0x48, 0x89, 0x05, 0, 0, 0, 0,
+							 0xb8, 15, 0, 0, 0, 0x0f, 0x05};
+	int64_t distance = (int64_t)(result_word - (at + 7));
+	int32_t rel = (int32_t)distance;
+
+	if (rel != distance)
+		return -ERANGE;
+	memcpy(out, code, sizeof(code));
+	memcpy(out + 3, &rel, sizeof(rel));
+	return 0;
+}
+
+static int thread_gone(struct call *c, struct hp_err *err)
+{
+	c->b->let_go = true;
+	return hp_err_set(err, -HP_E_GONE, "thread %d of process %d ended in a called function",
+			  (int)c->b->inj.tid, (int)c->b->t->pid);
+}
+
+/* -HP_E_HOOK, with the thread led back to its frame. */
+__attribute__((format(printf, 3, 4))) static int failed(struct call *c, struct hp_err *err,
+							 const char *fmt, ...)
+{
+	char what[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	if (hp_inject_abandon(&c->b->inj) < 0)
+		return thread_gone(c, err);
+	return hp_err_set(err, -HP_E_HOOK, "the function at 0x%llx %s", (unsigned long long)c->fn,
+			  what);
+}
+
+static int start(struct call *c, const uint64_t *args, size_t n_args, struct hp_err *err)
+{
+	struct hp_inject *inj = &c->b->inj;
+	struct user_regs_struct r = inj->saved;
+	uint64_t a[ARGS_MAX] = {0}, mask = ~faults;
+
+	memcpy(a, args, n_args * sizeof(a[0]));
+	r.rip = c->fn;
+	r.rsp = inj->frame;
+	r.rax = 0; /* no vector registers hold variable arguments: psABI 3.2.3 */
+	r.orig_rax = (uint64_t)-1;
+	r.rdi = a[0];
+	r.rsi = a[1];
+	r.rdx = a[2];
+	r.rcx = a[3];
+	r.r8 = a[4];
+	r.r9 = a[5];
+	r.eflags &= ~(uint64_t)EFLAGS_TRAP_DIRECTION;
+	inj->called = true;
+	if (c->stub) {
+		int e = hp_mem_write(c->b->t, inj->frame, &c->stub, sizeof(c->stub), err);
+
+		if (e < 0)
+			return e;
+	}
+	if (hp_thread_set_regs(inj->tid, &r) < 0 ||
+	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(mask), &mask))
+		return thread_gone(c, err);
+	return 0;
+}
+
+struct frames {
+	const struct call *c;
+	bool foreign;
+};
+
+static int judge_frame(void *arg, const struct hp_frame *f)
+{
+	struct frames *fr = arg;
+	hp_addr pc = f->activation ? f->pc : f->pc - 1;
+
+	if (f->sp > fr->c->b->inj.frame)
+		return 1; /* beyond the called function: its return into the frame */
+	if (hp_in(fr->c->abandonable, pc))
+		return 0;
+	fr->foreign = true;
+	return 1;
+}
+
+static bool may_abandon(const struct call *c)
+{
+	struct frames fr = {.c = c};
+	struct user_regs_struct regs;
+
+	return hp_thread_regs(c->b->inj.tid, &regs) == 0 &&
+	       hp_unwind_walk(hp_looker_unwind(c->b->l), &regs, judge_frame, &fr) ==
+		       HP_WALK_STOPPED &&
+	       !fr.foreign;
+}
+
+static int timed_out(struct call *c, struct hp_err *err)
+{
+	pid_t tid = c->b->inj.tid;
+	int status;
+
+	do {
+		if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) || hp_thread_wait(tid, &status) < 0)
+			return thread_gone(c, err);
+		if (status >> 16 != PTRACE_EVENT_STOP &&
+		    ptrace(PTRACE_CONT, tid, NULL, NULL)) /* the event stop follows */
+			return thread_gone(c, err);
+	} while (status >> 16 != PTRACE_EVENT_STOP);
+	c->b->inj.restart_block = true; /* it may have been asleep in a call of its own */
+	if (may_abandon(c))
+		return failed(c, err, "was not back in time and was abandoned");
+	hp_thread_mend(tid);
+	(void)hp_thread_release(tid); /* 0 when it died meanwhile */
+	c->b->let_go = true;
+	return hp_err_set(err, -HP_E_PARTIAL,
+			  "the function at 0x%llx was not back in time and has other code on its "
+			  "stack: thread %d runs on in it",
+			  (unsigned long long)c->fn, (int)tid);
+}
+
+/* 1: back; 0: go on; negative: it is over. */
+static int at_syscall(struct call *c, struct hp_err *err)
+{
+	struct hp_inject *inj = &c->b->inj;
+	struct user_regs_struct r;
+
+	if (hp_thread_regs(inj->tid, &r) < 0)
+		return thread_gone(c, err);
+	c->at_entry = !c->at_entry;
+	if (!c->at_entry) {
+		inj->restart_block |= -(int64_t)r.rax == ERESTART_RESTARTBLOCK;
+		return 0;
+	}
+	switch (r.orig_rax) {
+	case SYS_rt_sigreturn:
+		if (r.rsp != inj->frame + sizeof(uint64_t))
+			return 0;
+		return hp_inject_abandon(inj) < 0 ? thread_gone(c, err) : 1;
+	case SYS_exit:
+		return failed(c, err, "tried to end its thread");
+	case SYS_exit_group:
+		return failed(c, err, "tried to end the process");
+	case SYS_execve:
+	case SYS_execveat:
+		return failed(c, err, "tried to execute another program");
+	}
+	return 0;
+}
+
+/* 0: go on, with *deliver; negative: it is over. */
+static int at_signal(struct call *c, int sig, int *deliver, struct hp_err *err)
+{
+	siginfo_t info = {0};
+
+	*deliver = 0;
+	if (sig == SIGSTOP) {
+		*deliver = sig;
+		return 0;
+	}
+	if (ptrace(PTRACE_GETSIGINFO, c->b->inj.tid, NULL, &info))
+		return 0; /* a group stop, not a signal */
+	if (!(faults & SIG_BIT(sig)) || info.si_code <= 0) {
+		c->b->inj.pass_on |= SIG_BIT(sig); /* sent by somebody: for later */
+		return 0;
+	}
+	return failed(c, err, "crashed with SIG%s at address %p", sigabbrev_np(sig), info.si_addr);
+}
+
+static int run(struct call *c, struct hp_err *err)
+{
+	pid_t tid = c->b->inj.tid;
+	int deliver = 0, status, r;
+
+	for (;;) {
+		if (ptrace(PTRACE_SYSCALL, tid, NULL, deliver))
+			return thread_gone(c, err);
+		deliver = 0;
+		r = hp_thread_wait_until(tid, &status, c->deadline_ns);
+		if (r == -ETIMEDOUT)
+			return timed_out(c, err);
+		if (r < 0)
+			return thread_gone(c, err);
+		if (WSTOPSIG(status) == SYSCALL_STOP)
+			r = at_syscall(c, err);
+		else if (status >> 16 == 0)
+			r = at_signal(c, WSTOPSIG(status), &deliver, err);
+		if (r)
+			return r < 0 ? r : 0;
+	}
+}
+
+int hp_borrow_call(struct hp_borrow *b, hp_addr fn, const uint64_t *args, size_t n_args,
+		   hp_addr return_stub, hp_addr result_word, uint64_t deadline_ns,
+		   struct hp_range abandonable, uint64_t *ret_value, struct hp_err *err)
+{
+	struct call c = {.b = b,
+			 .fn = fn,
+			 .stub = return_stub,
+			 .deadline_ns = deadline_ns,
+			 .abandonable = abandonable};
+	uint64_t value = 0;
+	int r;
+
+	if (n_args > ARGS_MAX)
+		return hp_err_set(err, -EINVAL, "a called function takes at most %d arguments",
+				  ARGS_MAX);
+	r = start(&c, args, n_args, err);
+	if (r == 0)
+		r = run(&c, err);
+	if (r == 0 && return_stub)
+		r = hp_mem_read(b->t, result_word, &value, sizeof(value), err);
+	if (r == 0 && ret_value)
+		*ret_value = value;
+	return r;
+}

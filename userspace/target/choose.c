@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/choose.c – an allow-list: system calls that lose nothing when they are interrupted and
+ * begun again.  A blocking write, send or recv(MSG_WAITALL) would answer a short count that nobody
+ * can take back, so they are not in it.
+ */
+#include "target/choose.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "base/array.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "target/threads.h"
+
+static const struct {
+	long nr;
+	int rank;
+	const char *name;
+} calls[] = {
+	{SYS_futex, 1, "futex"},
+	{SYS_epoll_wait, 2, "epoll_wait"},
+	{SYS_epoll_pwait, 2, "epoll_pwait"},
+	{SYS_epoll_pwait2, 2, "epoll_pwait2"},
+	{SYS_pause, 3, "pause"},
+	{SYS_rt_sigsuspend, 3, "rt_sigsuspend"},
+	{SYS_rt_sigtimedwait, 3, "rt_sigtimedwait"},
+	{SYS_accept, 3, "accept"},
+	{SYS_accept4, 3, "accept4"},
+	{SYS_wait4, 3, "wait4"},
+	{SYS_waitid, 3, "waitid"},
+	{SYS_semop, 4, "semop"},
+	{SYS_semtimedop, 4, "semtimedop"},
+	{SYS_poll, 4, "poll"},
+	{SYS_ppoll, 4, "ppoll"},
+	{SYS_select, 4, "select"},
+	{SYS_pselect6, 4, "pselect6"},
+	{SYS_nanosleep, 5, "nanosleep"},
+	{SYS_clock_nanosleep, 5, "clock_nanosleep"},
+	{SYS_restart_syscall, 5, "a restarted wait"},
+	{449 /* futex_waitv, Linux 5.16 */, 6, "futex_waitv"},
+	{SYS_read, 50, "read"},
+	/* only to be named */
+	{SYS_write, HP_CHOICE_NEVER, "write"},
+	{SYS_recvfrom, HP_CHOICE_NEVER, "recvfrom"},
+	{SYS_recvmsg, HP_CHOICE_NEVER, "recvmsg"},
+	{SYS_sendto, HP_CHOICE_NEVER, "sendto"},
+	{SYS_sendmsg, HP_CHOICE_NEVER, "sendmsg"},
+	{SYS_connect, HP_CHOICE_NEVER, "connect"},
+	{SYS_vfork, HP_CHOICE_NEVER, "vfork"},
+};
+#define N_CALLS	     (sizeof(calls) / sizeof(calls[0]))
+#define RANK_BEST    0
+#define RANK_TIMEOUT 6 /* a futex wait with a time-out */
+
+static int rank_of(const struct hp_choice *c, const uint64_t args[6])
+{
+	if (c->nr == SYS_futex) {
+		int op = (int)args[1] & FUTEX_CMD_MASK;
+
+		if (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET)
+			return HP_CHOICE_NEVER;
+		return args[3] ? RANK_TIMEOUT : RANK_BEST;
+	}
+	for (size_t i = 0; i < N_CALLS; i++)
+		if (calls[i].nr == c->nr)
+			return calls[i].rank;
+	return HP_CHOICE_NEVER;
+}
+
+/* "running", "-1 sp pc" (blocked outside a call) or "nr a0 … a5 sp pc": proc(5). */
+void hp_choice_read(struct hp_choice *ret, pid_t pid, pid_t tid)
+{
+	uint64_t args[6] = {0};
+	char path[64], *text, *p;
+
+	*ret = (struct hp_choice){.tid = tid, .rank = HP_CHOICE_NEVER, .nr = -1};
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", (int)pid, (int)tid);
+	if (hp_read_file(AT_FDCWD, path, 512, &text, NULL) < 0)
+		return;
+	if (strncmp(text, "running", 7) == 0) {
+		ret->rank = HP_CHOICE_RUNNING;
+	} else {
+		p = text;
+		ret->nr = strtol(p, &p, 10);
+		for (int i = 0; i < 6 && ret->nr >= 0; i++)
+			args[i] = strtoull(p, &p, 16);
+		ret->sp = strtoull(p, &p, 16);
+		if (ret->nr >= 0)
+			ret->rank = rank_of(ret, args);
+	}
+	free(text);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct hp_choice *x = a, *y = b;
+
+	return x->rank != y->rank ? x->rank - y->rank : x->tid - y->tid;
+}
+
+int hp_choices_read(struct hp_choices *ret, const struct hp_target *t, bool enough,
+		    struct hp_err *err)
+{
+	struct hp_tids tids = {0};
+	int r = hp_threads_list(t, &tids, err);
+
+	if (r < 0)
+		return r;
+	ret->n = 0;
+	/* The last first: workers wait longer than the main thread does. */
+	for (size_t i = tids.n; i-- > 0;) {
+		struct hp_choice *c = HP_ARRAY_ADD(ret);
+
+		if (!c) {
+			hp_tids_free(&tids);
+			return hp_err_sys(err, ENOMEM, "threads of process %d", (int)t->pid);
+		}
+		hp_choice_read(c, t->pid, tids.v[i]);
+		if (enough && c->rank == RANK_BEST)
+			break;
+	}
+	hp_tids_free(&tids);
+	qsort(ret->v, ret->n, sizeof(ret->v[0]), compare);
+	return 0;
+}
+
+void hp_choices_free(struct hp_choices *c)
+{
+	HP_ARRAY_FREE(c);
+}
+
+static void name_of(const struct hp_choice *c, char *buf, size_t n)
+{
+	if (c->rank == HP_CHOICE_RUNNING) {
+		(void)snprintf(buf, n, "running");
+		return;
+	}
+	for (size_t i = 0; i < N_CALLS; i++) {
+		if (calls[i].nr == c->nr) {
+			(void)snprintf(buf, n, "in %s", calls[i].name);
+			return;
+		}
+	}
+	if (c->nr < 0)
+		(void)snprintf(buf, n, "waiting for memory");
+	else
+		(void)snprintf(buf, n, "in system call %ld", c->nr);
+}
+
+const char *hp_choices_describe(const struct hp_choices *c, char *buf, size_t n)
+{
+	size_t used = 0;
+
+	buf[0] = 0;
+	for (size_t i = 0; i < c->n && used < n; i++) {
+		char name[64], other[64];
+		size_t count = 0;
+		bool told = false;
+
+		name_of(&c->v[i], name, sizeof(name));
+		for (size_t j = 0; j < c->n; j++) {
+			name_of(&c->v[j], other, sizeof(other));
+			if (strcmp(name, other) != 0)
+				continue;
+			told |= j < i;
+			count++;
+		}
+		if (!told)
+			used += (size_t)snprintf(buf + used, n - used, "%s%zu thread%s %s",
+						 used ? ", " : "", count, count == 1 ? "" : "s", name);
+	}
+	return buf;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/inject.h – making one stopped thread do something else, and putting it back.
+ * Internal to target/.
+ *
+ * From hp_inject_begin() on, the thread restores itself if hp dies: what its registers say leads,
+ * at every instruction, to the frame below its red zone.  That fixes the orders in inject.c.
+ */
+#ifndef HP_TARGET_INJECT_H
+#define HP_TARGET_INJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/user.h>
+
+#include "arch/sigframe.h"
+#include "target/target.h"
+
+#define HP_INJECT_SCRATCH 4096
+#define HP_INJECT_ROOM	  (16u << 10) /* at least so much must be mapped below rsp */
+
+struct hp_inject {
+	const struct hp_target *t;
+	pid_t tid;
+	struct user_regs_struct saved; /* as they are to be put back */
+	uint64_t call; /* the number of the blocked call, if it is in one that is restarted */
+	uint64_t mask;
+	uint8_t xstate[HP_XSTATE_MAX];
+	size_t xstate_n;
+	bool called;	    /* code ran that may have changed the extended state */
+	bool restart_block; /* … and a restart block of the thread's own call is lost */
+	uint64_t pass_on;   /* signals that came meanwhile: bit n-1 */
+	hp_addr frame, scratch;
+	struct hp_sigframe image;
+	pid_t child; /* born of an injected clone: stopped, PTRACE_O_EXITKILL set; 0: none */
+};
+
+/* @inj->tid is stopped at an event stop.  @floor: lowest usable address of its stack.
+ * -HP_E_TARGET when the stack has no room; then nothing was changed. */
+int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_addr floor,
+		    struct hp_err *err);
+
+/* The result as the kernel gives it; -HP_E_GONE. */
+int64_t hp_inject_syscall(struct hp_inject *inj, long nr, const uint64_t args[6]);
+
+/* Leads the thread, wherever it is stopped, to its frame without running anything more of what was
+ * injected; a system call at whose entry it is stopped is skipped.  Afterwards it is at an event
+ * stop, ready for the next call or for hp_inject_end(). */
+int hp_inject_abandon(struct hp_inject *inj);
+
+/* Everything as it was, and let go. -HP_E_GONE. */
+int hp_inject_end(struct hp_inject *inj);
+
+/* One system call in a thread that needs no putting back (the agent): gadget and stack pointer in
+ * @regs. */
+int64_t hp_drive_syscall(pid_t tid, struct user_regs_struct *regs, hp_addr gadget, long nr,
+			 const uint64_t args[6], pid_t *child);
+
+#endif

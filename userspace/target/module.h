@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* target/module.h – the mapped ELF files of a process.  Internal to target/. */
+#ifndef HP_TARGET_MODULE_H
+#define HP_TARGET_MODULE_H
+
+#include "target/target.h"
+
+/* Makes t->module what t->maps says; images of modules that stay are kept. */
+int hp_modules_update(struct hp_target *t, struct hp_err *err);
+void hp_modules_free(struct hp_target *t);
+
+/* The file mapped at @m, opened as mapped: /proc/PID/map_files; negative errno. */
+int hp_map_open(pid_t pid, const struct hp_map *m);
+
+/* Calls @fn for the bytes of every executable segment of @m, with its address in the process,
+ * until it returns nonzero; returns that. */
+int hp_module_each_text(const struct hp_module *m,
+			int (*fn)(void *arg, hp_addr at, const uint8_t *bytes, size_t n), void *arg);
+
+/* libc, the dynamic loader or libpthread, told by name. */
+bool hp_module_is_libc(const struct hp_module *m);
+bool hp_module_is_loader(const struct hp_module *m);
+
+#endif

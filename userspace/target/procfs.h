@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* target/procfs.h – small files below /proc/PID.  Internal to target/. */
+#ifndef HP_TARGET_PROCFS_H
+#define HP_TARGET_PROCFS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Fields of proc_pid_stat(5) by their numbers there. */
+enum {
+	HP_STAT_PPID = 4,
+	HP_STAT_FLAGS = 9,
+	HP_STAT_START_TIME = 22,
+	HP_STAT_EXIT_SIGNAL = 38,
+	HP_STAT_EXIT_CODE = 52,
+	HP_STAT_FIELDS = 53,
+};
+
+struct hp_stat {
+	char comm[64];
+	char state;
+	uint64_t field[HP_STAT_FIELDS]; /* of the numeric ones */
+};
+
+/* /proc/@pid/stat, which works for a thread's id as well; -ESRCH. */
+int hp_stat_read(pid_t pid, struct hp_stat *ret);
+
+/* The value behind "@key:\t" of /proc/@pid/status, as a number in @base; false: no such line. */
+bool hp_status_number(pid_t pid, const char *key, int base, uint64_t *ret);
+
+/* The value as text. */
+bool hp_status_text(pid_t pid, const char *key, char *buf, size_t n);
+
+#endif

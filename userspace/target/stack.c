@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/stack.c – a thread's own stack is told by what lies at its top.
+ *
+ * glibc (nptl/allocatestack.c) and musl (pthread_create.c) put struct pthread at the upper end of a
+ * thread's stack.  Its first word points to itself; glibc's third one too; musl has a list of all
+ * threads there.  That needs no register of the thread (fs_base), which a snapshot has not.
+ */
+#include "target/stack.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "hp/err.h"
+
+#define TCB_WITHIN 8192 /* sizeof(struct pthread) is 2,304 in glibc 2.36, less in musl */
+#define TCB_WORDS  4
+#define TCB_SEARCH (128u << 10)
+
+bool hp_stack_range(struct hp_target *t, hp_addr sp, struct hp_range *ret, bool *main_stack)
+{
+	const struct hp_map *m = hp_maps_find(&t->maps, sp);
+
+	if (!m && hp_maps_read(&t->maps, t->pid, NULL) == 0)
+		m = hp_maps_find(&t->maps, sp);
+	if (!m)
+		return false;
+	*ret = (struct hp_range){m->lo, m->hi};
+	*main_stack = strcmp(m->path, "[stack]") == 0;
+	return true;
+}
+
+static bool is_tcb(const struct hp_target *t, hp_addr at, const uint64_t word[TCB_WORDS])
+{
+	uint64_t next;
+
+	if (word[0] != at || word[1] == 0 || word[1] == at)
+		return false;
+	if (word[2] == at)
+		return true; /* glibc: tcb, dtv, self */
+	/* musl: self, dtv, prev, next with prev->next == self */
+	return word[2] && hp_mem_read(t, word[2] + 24, &next, sizeof(next), NULL) == 0 && next == at;
+}
+
+bool hp_stack_has_tcb(const struct hp_target *t, hp_addr from, hp_addr to)
+{
+	uint64_t *word;
+	bool found = false;
+	size_t n;
+
+	from = (from + 7) & ~7ull;
+	if (to <= from || to - from > TCB_SEARCH)
+		return false;
+	n = (to - from) / sizeof(*word);
+	word = malloc(n * sizeof(*word));
+	if (word && hp_mem_read(t, from, word, n * sizeof(*word), NULL) == 0)
+		for (size_t i = 0; i + TCB_WORDS <= n && !found; i++)
+			found = is_tcb(t, from + i * sizeof(*word), &word[i]);
+	free(word);
+	return found;
+}
+
+static bool recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)
+{
+	bool main_stack;
+	hp_addr top;
+
+	if (!hp_stack_range(t, sp, ret, &main_stack))
+		return false;
+	if (main_stack)
+		return true;
+	top = ret->hi - ret->lo > TCB_WITHIN ? ret->hi - TCB_WITHIN : ret->lo;
+	return hp_stack_has_tcb(t, top > sp ? top : sp, ret->hi);
+}
+
+bool hp_stack_recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)
+{
+	struct hp_range r;
+
+	if (recognised(t, sp, ret))
+		return true;
+	/* The maps may be older than the stack. */
+	if (hp_maps_read(&t->maps, t->pid, NULL) < 0 || !recognised(t, sp, &r))
+		return false;
+	*ret = r;
+	return true;
+}

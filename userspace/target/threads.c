@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/threads.c – some system calls answer a stop with -EINTR and without a restart: signal(7).
+ * That is mended at once, so that a controller which dies with threads stopped leaves as few of
+ * them with a stray EINTR as can be: none but the one that it was just stopping.
+ */
+#include "target/threads.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "target/procfs.h"
+
+#define POLL_FIRST_NS  (20 * HP_US)
+#define POLL_MAX_NS    (1 * HP_MS)
+#define ERESTARTNOHAND 514 /* linux/errno.h: -EINTR to a handler, a restart without one */
+
+int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err)
+{
+	struct hp_tids tids = {0};
+	struct dirent *e;
+	char path[64];
+	DIR *d;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)t->pid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		pid_t *v;
+
+		if (e->d_name[0] < '0' || e->d_name[0] > '9')
+			continue;
+		v = HP_ARRAY_ADD(&tids);
+		if (!v) {
+			closedir(d);
+			hp_tids_free(&tids);
+			return hp_err_sys(err, ENOMEM, "threads of process %d", (int)t->pid);
+		}
+		*v = (pid_t)strtol(e->d_name, NULL, 10);
+	}
+	if (d)
+		closedir(d);
+	if (tids.n == 0)
+		return hp_err_set(err, -HP_E_GONE, "process %d (%s) is gone", (int)t->pid, t->comm);
+	hp_tids_free(ret);
+	*ret = tids;
+	return 0;
+}
+
+void hp_tids_free(struct hp_tids *tids)
+{
+	HP_ARRAY_FREE(tids);
+}
+
+int hp_thread_wait(pid_t tid, int *status)
+{
+	pid_t r;
+
+	do
+		r = waitpid(tid, status, __WALL);
+	while (r < 0 && errno == EINTR);
+	return r == tid && WIFSTOPPED(*status) ? 0 : -ESRCH;
+}
+
+int hp_thread_wait_until(pid_t tid, int *status, uint64_t deadline_ns)
+{
+	uint64_t pause = POLL_FIRST_NS;
+
+	for (;;) {
+		pid_t r = waitpid(tid, status, __WALL | WNOHANG);
+
+		if (r == tid)
+			return WIFSTOPPED(*status) ? 0 : -ESRCH;
+		if (r < 0 && errno != EINTR)
+			return -ESRCH;
+		if (hp_now_ns() >= deadline_ns)
+			return -ETIMEDOUT;
+		hp_pause_ns(pause);
+		if (pause < POLL_MAX_NS)
+			pause *= 2;
+	}
+}
+
+static bool ended(pid_t tid)
+{
+	struct hp_stat st;
+
+	return hp_stat_read(tid, &st) < 0 || st.state == 'Z' || st.state == 'X';
+}
+
+static int seize_failed(pid_t tid, int errnum, struct hp_err *err)
+{
+	uint64_t tracer = 0;
+
+	/* EPERM is also what a thread gives that has ended but is not reaped (ptrace(2)). */
+	if (errnum == ESRCH || ended(tid))
+		return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
+	if (hp_status_number(tid, "TracerPid", 10, &tracer) && tracer)
+		return hp_err_set(err, -HP_E_DENIED,
+				  "thread %d is traced by process %d (a debugger?); end that first",
+				  (int)tid, (int)tracer);
+	return hp_err_set(err, -HP_E_DENIED, "may not trace thread %d: %s", (int)tid,
+			  strerror(errnum));
+}
+
+/* These answer -EINTR when they are woken for a stop (signal(7), "Interruption of system calls …
+ * by stop signals", and those with SO_RCVTIMEO/SO_SNDTIMEO). */
+static bool answers_eintr(uint64_t nr)
+{
+	switch (nr) {
+	case SYS_epoll_wait:
+	case SYS_epoll_pwait:
+	case SYS_epoll_pwait2:
+	case SYS_rt_sigtimedwait:
+	case SYS_semop:
+	case SYS_semtimedop:
+	case SYS_io_getevents:
+	case SYS_io_pgetevents:
+	case SYS_io_uring_enter:
+	case SYS_accept:
+	case SYS_accept4:
+	case SYS_recvfrom:
+	case SYS_recvmsg:
+	case SYS_sendto:
+	case SYS_sendmsg:
+		return true;
+	}
+	return false;
+}
+
+void hp_thread_mend(pid_t tid)
+{
+	struct user_regs_struct regs;
+
+	if (hp_thread_regs(tid, &regs) < 0 || (int64_t)regs.orig_rax < 0 ||
+	    (int64_t)regs.rax != -EINTR || !answers_eintr(regs.orig_rax))
+		return;
+	regs.rax = (uint64_t)-ERESTARTNOHAND;
+	(void)hp_thread_set_regs(tid, &regs); /* fails only if it died */
+}
+
+int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
+{
+	struct hp_stat st;
+	int status;
+
+	/* A thread in an uninterruptible wait (vfork(2), a dead disk) stops when that ends, if ever,
+	 * and until it stopped it cannot be let go: ptrace(2). */
+	if (hp_stat_read(tid, &st) < 0)
+		return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
+	if (st.state == 'D')
+		return hp_err_set(err, -EBUSY, "thread %d is in an uninterruptible wait", (int)tid);
+	if (ptrace(PTRACE_SEIZE, tid, NULL, options))
+		return seize_failed(tid, errno, err);
+	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
+		return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
+	for (;;) {
+		if (hp_thread_wait(tid, &status) < 0)
+			return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
+		if (status >> 16 == PTRACE_EVENT_STOP) {
+			hp_thread_mend(tid);
+			return 0;
+		}
+		/* A signal came first: its handler is entered, and the stop follows there. */
+		(void)ptrace(PTRACE_CONT, tid, NULL, WSTOPSIG(status)); /* fails only if it died */
+	}
+}
+
+int hp_thread_release(pid_t tid)
+{
+	return ptrace(PTRACE_DETACH, tid, NULL, NULL) && errno != ESRCH ? -errno : 0;
+}
+
+int hp_thread_regs(pid_t tid, struct user_regs_struct *ret)
+{
+	return ptrace(PTRACE_GETREGS, tid, NULL, ret) ? -errno : 0;
+}
+
+int hp_thread_set_regs(pid_t tid, const struct user_regs_struct *regs)
+{
+	return ptrace(PTRACE_SETREGS, tid, NULL, regs) ? -errno : 0;
+}
+
+const char *hp_thread_name(const struct hp_target *t, pid_t tid, char *buf, size_t n)
+{
+	char path[64], *text;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)t->pid, (int)tid);
+	if (hp_read_file(AT_FDCWD, path, 256, &text, NULL) < 0) {
+		(void)snprintf(buf, n, "?");
+		return buf;
+	}
+	(void)snprintf(buf, n, "%.*s", (int)strcspn(text, "\n"), text);
+	free(text);
+	return buf;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/unwind.h – walking a stack with the call frame information of the mapped files (libdwfl).
+ * Internal to target/.
+ */
+#ifndef HP_TARGET_UNWIND_H
+#define HP_TARGET_UNWIND_H
+
+#include <stdbool.h>
+#include <sys/user.h>
+
+#include "target/target.h"
+
+struct hp_unwind;
+
+#define HP_FRAMES_MAX (1u << 17)
+
+struct hp_frame {
+	hp_addr pc, sp;
+	bool activation; /* pc is where it stands, not a return address */
+	bool no_cfi;	 /* nothing is known about this pc: what would follow is a guess */
+};
+
+enum hp_walk {
+	HP_WALK_END,	 /* to a frame that says of itself that it is the outermost */
+	HP_WALK_STOPPED, /* the callback said so */
+	HP_WALK_BROKEN,	 /* an address without information, or unreadable memory */
+	HP_WALK_LIMIT,	 /* more than HP_FRAMES_MAX */
+};
+
+/* Nonzero stops the walk. */
+typedef int (*hp_frame_fn)(void *arg, const struct hp_frame *f);
+
+int hp_unwind_open(struct hp_unwind **ret, struct hp_target *t, struct hp_err *err);
+void hp_unwind_free(struct hp_unwind *u);
+
+/* Takes over what hp_target_refresh() found. */
+int hp_unwind_refresh(struct hp_unwind *u, struct hp_err *err);
+int hp_unwind_add_file(struct hp_unwind *u, const char *name, int fd, hp_addr bias,
+		       struct hp_err *err);
+
+/* From @regs outwards.  Memory is read anew in every walk. */
+enum hp_walk hp_unwind_walk(struct hp_unwind *u, const struct user_regs_struct *regs,
+			    hp_frame_fn fn, void *arg);
+
+/* A walk that has read [lo, lo+n) of the stack already. */
+void hp_unwind_seed(struct hp_unwind *u, hp_addr lo, const uint8_t *bytes, size_t n);
+
+struct hp_looker;
+struct hp_unwind *hp_looker_unwind(struct hp_looker *l);
+
+#endif
