@@ -119,7 +119,9 @@ static int module_open(const struct hp_target *t, const struct hp_map *map, stru
 {
 	struct hp_module m = {.dev = map->dev, .ino = map->ino};
 	hp_autoclose int fd = hp_map_open(t->pid, map);
+	struct hp_image *image = NULL;
 	struct hp_err why = {0};
+	hp_addr bias;
 	struct stat st;
 
 	if (fd < 0 || !is_elf(fd) || fstat(fd, &st))
@@ -128,14 +130,17 @@ static int module_open(const struct hp_target *t, const struct hp_map *map, stru
 	m.path = copy_path(map->path);
 	if (!m.path)
 		return -ENOMEM;
-	if (hp_image_open(&m.image, HP_TAKE_FD(fd), m.path, &why) < 0 ||
-	    !bias_of(m.image, map, &m.bias)) {
+	if (hp_image_open(&image, HP_TAKE_FD(fd), m.path, &why) < 0 ||
+	    !bias_of(image, map, &bias)) {
 		hp_debug("target: %s is left out: %s", m.path, why.text);
-		module_free(&m);
+		hp_image_free(image);
+		free(m.path);
 		return 0;
 	}
 	m.name = strrchr(m.path, '/') ? strrchr(m.path, '/') + 1 : m.path;
-	m.span = span_of(m.image, m.bias);
+	m.image = image;
+	m.bias = bias;
+	m.span = span_of(image, bias);
 	*ret = m;
 	return 1;
 }
