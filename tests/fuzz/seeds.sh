@@ -31,20 +31,24 @@ HP_HOOK_BEFORE_LOAD() { return 0; }
 EOF
 echo 'V1 { global: NewFunc1; HP*; shared; pointers; chosen; Global; local: *; };' > map
 echo 'extern __thread int there; __thread int here; int f(void) { return there + here; }' > tls.c
-echo 'int old(void) { return 1; } int new(void) { return 2; }
-__asm__(".symver old, way@V1\n.symver new, way@@V2");' > versions.c
+cat > versions.c <<'EOF'
+int old(void) { return 1; } int new(void) { return 2; }
+__asm__(".symver old, way@V1\n.symver new, way@@V2");
+EOF
 echo 'V1 { global: *; }; V2 { } V1;' > map2
 echo 'int g(int *); __attribute__((cold)) void no(int);
 int f(int n) { int *p = __builtin_alloca(n); if (g(p) < 0) { no(1); no(2); } return *p; }
 int h(void) { return 1; }' > frames.c
 
-link=(gcc -O1 -nostdlib -Wl,-z,noseparate-code -Wl,--build-id=0xfe01)
-"${link[@]}" -shared -fPIC -I"$include" -Wl,--version-script=map -o patch.so patch.c
-"${link[@]}" -shared -fPIC -I"$include" -Wl,-z,pack-relative-relocs -Wl,--hash-style=sysv -o relr.so patch.c
-"${link[@]}" -shared -fPIC -o tls.so tls.c
-"${link[@]}" -shared -fPIC -Wl,--version-script=map2 -Wl,-soname,libv.so.1 -o versions.so versions.c
-"${link[@]}" -O2 -shared -fPIC -o frames.so frames.c
-"${link[@]}" -static -no-pie -e f -Wl,--unresolved-symbols=ignore-all -o program frames.c
+link() {
+	gcc -O1 -nostdlib -Wl,-z,noseparate-code -Wl,--build-id=0xfe01 "$@"
+}
+link -shared -fPIC -I"$include" -Wl,--version-script=map -o patch.so patch.c
+link -shared -fPIC -I"$include" -Wl,-z,pack-relative-relocs -Wl,--hash-style=sysv -o relr.so patch.c
+link -shared -fPIC -o tls.so tls.c
+link -shared -fPIC -Wl,--version-script=map2 -Wl,-soname,libv.so.1 -o versions.so versions.c
+link -O2 -shared -fPIC -o frames.so frames.c
+link -static -no-pie -e f -Wl,--unresolved-symbols=ignore-all -o program frames.c
 strip -o stripped.so patch.so
 gcc -c -o object.o frames.c
 head -c 700 patch.so > truncated.so

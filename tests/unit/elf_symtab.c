@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "elf_files.h"
 
+#include "elf/section.h"
+
 static int setup(void **state)
 {
 	if (make_dir(state))
@@ -194,6 +196,67 @@ static void finds_what_is_near(void **state)
 	unload(&l);
 }
 
+/* lib.so with a change that only its symbols notice. */
+static int load_changed(void (*change)(uint8_t *b, const struct hp_section *symtab), const char *says)
+{
+	struct hp_image *im = open_file("lib.so"), *changed = NULL;
+	uint8_t *b = malloc(im->size);
+	struct hp_symtab *st = NULL;
+	struct hp_section symtab;
+	struct hp_err err = {0};
+	int r;
+
+	assert_non_null(b);
+	memcpy(b, im->bytes, im->size);
+	assert_true(hp_section_of_type(im, SHT_SYMTAB, &symtab));
+	change(b, &symtab);
+	assert_int_equal(hp_image_open(&changed, memory_file(b, im->size), "changed", NULL), 0);
+	r = hp_symtab_load(&st, changed, NULL, &err);
+	if (r)
+		assert_contains(err.text, says);
+	else
+		assert_int_equal(hp_symtab_find(st, "call_one", NULL, NULL, 0), 1);
+	hp_symtab_free(st);
+	hp_image_free(changed);
+	hp_image_free(im);
+	free(b);
+	return r;
+}
+
+static void tell_no_strings(uint8_t *b, const struct hp_section *symtab)
+{
+	const Elf64_Ehdr *e = (const Elf64_Ehdr *)b;
+	Elf64_Shdr *h = (Elf64_Shdr *)(b + e->e_shoff);
+
+	for (size_t i = 0; i < e->e_shnum; i++)
+		if (h[i].sh_type == SHT_SYMTAB)
+			h[i].sh_link = 1000;
+}
+
+static void tell_a_far_name(uint8_t *b, const struct hp_section *symtab)
+{
+	((Elf64_Sym *)(b + symtab->header.sh_offset))[3].st_name = UINT32_MAX;
+}
+
+static void tell_functions_in_data(uint8_t *b, const struct hp_section *symtab)
+{
+	Elf64_Sym *s = (Elf64_Sym *)(b + symtab->header.sh_offset);
+	size_t n = symtab->header.sh_size / sizeof(*s);
+
+	for (size_t i = 0; i < n; i++)
+		if (ELF64_ST_TYPE(s[i].st_info) == STT_FUNC)
+			s[i].st_value = s[i].st_value ? 1 : 0;
+}
+
+static void refuses_lies(void **state)
+{
+	(void)state;
+	assert_int_equal(load_changed(tell_no_strings, "strings"), -HP_E_BAD_ELF);
+	assert_int_equal(load_changed(tell_a_far_name, "name of symbol 3"), -HP_E_BAD_ELF);
+	/* call_one is found once, where .dynsym says. */
+	assert_int_equal(load_changed(tell_functions_in_data, NULL), 0);
+}
+
 /* Every symbol of the C library is found again by its name, under its version and by its place. */
 static void agrees_with_itself_on_libc(void **state)
 {
@@ -237,6 +300,7 @@ int main(void)
 		cmocka_unit_test(keeps_one_of_two_tables),
 		cmocka_unit_test(finds_by_address),
 		cmocka_unit_test(finds_what_is_near),
+		cmocka_unit_test(refuses_lies),
 		cmocka_unit_test(agrees_with_itself_on_libc),
 	};
 

@@ -4,246 +4,19 @@
  * merged; a hash of the names whose chains follow the array's order, so that equal values are
  * neighbours there too.  Every step is at most n log n, whatever the file says.
  */
-#include "elf/symtab.h"
+#include "elf/symtab_table.h"
 
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
-#include "elf/dynsym.h"
 #include "elf/image.h"
-#include "elf/section.h"
 #include "hp/err.h"
-
-#define NONE UINT32_MAX
-
-struct hp_symtab {
-	HP_ARRAY(struct hp_sym) syms;
-	HP_ARRAY(char *) owned; /* names that had to be cut out of "name@@VERSION" */
-	uint32_t *head, *next; /* chains of the hash, ascending */
-	uint32_t mask;
-	uint32_t *func; /* functions, ascending by value */
-	uint64_t *reach; /* the highest end of the functions up to this one */
-	size_t n_funcs;
-};
 
 static bool is_function(const struct hp_sym *s)
 {
 	return s->type == STT_FUNC || s->type == STT_GNU_IFUNC;
-}
-
-/* --- reading ------------------------------------------------------------------------------------ */
-
-/* False for what names no place, and for functions that are not where code is. */
-static bool has_place(const struct hp_image *im, const Elf64_Sym *e)
-{
-	uint8_t type = ELF64_ST_TYPE(e->st_info);
-	const Elf64_Phdr *p;
-
-	if (e->st_shndx == SHN_UNDEF || e->st_shndx == SHN_ABS || e->st_shndx == SHN_COMMON ||
-	    type == STT_SECTION || type == STT_FILE)
-		return false;
-	if (type != STT_FUNC && type != STT_GNU_IFUNC)
-		return true;
-	p = hp_image_segment(im, e->st_value);
-	return p && (p->p_flags & PF_X) && e->st_size <= p->p_memsz - (e->st_value - p->p_vaddr);
-}
-
-/* In .symtab a version is a part of the name. */
-static int split_version(struct hp_symtab *st, struct hp_sym *s)
-{
-	const char *at = strchr(s->name, '@');
-	char *name, **slot;
-
-	if (!at || at == s->name)
-		return 0;
-	name = strndup(s->name, (size_t)(at - s->name));
-	slot = name ? HP_ARRAY_ADD(&st->owned) : NULL;
-	if (!slot) {
-		free(name);
-		return -ENOMEM;
-	}
-	*slot = name;
-	s->name = name;
-	s->hidden_version = at[1] != '@';
-	s->version = at + (s->hidden_version ? 1 : 2);
-	return 0;
-}
-
-static int add(struct hp_symtab *st, const struct hp_sym *s)
-{
-	struct hp_sym *slot;
-
-	if (st->syms.n >= NONE)
-		return -EFBIG;
-	slot = HP_ARRAY_ADD(&st->syms);
-	if (!slot)
-		return -ENOMEM;
-	*slot = *s;
-	return s->dynamic ? 0 : split_version(st, slot);
-}
-
-static int read_dynamic(struct hp_symtab *st, const struct hp_image *im, struct hp_err *err)
-{
-	struct hp_dynsym d;
-	size_t n;
-	int r;
-
-	r = hp_dynsym_open(&d, im, err);
-	if (r)
-		return r;
-	n = hp_dynsym_count(&d);
-	for (size_t i = 1; i < n && !r; i++) {
-		struct hp_sym s = {.dynamic = true};
-		Elf64_Sym e;
-
-		if (!hp_dynsym_at(&d, i, &e, &s.name, &s.version, &s.hidden_version) ||
-		    !*s.name || !has_place(im, &e))
-			continue;
-		s.value = e.st_value;
-		s.size = e.st_size;
-		s.type = ELF64_ST_TYPE(e.st_info);
-		s.bind = ELF64_ST_BIND(e.st_info);
-		r = add(st, &s);
-	}
-	hp_dynsym_close(&d);
-	return r ? hp_err_sys(err, -r, "%s: reading its symbols", im->name) : 0;
-}
-
-/* The string table of @symtab, whose last byte is NUL; NULL if there is none. */
-static const char *strings_of(const struct hp_image *file, const struct hp_section *symtab,
-			      size_t *size)
-{
-	struct hp_section s;
-
-	if (!hp_section_at(file, symtab->header.sh_link, &s) || !s.bytes ||
-	    s.header.sh_type != SHT_STRTAB || !s.header.sh_size ||
-	    s.bytes[s.header.sh_size - 1])
-		return NULL;
-	*size = s.header.sh_size;
-	return (const char *)s.bytes;
-}
-
-static int read_section(struct hp_symtab *st, const struct hp_image *im,
-			const struct hp_image *file, struct hp_err *err)
-{
-	const char *strings, *source = NULL;
-	struct hp_section symtab;
-	size_t n_strings, n;
-
-	if (!hp_section_of_type(file, SHT_SYMTAB, &symtab) || !symtab.bytes)
-		return 0;
-	strings = strings_of(file, &symtab, &n_strings);
-	if (!strings || symtab.header.sh_entsize != sizeof(Elf64_Sym))
-		return hp_err_set(err, -HP_E_BAD_ELF, "%s: its symbol table lies about its %s",
-				  file->name, strings ? "entries" : "strings");
-	n = symtab.header.sh_size / sizeof(Elf64_Sym);
-	for (size_t i = 1; i < n; i++) {
-		struct hp_sym s = {0};
-		Elf64_Sym e;
-		int r;
-
-		memcpy(&e, symtab.bytes + i * sizeof(e), sizeof(e));
-		if (e.st_name >= n_strings)
-			return hp_err_set(err, -HP_E_BAD_ELF,
-					  "%s: the name of symbol %zu lies outside its strings",
-					  file->name, i);
-		s.name = strings + e.st_name;
-		s.bind = ELF64_ST_BIND(e.st_info);
-		s.type = ELF64_ST_TYPE(e.st_info);
-		s.value = e.st_value;
-		s.size = e.st_size;
-		if (s.type == STT_FILE)
-			source = *s.name ? s.name : NULL;
-		if (!*s.name || !has_place(im, &e))
-			continue;
-		s.file = s.bind == STB_LOCAL ? source : NULL;
-		r = add(st, &s);
-		if (r)
-			return hp_err_sys(err, -r, "%s: reading its symbols", file->name);
-	}
-	return 0;
-}
-
-/* --- one array ---------------------------------------------------------------------------------- */
-
-/* NULL comes first. */
-static int compare_text(const char *a, const char *b)
-{
-	if (a == b)
-		return 0;
-	if (!a || !b)
-		return a ? 1 : -1;
-	return strcmp(a, b);
-}
-
-static int compare(const void *pa, const void *pb)
-{
-	const struct hp_sym *a = pa, *b = pb;
-	int r;
-
-	if (a->value != b->value)
-		return a->value < b->value ? -1 : 1;
-	r = strcmp(a->name, b->name);
-	if (!r)
-		r = (a->type == STT_TLS) - (b->type == STT_TLS);
-	if (!r)
-		r = compare_text(a->file, b->file);
-	/* The default version before the hidden ones: it speaks for the definition. */
-	if (!r)
-		r = (int)a->hidden_version - (int)b->hidden_version;
-	if (!r)
-		r = compare_text(a->version, b->version);
-	return r;
-}
-
-static bool agree(const char *a, const char *b)
-{
-	return !a || !b || !strcmp(a, b);
-}
-
-static bool same_thing(const struct hp_sym *a, const struct hp_sym *b)
-{
-	return a->value == b->value && (a->type == STT_TLS) == (b->type == STT_TLS) &&
-	       !strcmp(a->name, b->name) && agree(a->file, b->file) &&
-	       agree(a->version, b->version);
-}
-
-static void merge_into(struct hp_sym *a, const struct hp_sym *b)
-{
-	if (!a->version && b->version) {
-		a->version = b->version;
-		a->hidden_version = b->hidden_version;
-	}
-	if (!a->file)
-		a->file = b->file;
-	if (!a->size)
-		a->size = b->size;
-	if (a->type == STT_NOTYPE)
-		a->type = b->type;
-	/* A hidden symbol is local in .symtab; what a loader sees counts more. */
-	if (b->dynamic && !a->dynamic)
-		a->bind = b->bind;
-	a->dynamic |= b->dynamic;
-}
-
-static void sort_and_merge(struct hp_symtab *st)
-{
-	struct hp_sym *v = st->syms.v;
-	size_t kept = 0;
-
-	if (!st->syms.n)
-		return;
-	qsort(v, st->syms.n, sizeof(*v), compare);
-	for (size_t i = 1; i < st->syms.n; i++) {
-		if (same_thing(&v[kept], &v[i]))
-			merge_into(&v[kept], &v[i]);
-		else
-			v[++kept] = v[i];
-	}
-	st->syms.n = kept + 1;
 }
 
 /* FNV-1a. */
@@ -306,17 +79,12 @@ int hp_symtab_load(struct hp_symtab **ret, const struct hp_image *im, const stru
 
 	if (!st)
 		return hp_err_sys(err, ENOMEM, "%s: reading its symbols", im->name);
-	r = read_dynamic(st, im, err);
-	if (!r)
-		r = read_section(st, im, im, err);
-	if (!r && debug)
-		r = read_section(st, im, debug, err);
+	r = hp_symtab_read(st, im, debug, err);
 	if (r) {
 		hp_symtab_free(st);
 		return r;
 	}
-	sort_and_merge(st);
-	if (index_names(st) || index_functions(st)) {
+	if (hp_symtab_sort(st) || index_names(st) || index_functions(st)) {
 		hp_symtab_free(st);
 		return hp_err_sys(err, ENOMEM, "%s: reading its symbols", im->name);
 	}
@@ -367,7 +135,7 @@ size_t hp_symtab_find(const struct hp_symtab *st, const char *name, const char *
 	const struct hp_sym *last = NULL;
 	size_t n = 0;
 
-	for (uint32_t i = first_of(st, name); i != NONE; i = st->next[i]) {
+	for (uint32_t i = first_of(st, name); i != HP_SYMTAB_NONE; i = st->next[i]) {
 		const struct hp_sym *s = &st->syms.v[i];
 
 		if (strcmp(s->name, name) || !file_matches(s, file))
@@ -388,7 +156,7 @@ const struct hp_sym *hp_symtab_find_version(const struct hp_symtab *st, const ch
 {
 	const struct hp_sym *unversioned = NULL;
 
-	for (uint32_t i = first_of(st, name); i != NONE; i = st->next[i]) {
+	for (uint32_t i = first_of(st, name); i != HP_SYMTAB_NONE; i = st->next[i]) {
 		const struct hp_sym *s = &st->syms.v[i];
 
 		if (!s->dynamic || s->bind == STB_LOCAL || strcmp(s->name, name))
