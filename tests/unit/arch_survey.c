@@ -187,6 +187,47 @@ static void libc_flows(void **state)
 	survey_flows(&libc);
 }
 
+/* Every so many functions: each one searches the whole program. */
+#define SAMPLE 11
+
+static void redis_call_sites(void **state)
+{
+	size_t i, n = 0, called = 0, calls = 0, live = 0, misaligned = 0;
+	struct program *p = &redis;
+
+	open_program(p);
+	for (i = 0; i < p->n_syms; i += SAMPLE) {
+		const struct hp_sym *s = function(p, i);
+		struct hp_call_sites cs;
+		struct hp_err e = {0};
+		uint32_t regs = 0;
+		bool mis = false;
+		size_t k;
+
+		if (!s)
+			continue;
+		if (hp_call_sites_find(&cs, p->im, p->st, p->cfi, s->value, &e))
+			fail_msg("%s: %s", s->name, e.text);
+		for (k = 0; k < cs.n; k++) {
+			assert_true(cs.v[k].live || cs.v[k].misaligned);
+			regs |= cs.v[k].live;
+			mis |= cs.v[k].misaligned;
+		}
+		n++;
+		called += cs.examined > 0;
+		calls += cs.examined;
+		live += regs != 0;
+		misaligned += mis;
+		hp_call_sites_free(&cs);
+	}
+	print_message("%s: %zu functions, %zu called directly by %zu calls; callers keep registers "
+		      "%.1f%%, skip alignment %.1f%%\n",
+		      p->path, n, called, calls, percent(live, called), percent(misaligned, called));
+	assert_true(called > 100);
+	assert_true(percent(live, called) < 5);
+	close_program(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +235,7 @@ int main(void)
 		cmocka_unit_test(libc_heads),
 		cmocka_unit_test(redis_flows),
 		cmocka_unit_test(libc_flows),
+		cmocka_unit_test(redis_call_sites),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

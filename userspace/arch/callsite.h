@@ -21,9 +21,11 @@ struct hp_symtab;
 struct hp_cfi;
 
 struct hp_call_site {
-	hp_addr at;	     /* of the call or tail jump */
+	hp_addr at;	     /* of the call */
 	char caller[128];    /* the function that it is in, or "0x…" */
-	bool tail;	     /* a jump: its own callers are examined too */
+	bool tail;	     /* not of the function itself, but of one that jumps to or calls it
+				and of which the caller knows as much: "caller" must be replaced,
+				or recompiled, as well */
 	bool misaligned;     /* rsp is not a multiple of 16 at the call */
 	uint32_t live;	     /* caller-saved registers read after the call before being written:
 				bit n = register n in encoding order (rax 0, rcx 1, rdx 2, rsi 6,
@@ -33,12 +35,14 @@ struct hp_call_site {
 struct hp_call_sites {
 	struct hp_call_site *v; /* only sites that assume something */
 	size_t n, room;
-	size_t examined; /* how many calls there were in all */
+	size_t examined; /* how many direct calls and tail jumps there were in all */
 };
 
-/* Examines every direct call and tail jump to @at in the executable segments of @im.  A register
- * counts as live when some path from the call reaches a read of it without a write, within the
- * caller and a bounded number of steps; rax/rdx/xmm0/xmm1 are results and never count. */
+/* Examines every direct call and tail jump to @at in the executable segments of @im, and the
+ * callers of functions that jump to it or call it where those can know what it does.  A register
+ * counts as live when the old body, with all that it calls, leaves it alone, and some path from
+ * the call reaches a read of it without a write in a bounded number of steps.  An old body that
+ * calls out of the image or through a pointer leaves a caller nothing to assume. */
 int hp_call_sites_find(struct hp_call_sites *ret, const struct hp_image *im,
 		       const struct hp_symtab *st, const struct hp_cfi *cfi, hp_addr at,
 		       struct hp_err *err);

@@ -193,12 +193,12 @@ static int on_indirect_jump(struct walk *w, const struct hp_insn *in)
 
 	if (is_table_jump(w, in))
 		return 0;
-	if (!frame_is_gone(w, in->at) && hp_cfi_find(w->cfi, in->at, &fde))
-		return 0;
-	/* one fixed place in memory: a GOT entry or another pointer to a function */
+	/* one fixed place in memory, a GOT entry or another pointer to a function, is no table */
 	if (hp_insn_rip_operand(in) && frame_is_gone(w, in->at))
 		return add_exit(w, in->at);
-	add_unknown(w, in->at);
+	if (hp_insn_rip_operand(in) || frame_is_gone(w, in->at) ||
+	    !hp_cfi_find(w->cfi, in->at, &fde))
+		add_unknown(w, in->at);
 	return 0;
 }
 

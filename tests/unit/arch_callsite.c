@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What gcc's callers assume, found in what gcc made of fixtures/ipa.c: as it is, with frame
+ * pointers, and with both optimisations off, where nothing may be found.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "arch/callsite.h"
+#include "elf/cfi.h"
+#include "elf/image.h"
+#include "elf/symtab.h"
+#include "hp/err.h"
+
+enum { RDX = 1 << 2, RSI = 1 << 6, RCX = 1 << 1, R8 = 1 << 8, R9 = 1 << 9 };
+#define XMM(n) (1u << (16 + (n)))
+
+struct program {
+	struct hp_image *im;
+	struct hp_symtab *st;
+	struct hp_cfi *cfi;
+};
+
+/* Beside this test's own binary: fixtures/@name. */
+static int open_fixture(struct program *p, const char *name)
+{
+	char path[PATH_MAX] = "";
+	struct hp_err e = {0};
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
+	char *slash = n > 0 ? strrchr(path, '/') : NULL;
+
+	assert_non_null(slash);
+	snprintf(slash, 64, "/fixtures/%s", name);
+	if (hp_image_open(&p->im, open(path, O_RDONLY | O_CLOEXEC), name, &e) ||
+	    hp_symtab_load(&p->st, p->im, NULL, &e) || hp_cfi_open(&p->cfi, p->im, &e)) {
+		print_message("%s: %s\n", path, e.text);
+		return -1;
+	}
+	return 0;
+}
+
+static void close_fixture(struct program *p)
+{
+	hp_cfi_free(p->cfi);
+	hp_symtab_free(p->st);
+	hp_image_free(p->im);
+}
+
+static struct hp_call_sites sites_of(const struct program *p, const char *name)
+{
+	const struct hp_sym *sym;
+	struct hp_call_sites cs;
+	struct hp_err e = {0};
+
+	assert_int_equal(hp_symtab_find(p->st, name, NULL, &sym, 1), 1);
+	if (hp_call_sites_find(&cs, p->im, p->st, p->cfi, sym->value, &e))
+		fail_msg("%s: %s", name, e.text);
+	return cs;
+}
+
+/* All that @caller assumes, over all of its calls. */
+struct assumed {
+	size_t n;
+	uint32_t live;
+	bool misaligned, tail;
+};
+
+static struct assumed assumed_by(const struct hp_call_sites *cs, const char *caller)
+{
+	struct assumed a = {0};
+	size_t k;
+
+	for (k = 0; k < cs->n; k++)
+		if (strcmp(cs->v[k].caller, caller) == 0) {
+			a.n++;
+			a.live |= cs->v[k].live;
+			a.misaligned |= cs->v[k].misaligned;
+			a.tail |= cs->v[k].tail;
+		}
+	return a;
+}
+
+#define ASSUMED(cs, caller, live_, misaligned_, tail_)                                             \
+	do {                                                                                       \
+		struct assumed a_ = assumed_by(cs, caller);                                        \
+		assert_true(a_.n > 0);                                                             \
+		assert_int_equal(a_.live, live_);                                                  \
+		assert_int_equal(a_.misaligned, misaligned_);                                      \
+		assert_int_equal(a_.tail, tail_);                                                  \
+	} while (0)
+
+static void registers_kept_across_a_call_are_found(void **state)
+{
+	struct hp_call_sites cs;
+	struct program p;
+
+	assert_int_equal(open_fixture(&p, "ipa"), 0);
+	cs = sites_of(&p, "leaf");
+	ASSUMED(&cs, "keeps_registers", RDX | RSI | RCX, true, false);
+	/* read by nobody but the function that they are passed on to */
+	ASSUMED(&cs, "passes_on", RDX | RSI | RCX, true, false);
+	ASSUMED(&cs, "calls_leaf", RDX | RCX, true, false);
+	ASSUMED(&cs, "keeps_through_jump", RDX | RSI | RCX, true, true);
+	ASSUMED(&cs, "keeps_through_call", RSI | R8 | R9, true, true);
+	/* 6 callers, one of them twice, and jumps_to_leaf */
+	assert_int_equal(cs.examined, 7);
+	hp_call_sites_free(&cs);
+	assert_null(cs.v);
+
+	cs = sites_of(&p, "real_leaf");
+	ASSUMED(&cs, "keeps_xmm", XMM(1) | XMM(2) | XMM(3), true, false);
+	hp_call_sites_free(&cs);
+	close_fixture(&p);
+}
+
+static void skipped_alignment_is_found(void **state)
+{
+	static const char *const fixture[] = {"ipa", "ipa-frame"};
+	struct hp_call_sites cs;
+	struct program p;
+	int k;
+
+	for (k = 0; k < 2; k++) {
+		assert_int_equal(open_fixture(&p, fixture[k]), 0);
+		cs = sites_of(&p, "leaf");
+		if (k == 0)
+			ASSUMED(&cs, "skips_alignment", 0, true, false);
+		else /* push %rbp is what aligns it */
+			assert_int_equal(assumed_by(&cs, "skips_alignment").n, 0);
+		hp_call_sites_free(&cs);
+		close_fixture(&p);
+	}
+}
+
+static void nothing_is_found_where_nothing_is_assumed(void **state)
+{
+	static const char *const fn[] = {"leaf",       "real_leaf", "second", "calls_leaf", "dies",
+					 "calls_out", "sum",	   "jumps_to_leaf"};
+	struct hp_call_sites cs;
+	struct program p;
+	size_t k;
+
+	assert_int_equal(open_fixture(&p, "ipa-none"), 0);
+	for (k = 0; k < sizeof(fn) / sizeof(fn[0]); k++) {
+		cs = sites_of(&p, fn[k]);
+		assert_true(cs.examined > 0);
+		assert_int_equal(cs.n, 0);
+		hp_call_sites_free(&cs);
+	}
+	close_fixture(&p);
+}
+
+static void functions_that_call_out_promise_nothing(void **state)
+{
+	struct hp_call_sites cs;
+	struct program p;
+
+	assert_int_equal(open_fixture(&p, "ipa"), 0);
+	cs = sites_of(&p, "calls_out");
+	assert_int_equal(cs.n, 0);
+	assert_int_equal(cs.examined, 1);
+	hp_call_sites_free(&cs);
+	/* varargs: what sum() stores at its entry nobody has to have kept */
+	cs = sites_of(&p, "leaf");
+	assert_int_equal(assumed_by(&cs, "calls_varargs").live, 0);
+	hp_call_sites_free(&cs);
+	/* what lies behind a call that does not return is not its continuation */
+	cs = sites_of(&p, "dies");
+	assert_true(cs.examined >= 1);
+	assert_int_equal(assumed_by(&cs, "may_die.cold").live, 0);
+	hp_call_sites_free(&cs);
+	close_fixture(&p);
+}
+
+static void live_registers_have_names(void **state)
+{
+	char buf[256], tiny[6];
+
+	assert_string_equal(hp_live_names(0, buf, sizeof(buf)), "");
+	assert_string_equal(hp_live_names(RCX | XMM(3), buf, sizeof(buf)), "rcx, xmm3");
+	assert_string_equal(hp_live_names(R8 | XMM(15), buf, sizeof(buf)), "r8, xmm15");
+	assert_true(strlen(hp_live_names(~0u, buf, sizeof(buf))) > 100);
+	assert_string_equal(hp_live_names(RCX | RDX, tiny, sizeof(tiny)), "rcx, ");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(registers_kept_across_a_call_are_found),
+		cmocka_unit_test(skipped_alignment_is_found),
+		cmocka_unit_test(nothing_is_found_where_nothing_is_assumed),
+		cmocka_unit_test(functions_that_call_out_promise_nothing),
+		cmocka_unit_test(live_registers_have_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
