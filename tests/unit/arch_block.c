@@ -73,7 +73,8 @@ static int setup(void **state)
 	f.slots->gate_back = addr(f.gate_back);
 	f.slots->table = addr(f.table);
 	hp_template_fill(p + HP_BANK_TEMPLATE);
-	assert_int_equal(mprotect(p + HP_BANK_TEMPLATE, HP_TEMPLATE_SIZE, PROT_READ | PROT_EXEC), 0);
+	assert_int_equal(mprotect(p + HP_BANK_TEMPLATE, HP_TEMPLATE_SIZE, PROT_READ | PROT_EXEC),
+			 0);
 	*state = &f;
 	return 0;
 }
@@ -373,13 +374,15 @@ static void places_that_are_no_instruction_are_unsure(void **state)
 			starts += hp_block_place(off, &pushed) != HP_PLACE_UNSURE;
 	}
 	assert_int_equal(hp_block_place(HP_BLOCK_SIZE - 1, &pushed), HP_PLACE_UNSURE);
-	assert_int_equal(hp_block_place(hp_gate_test_offset(HP_PATH_GATE), &pushed), HP_PLACE_BEFORE);
+	assert_int_equal(hp_block_place(hp_gate_test_offset(HP_PATH_GATE), &pushed),
+			 HP_PLACE_BEFORE);
 	assert_int_equal(pushed, 8);
 	assert_int_equal(hp_block_place(hp_gate_test_offset(HP_PATH_GATE_BACK), &pushed),
 			 HP_PLACE_BEFORE);
 	assert_int_equal(hp_block_place(hp_gate_hit_offset(HP_PATH_GATE), &pushed), HP_PLACE_OLD);
 	assert_int_equal(pushed, 8);
-	assert_int_equal(hp_block_place(hp_gate_hit_offset(HP_PATH_GATE_BACK), &pushed), HP_PLACE_NEW);
+	assert_int_equal(hp_block_place(hp_gate_hit_offset(HP_PATH_GATE_BACK), &pushed),
+			 HP_PLACE_NEW);
 	assert_true(starts > 20);
 }
 

@@ -42,11 +42,12 @@ __asm__(".text\n"
 	FN("f_table", "lea f_pointer(%rip),%rdx; movslq (%rdx,%rdi,4),%rax; add %rdx,%rax\n"
 		      "jmp *%rax; x_table_0: ret")
 	FN("f_frame_ind", PUSH "jmp *%rax\n" POP "x_frame_ind_0: ret")
-	FN("f_rbp_ind", "push %rbp\n.cfi_def_cfa_offset 16\nmov %rsp,%rbp\n.cfi_def_cfa_register 6\n"
-			"jmp *%rax; leave\n.cfi_def_cfa 7,8\nx_rbp_ind_0: ret")
+	FN("f_rbp_ind", "push %rbp\n.cfi_def_cfa_offset 16\nmov %rsp,%rbp\n"
+			".cfi_def_cfa_register 6\njmp *%rax; leave\n.cfi_def_cfa 7,8\nx_rbp_ind_0: ret")
 	".type f_no_cfi,@function\nf_no_cfi: push %rbx; x_no_cfi_u: jmp *%rax\n"
 	"x_no_cfi_0: ret\n.size f_no_cfi,.-f_no_cfi\n"
-	FN("f_cold", PUSH "test %edi,%edi; jne f_cold.cold; 1:" POP "x_cold_0: ret; x_cold_back: nop")
+	FN("f_cold", PUSH "test %edi,%edi; jne f_cold.cold; 1:" POP
+		     "x_cold_0: ret; x_cold_back: nop")
 	FN("f_cold.cold", "nop; x_cold_in: je x_cold_back; x_cold_1: ret")
 	FN("f_nameless", PUSH "jne n_framed\n" POP "x_nameless_0: ret")
 	NAMELESS("n_framed", ".cfi_def_cfa_offset 16", "inc %eax; pop %rbx; x_nameless_1: ret\n"

@@ -310,7 +310,8 @@ static void operands_out_of_reach_are_refused(void **state)
 	size_t n;
 
 	assert_int_equal(hp_head_move(&h, h.first_len, h.at + 0x40000000, out, &n, &e), 0);
-	assert_int_equal(hp_head_move(&h, h.first_len, h.at + 0xc0000000, out, &n, &e), -HP_E_ENTRY);
+	assert_int_equal(hp_head_move(&h, h.first_len, h.at + 0xc0000000, out, &n, &e),
+			 -HP_E_ENTRY);
 	assert_non_null(strstr(e.text, "out of reach"));
 	/* what has no such operand runs anywhere */
 	c = (struct head_case){"short_je", h_short_je, NULL, NULL};
@@ -326,7 +327,8 @@ static void odd_heads_are_read_for_what_they_are(void **state)
 
 	assert_int_equal(hp_head_read(&h, self, "bad", addr(h_bad) - bias, 6, &e), -HP_E_ENTRY);
 	assert_non_null(strstr(e.text, "function bad"));
-	assert_int_equal(hp_head_read(&h, self, "bp", addr(h_breakpoint) - bias, 6, &e), -HP_E_ENTRY);
+	assert_int_equal(hp_head_read(&h, self, "bp", addr(h_breakpoint) - bias, 6, &e),
+			 -HP_E_ENTRY);
 	assert_non_null(strstr(e.text, "breakpoint"));
 	assert_int_equal(hp_head_read(&h, self, "x", 0x7fffffff0000, 6, &e), -HP_E_ENTRY);
 	assert_int_equal(hp_head_read(&h, self, "ra", addr(h_rip_load) - bias, 3, &e), -HP_E_ENTRY);
@@ -383,7 +385,8 @@ static void realignment_is_seen(void **state)
 	unsigned k;
 
 	for (k = 0; k < 2; k++) {
-		struct hp_image im = {.name = (char *)fn[k], .bytes = code[k], .size = 16, .n_phdrs = 1};
+		struct hp_image im = {
+			.name = (char *)fn[k], .bytes = code[k], .size = 16, .n_phdrs = 1};
 
 		im.phdr[0] = (Elf64_Phdr){.p_type = PT_LOAD,
 					  .p_flags = PF_R | PF_X,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What single instructions read, write, and where they lead, for those that are easy to get wrong. */
+/* What single instructions read and write, and where they lead: those that are easy to mistake. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,8 +76,8 @@ enum {
 __asm__(".text\n" INSNS(DEFINE) "i_end: ret\n"
 	"f_jmp: jmp i_end\nf_je: je i_end\nf_call: call i_end\nf_loop: 1: loop 1b\n"
 	"f_jrcxz: 1: jrcxz 1b\nf_ind: jmp *%rax\nf_mem: jmp *8(%rax)\nf_ret: ret $16\n"
-	"f_ud2: ud2\nf_hlt: hlt\nf_int3: int3\nf_callm: call *(%rax)\nf_bnd: .byte 0xf2; jmp i_end\n"
-	"f_xbegin: xbegin i_end\nf_sys: syscall\n");
+	"f_ud2: ud2\nf_hlt: hlt\nf_int3: int3\nf_callm: call *(%rax)\n"
+	"f_bnd: .byte 0xf2; jmp i_end\nf_xbegin: xbegin i_end\nf_sys: syscall\n");
 #define DECLARE(name, ...) extern const uint8_t i_##name[];
 INSNS(DECLARE)
 extern const uint8_t i_end[], f_jmp[], f_je[], f_call[], f_loop[], f_jrcxz[], f_ind[], f_mem[],

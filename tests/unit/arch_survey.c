@@ -168,8 +168,9 @@ static void survey_flows(struct program *p)
 	for (i = 0; i < p->n_syms; i++)
 		if (function(p, i))
 			survey_flow(p, function(p, i), &t);
-	print_message("%s: %zu functions; exits known %.1f%% (%.1f each, %zu without any), branch to "
-		      "entry %zu, into head %zu, end in a call %.1f%%, cold parts %.1f%%, refused %zu\n",
+	print_message("%s: %zu functions; exits known %.1f%% (%.1f each, %zu without any), "
+		      "branch to entry %zu, into head %zu, end in a call %.1f%%, cold parts "
+		      "%.1f%%, refused %zu\n",
 		      p->path, t.n, percent(t.n - t.refused - t.unknown, t.n),
 		      (double)t.exits / (double)t.n, t.none, t.back, t.into, percent(t.call, t.n),
 		      percent(t.cold, t.n), t.refused);
@@ -222,7 +223,8 @@ static void redis_call_sites(void **state)
 	}
 	print_message("%s: %zu functions, %zu called directly by %zu calls; callers keep registers "
 		      "%.1f%%, skip alignment %.1f%%\n",
-		      p->path, n, called, calls, percent(live, called), percent(misaligned, called));
+		      p->path, n, called, calls, percent(live, called),
+		      percent(misaligned, called));
 	assert_true(called > 100);
 	assert_true(percent(live, called) < 5);
 	close_program(p);

@@ -28,7 +28,7 @@ struct hp_head {
 	hp_addr at;		    /* of the function, vaddr */
 	uint8_t bytes[HP_HEAD_MAX]; /* as in the file */
 	size_t first_len;	    /* of the first instruction */
-	size_t jump_len;	    /* of the whole instructions that cover HP_JUMP_LEN bytes; 0: too short */
+	size_t jump_len;	    /* of the whole instructions that cover HP_JUMP_LEN; 0: too short */
 	bool first_is_nop5;	    /* 0f 1f 44 00 00: the kernel may rewrite it under a uprobe */
 	hp_addr pun;		    /* at + 5 + the 4 bytes after the first, as rel32 */
 };
@@ -66,9 +66,9 @@ struct hp_flow {
 	size_t n_parts;
 	hp_addr *exit; /* every RET, and every jump that is a tail call */
 	size_t n_exits;
-	bool back_to_entry;   /* something in F branches to F's first byte, and it is no tail call */
-	bool into_head;	      /* something in F branches into bytes 1..4 */
-	bool exits_unknown;   /* an indirect jump that may be a tail call or not: cannot be watched */
+	bool back_to_entry;   /* F branches to its own first byte, and it is no tail call */
+	bool into_head;	      /* F branches into its bytes 1..4 */
+	bool exits_unknown;   /* a jump that may be a tail call or not: cannot be watched */
 	hp_addr unknown_at;   /* the first such */
 	bool ends_in_call;    /* the last instruction is a call: return addresses may equal hi */
 };

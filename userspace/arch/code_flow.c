@@ -97,7 +97,8 @@ static bool find_part(const struct walk *w, hp_addr target, struct hp_range *ret
 static int refuse(const struct walk *w, hp_addr pc, const char *why)
 {
 	return hp_err_set(w->err, -HP_E_ENTRY, "function %s in %s: the code at +0x%lx (0x%lx) %s",
-			  w->name, w->im->name, (unsigned long)(pc - w->at), (unsigned long)pc, why);
+			  w->name, w->im->name, (unsigned long)(pc - w->at), (unsigned long)pc,
+			  why);
 }
 
 /* 1: @target belongs to F, 0: it does not */
@@ -293,7 +294,7 @@ int hp_flow_read(struct hp_flow *ret, const struct hp_image *im, const struct hp
 	if (size == 0 && hp_cfi_find(cfi, at, &fde))
 		size = fde.hi - at;
 	if (size == 0 || at + size < at)
-		return refuse(&w, at, "has no known end: no symbol and no .eh_frame tells its size");
+		return refuse(&w, at, "has no known end: neither symbol nor .eh_frame tells it");
 	w.f.part[0] = (struct hp_range){at, at + size};
 	w.f.n_parts = 1;
 	r = walk_all(&w);

@@ -57,11 +57,11 @@ int hp_head_read(struct hp_head *ret, const struct hp_image *im, const char *nam
 	memcpy(h.bytes, p, n);
 	if (!hp_insn_decode(&in, h.bytes, n, at) || (size && in.len > size))
 		return hp_err_set(err, -HP_E_ENTRY,
-				  "function %s in %s: the first instruction at 0x%lx cannot be decoded",
+				  "function %s in %s: the code at its entry 0x%lx cannot be decoded",
 				  name, im->name, (unsigned long)at);
 	if (in.i.mnemonic == ZYDIS_MNEMONIC_INT3)
 		return hp_err_set(err, -HP_E_ENTRY,
-				  "function %s in %s: the file itself has a breakpoint at its entry",
+				  "function %s in %s: the file has a breakpoint at its entry",
 				  name, im->name);
 	h.first_len = in.len;
 	h.jump_len = covering_len(&h, n, size);
