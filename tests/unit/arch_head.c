@@ -313,6 +313,10 @@ static void operands_out_of_reach_are_refused(void **state)
 	assert_int_equal(hp_head_move(&h, h.first_len, h.at + 0xc0000000, out, &n, &e),
 			 -HP_E_ENTRY);
 	assert_non_null(strstr(e.text, "out of reach"));
+	/* a place in it is found again without its address */
+	assert_int_equal(hp_head_moved_back(&h, h.first_len, 0x7fff00000000, 0), 0);
+	assert_int_equal(hp_head_moved_back(&h, h.first_len, 0x7fff00000000, h.first_len),
+			 h.first_len);
 	/* what has no such operand runs anywhere */
 	c = (struct head_case){"short_je", h_short_je, NULL, NULL};
 	h = read_head(&c);

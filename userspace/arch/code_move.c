@@ -254,13 +254,14 @@ int hp_head_move(const struct hp_head *h, size_t len, hp_addr to, uint8_t out[HP
 	return 0;
 }
 
-/* The piece that covers @off, or NULL for a head that cannot be moved. */
+/* The piece that covers @off, or NULL for a head that cannot be moved.  The layout is the same
+ * wherever the code lies; where the head lies itself every operand is in reach. */
 static const struct piece *piece_at(struct moved *m, const struct hp_head *h, size_t len,
-				    hp_addr to, size_t off)
+				    size_t off)
 {
 	size_t k;
 
-	if (move_all(m, h, len, to, NULL))
+	if (move_all(m, h, len, h->at, NULL))
 		return NULL;
 	for (k = m->n_pieces - 1; k > 0 && m->piece[k].off > off; k--)
 		;
@@ -270,7 +271,7 @@ static const struct piece *piece_at(struct moved *m, const struct hp_head *h, si
 size_t hp_head_moved_back(const struct hp_head *h, size_t len, hp_addr to, size_t off)
 {
 	struct moved m;
-	const struct piece *p = piece_at(&m, h, len, to, off);
+	const struct piece *p = piece_at(&m, h, len, off);
 
 	return p ? p->head : len;
 }
@@ -278,7 +279,7 @@ size_t hp_head_moved_back(const struct hp_head *h, size_t len, hp_addr to, size_
 bool hp_head_moved_in_call(const struct hp_head *h, size_t len, hp_addr to, size_t off)
 {
 	struct moved m;
-	const struct piece *p = piece_at(&m, h, len, to, off);
+	const struct piece *p = piece_at(&m, h, len, off);
 
 	return p && p->in_call;
 }
