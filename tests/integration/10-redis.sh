@@ -16,7 +16,7 @@ redis_cli() {
 	redis-cli -s "$sock" "$@"
 }
 bench=()
-trap 'kill -KILL "${bench[@]}" "$redis" 2>/dev/null; wait; at_end' EXIT
+trap 'kill -KILL "${bench[@]}" "$redis" 2>/dev/null; wait "${bench[@]}" "$redis"; at_end' EXIT
 wait_until "$PATIENCE" redis_cli ping
 stop_clients() {
 	local pid

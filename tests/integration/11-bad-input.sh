@@ -121,6 +121,7 @@ http() {
 	local code=$1 name=$2 got
 
 	shift 2
+	: >"$T/body"
 	got=$(curl -s -o "$T/body" -w '%{http_code}' --max-time 20 --unix-socket "$T/hpd.sock" "$@")
 	if [[ " $code " == *" $got "* ]]; then
 		ok "$name"

@@ -18,6 +18,7 @@ PATIENCE=${HP_PATIENCE:-20}
 
 N=0
 FAILED=0
+SERVICES=0
 HPD=''
 declare -A SVC_IN=() SVC_OUT=()
 PID=0
@@ -239,10 +240,13 @@ unload() {
 # --- services -----------------------------------------------------------------------------------------------
 # start_service NAME ARGS…: PID
 start_service() {
-	local name=$1 in=$T/in.$N.$RANDOM out fd
+	local name=$1 in out fd
 
 	shift
-	out=${in/in/out}
+	SERVICES=$((SERVICES + 1))
+	in=$T/$SERVICES.in
+	out=$T/$SERVICES.out
+	: >"$out"
 	mkfifo "$in"
 	exec {fd}<>"$in"
 	"$SVC/$name" "$@" <"$in" >"$out" 2>"$out.err" {fd}>&- &
