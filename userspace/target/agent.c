@@ -236,10 +236,7 @@ int hp_agent_end(struct hp_agent *a, struct hp_err *err)
 struct receive {
 	struct msghdr msg;
 	struct iovec iov;
-	union {
-		struct cmsghdr align;
-		uint8_t room[CMSG_SPACE(sizeof(int))];
-	} control;
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))];
 	uint8_t byte;
 };
 _Static_assert(sizeof(struct receive) <= SCRATCH_OWN, "fits its room");
@@ -280,13 +277,14 @@ static int receive(struct hp_agent *a, struct hp_err *err)
 {
 	hp_addr at = own_room(a);
 	struct receive m = {0};
+	struct cmsghdr c;
 	int64_t n;
 	int r, fd;
 
 	m.msg.msg_iov = (void *)(uintptr_t)(at + offsetof(struct receive, iov));
 	m.msg.msg_iovlen = 1;
 	m.msg.msg_control = (void *)(uintptr_t)(at + offsetof(struct receive, control));
-	m.msg.msg_controllen = sizeof(m.control.room);
+	m.msg.msg_controllen = sizeof(m.control);
 	m.iov.iov_base = (void *)(uintptr_t)(at + offsetof(struct receive, byte));
 	m.iov.iov_len = 1;
 	r = hp_mem_write(a->t, at, &m, sizeof(m), err);
@@ -299,10 +297,11 @@ static int receive(struct hp_agent *a, struct hp_err *err)
 	r = hp_mem_read(a->t, at, &m, sizeof(m), err);
 	if (r < 0)
 		return r;
-	if (m.control.align.cmsg_len != CMSG_LEN(sizeof(int)))
+	memcpy(&c, m.control, sizeof(c));
+	if (c.cmsg_len != CMSG_LEN(sizeof(int)))
 		return hp_err_set(err, -HP_E_FAILED, "process %d received no descriptor",
 				  (int)a->t->pid);
-	memcpy(&fd, m.control.room + CMSG_LEN(0), sizeof(fd));
+	memcpy(&fd, m.control + CMSG_LEN(0), sizeof(fd));
 	return fd;
 }
 

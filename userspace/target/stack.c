@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "hp/err.h"
 
@@ -85,4 +87,14 @@ bool hp_stack_recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)
 		return false;
 	*ret = r;
 	return true;
+}
+
+size_t hp_stack_read(const struct hp_target *t, hp_addr at, void *buf, size_t n)
+{
+	struct iovec here = {buf, n}, there = {(void *)(uintptr_t)at, n};
+	ssize_t r = process_vm_readv(t->pid, &here, 1, &there, 1, 0);
+
+	if (r < 0) /* the leader has exited: target.c */
+		r = pread(t->mem_fd, buf, n, (off_t)at);
+	return r < 0 ? 0 : (size_t)r;
 }
