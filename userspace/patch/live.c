@@ -171,6 +171,8 @@ static void place_in_moved(struct hp_live *lv, unsigned fn, hp_addr pc, struct h
 		return;
 	ret->kind = HP_OWN_INSIDE;
 	ret->as_pc = lf->addr + hp_head_moved_back(&at_file, lf->head_len, moved, pc - moved);
+	if (hp_head_moved_in_call(&at_file, lf->head_len, moved, pc - moved))
+		ret->pushed = 8;
 }
 
 static void place(void *arg, hp_addr pc, struct hp_own_place *ret)
