@@ -44,6 +44,7 @@ void hp_daemon_forget(struct hp_daemon *d)
 	hp_close(&d->signal_fd);
 	hp_close(&d->listen_fd);
 	hp_close(&d->lock_fd);
+	hp_close(&d->opt.ready_fd);
 	hp_ring_forget(d->ring);
 }
 
@@ -229,19 +230,24 @@ static void close_all(struct hp_daemon *d)
 	hp_close(&d->lock_fd);
 }
 
+void hp_daemon_begin(struct hp_daemon *d)
+{
+	if (d->stopping)
+		return;
+	hp_ring_accept(d->ring, &d->accept, d->listen_fd);
+	hp_log(HP_LOG_INFO, "serving %s", d->opt.socket);
+	if (d->opt.ready_fd >= 0)
+		(void)hp_write_all(d->opt.ready_fd, "\n", 1); /* who waited may have left */
+	hp_close(&d->opt.ready_fd);
+	hp_daemon_settle(d);
+}
+
 static int serve(struct hp_daemon *d, struct hp_err *err)
 {
 	int k = 0;
 
 	hp_ring_read(d->ring, &d->signal, d->signal_fd, &d->siginfo, sizeof(d->siginfo));
-	hp_ring_accept(d->ring, &d->accept, d->listen_fd);
 	hp_targets_recover(d);
-	hp_log(HP_LOG_INFO, "serving %s", d->opt.socket);
-	if (d->opt.ready_fd >= 0) {
-		(void)hp_write_all(d->opt.ready_fd, "", 1); /* who waited may have left */
-		hp_close(&d->opt.ready_fd);
-	}
-	hp_daemon_settle(d);
 	while (k == 0 && !d->ended) {
 		k = hp_ring_turn(d->ring, err);
 		hp_conn_sweep(d);

@@ -56,6 +56,10 @@ struct hp_daemon {
 /* Serves until it is told to end, or has nothing left to do.  0 or a negative code. */
 int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err);
 
+/* Takes requests from now on: when it is known what a previous hpd left, so that what puts it right
+ * is the first in its target's queue. */
+void hp_daemon_begin(struct hp_daemon *d);
+
 /* To be called when a client, job or target went: an idle private hpd ends, a stopping one too. */
 void hp_daemon_settle(struct hp_daemon *d);
 

@@ -362,6 +362,11 @@ static void found(struct hp_job *job, const json_t *answer)
 	if (json_array_size(patches))
 		hp_log(HP_LOG_INFO, "%zu patches found in running processes",
 		       json_array_size(patches));
+	if (!patches)
+		hp_log(HP_LOG_WARNING, "it is not known which processes have patches: %s",
+		       json_string_value(
+			       json_object_get(json_object_get(answer, "error"), "text")));
+	hp_daemon_begin(job->d);
 }
 
 static bool keep_none(void *arg, pid_t pid)
@@ -376,8 +381,10 @@ void hp_targets_recover(struct hp_daemon *d)
 
 	if (d->watch)
 		hp_watch_sweep(keep_none, NULL);
-	if (!job)
+	if (!job) {
+		hp_daemon_begin(d);
 		return;
+	}
 	job->on_answer = found;
 	hp_job_submit(job, false);
 }

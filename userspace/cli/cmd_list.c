@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/output.h"
+#include "cli/values.h"
+#include "hp/err.h"
+
+static void show_map(const json_t *patch, const char *member, const char *arrow)
+{
+	json_t *map = json_object_get(patch, member), *value;
+	const char *key;
+
+	json_object_foreach (map, key, value) {
+		printf("    %s: ", member);
+		hp_put(stdout, key);
+		fputs(arrow, stdout);
+		hp_put(stdout, json_string_value(value) ?: "");
+		putchar('\n');
+	}
+}
+
+static void show(const json_t *p)
+{
+	const char *detail = hp_get_text(p, "detail");
+
+	printf("%s\n    process %lld (", hp_get_text(p, "hp_id"),
+	       (long long)hp_get_number(p, "pid"));
+	hp_put(stdout, hp_get_text(p, "comm"));
+	printf("), %s since %.19sZ, %s%s\n    file ", hp_get_text(p, "state"),
+	       hp_get_text(p, "loaded"), hp_get_text(p, "mode"),
+	       json_is_true(json_object_get(p, "inherited")) ? ", inherited by fork" : "");
+	hp_put(stdout, hp_get_text(p, "file"));
+	putchar('\n');
+	if (*detail) {
+		printf("    ");
+		hp_put(stdout, detail);
+		putchar('\n');
+	}
+	hp_show_sites(p, false);
+	show_map(p, "ref", " = &");
+	show_map(p, "meta", " = ");
+}
+
+int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
+{
+	char path[64] = "/hp/v2/patches";
+	const struct hp_call call = {.method = "GET", .path = path};
+	json_t *answer, *list, *patch;
+	pid_t pid;
+	size_t i;
+	int k;
+
+	if (!hp_value_pid(cli, args, false, &pid))
+		return HP_EXIT_USAGE;
+	if (hp_args_words(args))
+		return hp_cli_usage(cli, "takes no argument: '%s'", hp_args_word(args, 0));
+	if (pid)
+		snprintf(path, sizeof(path), "/hp/v2/patches?pid=%d", pid);
+	k = hp_ask(cli, &call, &answer);
+	if (k)
+		return k;
+	list = json_object_get(answer, "patches");
+	json_array_foreach (list, i, patch)
+		if (!cli->json && cli->quiet)
+			printf("%s\n", hp_get_text(patch, "hp_id"));
+		else if (!cli->json)
+			show(patch);
+	if (!json_array_size(list) && !cli->json)
+		hp_tell(cli, "no patch is loaded");
+	json_decref(answer);
+	return 0;
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/load_request.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+
+static void tell(const struct hp_cli *cli, const json_t *r)
+{
+	int64_t old = hp_get_number(r, "on_old_code");
+	char total[32], gate[32], park[32];
+
+	if (old)
+		hp_tell(cli,
+			"hpctl: %lld thread%s still in the old code until the call is over; hpctl "
+			"list tells how many",
+			(long long)old, old == 1 ? " is" : "s are");
+	if (cli->verbose)
+		hp_tell(cli, "loaded in %s by %s, gate closed %s, longest park %s, tries %lld",
+			hp_show_ns(hp_get_number(r, "total_ns"), total, sizeof(total)),
+			hp_get_text(r, "quiesce"),
+			hp_show_ns(hp_get_number(r, "gate_ns"), gate, sizeof(gate)),
+			hp_show_ns(hp_get_number(r, "longest_park_ns"), park, sizeof(park)),
+			(long long)hp_get_number(r, "tries"));
+}
+
+int hp_cmd_load(struct hp_cli *cli, const struct hp_args *args)
+{
+	json_t *body, *answer;
+	int k;
+
+	if (hp_args_get(args, "dry-run"))
+		return hp_cmd_check(cli, args);
+	k = hp_load_request(cli, args, &body);
+	if (k == 0)
+		k = hp_ask_with_progress(cli, "/hp/v2/load", body, &answer);
+	if (k)
+		return k;
+	if (!cli->json)
+		printf("%s\n", hp_get_text(answer, "hp_id"));
+	tell(cli, answer);
+	json_decref(answer);
+	return 0;
+}

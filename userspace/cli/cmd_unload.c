@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/values.h"
+#include "hp/err.h"
+
+static void tell(const struct hp_cli *cli, const json_t *r)
+{
+	const char *detail = hp_get_text(r, "detail");
+	char total[32], gate[32];
+
+	if (json_is_true(json_object_get(r, "retained")))
+		hp_tell(cli,
+			"hpctl: %.12s is out of use but stays mapped until nothing points to it: %s "
+			"(--discard unmaps it)",
+			hp_get_text(r, "hp_id"), detail);
+	else if (*detail)
+		hp_tell(cli, "hpctl: %.12s is unloaded: %s", hp_get_text(r, "hp_id"), detail);
+	if (cli->verbose)
+		hp_tell(cli, "unloaded in %s, gate closed %s",
+			hp_show_ns(hp_get_number(r, "total_ns"), total, sizeof(total)),
+			hp_show_ns(hp_get_number(r, "gate_ns"), gate, sizeof(gate)));
+}
+
+int hp_cmd_unload(struct hp_cli *cli, const struct hp_args *args)
+{
+	const char *id = hp_args_word(args, 0);
+	json_t *body, *answer;
+	pid_t pid;
+	int k;
+
+	if (!hp_value_pid(cli, args, true, &pid))
+		return HP_EXIT_USAGE;
+	if (!id)
+		return hp_cli_usage(cli, "which patch? HP_ID is missing (hpctl list shows it)");
+	if (hp_args_words(args) > 1)
+		return hp_cli_usage(cli, "one patch at a time: '%s' is too much",
+				    hp_args_word(args, 1));
+	body = json_pack("{s:i,s:s}", "pid", (int)pid, "id", id);
+	if (!body || !*id)
+		return hp_cli_usage(cli, "'%s' is no HP_ID", id);
+	if (!hp_value_options(cli, args, body)) {
+		json_decref(body);
+		return HP_EXIT_USAGE;
+	}
+	k = hp_ask_with_progress(cli, "/hp/v2/unload", body, &answer);
+	if (k)
+		return k;
+	tell(cli, answer);
+	json_decref(answer);
+	return 0;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/values.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SPAN_MAX_MS 3600000.0
+#define PID_LIMIT   (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
+
+bool hp_value_ms(const char *text, double *ret)
+{
+	static const struct {
+		const char *unit;
+		double ms;
+	} units[] = {{"us", 0.001}, {"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60000}};
+	char *end;
+	double n;
+
+	/* No sign, blank, "inf", "nan" or hex number. */
+	if (*text < '0' || *text > '9' || strpbrk(text, "xX"))
+		return false;
+	n = strtod(text, &end);
+	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+		if (!strcmp(units[i].unit, end)) {
+			*ret = n * units[i].ms;
+			return *ret > 0 && *ret <= SPAN_MAX_MS;
+		}
+	return false;
+}
+
+bool hp_value_pid(const struct hp_cli *cli, const struct hp_args *args, bool needed, pid_t *ret)
+{
+	const char *text = hp_args_get(args, "pid");
+	char *end;
+	long n;
+
+	*ret = 0;
+	if (!text && needed) {
+		hp_cli_usage(cli, "which process? -p PID is missing");
+		return false;
+	}
+	if (!text)
+		return true;
+	errno = 0;
+	n = strtol(text, &end, 10);
+	if (errno || *end || end == text || n <= 0 || n > PID_LIMIT) {
+		hp_cli_usage(cli, "-p '%s' is no pid: a whole number above 0 is needed", text);
+		return false;
+	}
+	*ret = (pid_t)n;
+	return true;
+}
+
+static bool add_choice(const struct hp_cli *cli, const struct hp_args *args, const char *option,
+		       const char *const *choices, json_t *body)
+{
+	const char *text = hp_args_get(args, option);
+	char all[64] = "";
+
+	if (!text)
+		return true;
+	for (size_t i = 0; choices[i]; i++) {
+		if (!strcmp(choices[i], text))
+			return json_object_set_new(body, option, json_string(text)) == 0;
+		strcat(strcat(all, i ? ", " : ""), choices[i]);
+	}
+	hp_cli_usage(cli, "--%s '%s' is none of %s", option, text, all);
+	return false;
+}
+
+static bool add_ms(const struct hp_cli *cli, const struct hp_args *args, const char *option,
+		   json_t *body, const char *member)
+{
+	const char *text = hp_args_get(args, option);
+	double ms;
+
+	if (!text)
+		return true;
+	if (!hp_value_ms(text, &ms)) {
+		hp_cli_usage(cli, "--%s '%s' is no time: 5s, 50ms or 100us, up to an hour", option,
+			     text);
+		return false;
+	}
+	return json_object_set_new(body, member, json_real(ms)) == 0;
+}
+
+static bool add_flag(const struct hp_args *args, const char *option, json_t *body,
+		     const char *member)
+{
+	return !hp_args_get(args, option) || json_object_set_new(body, member, json_true()) == 0;
+}
+
+bool hp_value_options(const struct hp_cli *cli, const struct hp_args *args, json_t *body)
+{
+	static const char *const modes[] = {"quiesce", "relaxed", NULL};
+	static const char *const ways[] = {"auto", "watch", "gate", NULL};
+
+	return add_choice(cli, args, "mode", modes, body) &&
+	       add_choice(cli, args, "quiesce", ways, body) &&
+	       add_ms(cli, args, "timeout", body, "timeout_ms") &&
+	       add_ms(cli, args, "park", body, "park_ms") &&
+	       add_flag(args, "no-stop", body, "no_stop") &&
+	       add_flag(args, "dry-run", body, "dry_run") &&
+	       add_flag(args, "discard", body, "discard");
+}
+
+bool hp_value_pairs(const struct hp_cli *cli, const struct hp_args *args, const char *option,
+		    json_t *body, const char *member)
+{
+	for (size_t i = 0; i < args->n; i++) {
+		const char *text = args->v[i].value, *eq;
+		json_t *to = json_object_get(body, member);
+
+		if (!args->v[i].name || strcmp(args->v[i].name, option) != 0)
+			continue;
+		eq = strchr(text, '=');
+		if (!eq || eq == text || !eq[1]) {
+			hp_cli_usage(cli, "--%s '%s' is not NAME=NAME", option, text);
+			return false;
+		}
+		if (!to) {
+			to = json_object();
+			if (json_object_set_new(body, member, to) < 0)
+				return false;
+		}
+		if (json_object_getn(to, text, (size_t)(eq - text))) {
+			hp_cli_usage(cli, "--%s '%s': '%.*s' is given twice", option, text,
+				     (int)(eq - text), text);
+			return false;
+		}
+		if (json_object_setn_new(to, text, (size_t)(eq - text), json_string(eq + 1)) < 0) {
+			hp_cli_usage(cli, "--%s '%s' is not UTF-8", option, text);
+			return false;
+		}
+	}
+	return true;
+}

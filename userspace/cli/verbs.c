@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* The one table of verbs: dispatch, --help, and (by a test) the manual follow it. */
+#include "cli/cli.h"
+
+#define OPT_PID	 {"pid", 'p', "PID", "the process"}
+#define OPT_WAY	 {"quiesce", 0, "WAY", "auto (default), watch: count calls, gate: park them"}
+#define OPT_TIME {"timeout", 0, "TIME", "give up after so long (default 5s)"}
+#define OPT_PARK {"park", 0, "TIME", "park a thread no longer than this in all (default 50ms)"}
+#define OPT_MAPS                                                                                   \
+	{"replace", 0, "NEW=OLD", "function NEW of the patch for OLD of the process"},             \
+	{"ref", 0, "VAR=SYMBOL", "pointer VAR of the patch gets the address of SYMBOL"},           \
+	{"config", 0, "FILE.json", "{\"hp_file\",\"replace_config\",\"ref_config\"}"}
+#define OPT_MODE {"mode", 0, "MODE", "quiesce (default): all at once; relaxed: calls run out"}
+#define OPT_NO_STOP {"no-stop", 0, NULL, "refuse entries for which all threads must stop"}
+#define END	    {NULL, 0, NULL, NULL}
+
+static const struct hp_opt load_opts[] = {
+	OPT_PID,  OPT_MAPS, OPT_MODE,
+	OPT_WAY,  OPT_TIME, OPT_PARK,
+	OPT_NO_STOP,
+	{"dry-run", 0, NULL, "say what would be done (hpctl check)"},
+	END,
+};
+
+static const struct hp_opt check_opts[] = {
+	OPT_PID, OPT_MAPS, OPT_MODE, OPT_WAY, OPT_TIME, OPT_PARK, OPT_NO_STOP, END,
+};
+
+static const struct hp_opt unload_opts[] = {
+	OPT_PID, OPT_WAY, OPT_TIME, OPT_PARK,
+	{"discard", 0, NULL, "unmap even what the process still points to"},
+	END,
+};
+
+static const struct hp_opt pid_opts[] = {OPT_PID, END};
+
+static const struct hp_opt watch_opts[] = {
+	OPT_PID,
+	{"calls", 0, NULL, "calls of the patched functions, every second"},
+	END,
+};
+
+static const struct hp_opt no_opts[] = {END};
+
+const struct hp_opt hp_global_opts[] = {
+	{"json", 0, NULL, "one JSON document on stdout; watch: one a line"},
+	{"socket", 0, "PATH", "talk to the hpd there (or HP_SOCKET)"},
+	{"quiet", 'q', NULL, "say nothing but results and errors"},
+	{"verbose", 'v', NULL, "say what happens, with times"},
+	{"help", 'h', NULL, "this text"},
+	{"version", 0, NULL, "the version"},
+	END,
+};
+
+const struct hp_verb hp_verbs[] = {
+	{"load", "-p PID [PATCH.so]", "change functions of a running process",
+	 "Prints the hp_id of the patch (64 hex digits) alone on stdout.  PATCH.so may be left\n"
+	 "out when --config names it.  --replace and --ref may be given many times, and are\n"
+	 "added to what the patch says of itself.\n",
+	 load_opts, hp_cmd_load},
+	{"unload", "-p PID HP_ID", "give the old functions back",
+	 "A prefix of the hp_id that names one patch is enough.\n", unload_opts, hp_cmd_unload},
+	{"list", "[-p PID]", "what is loaded, where, since when, on which functions", "", pid_opts,
+	 hp_cmd_list},
+	{"status", "[-p PID]", "hpd, its targets, jobs, gates and probes", "", pid_opts,
+	 hp_cmd_status},
+	{"check", "-p PID [PATCH.so]", "what load would do or refuse, site by site",
+	 "Changes nothing.\n", check_opts, hp_cmd_check},
+	{"explain", "-p PID FUNCTION...", "which thread is inside a function now, with its stack",
+	 "FUNCTION is func, libfoo.so.1:func, file.c:func or @0xOFFSET.\n", pid_opts,
+	 hp_cmd_explain},
+	{"watch", "[-p PID] [--calls]", "what happens, as it happens", "Until interrupted.\n",
+	 watch_opts, hp_cmd_watch},
+	{"doctor", "", "what this machine lacks, and what that costs",
+	 "Exits with 0 when nothing essential is missing, with 5 when it is a privilege, else 1.\n",
+	 no_opts, hp_cmd_doctor},
+	{0},
+};
