@@ -2,15 +2,15 @@
 /*
  * inflight.h – the records that the BPF programs share with user space.
  *
- * A target that hpd watches has a slot (0 … HP_SLOTS-1).  Its inner maps hang in the outer maps
- * under that slot and are pinned under /sys/fs/bpf/hp/<pid>/.  A probe knows where to count from
- * its cookie: slot, session, function.  Probes of an earlier session that are still being taken
- * down count nothing.
+ * A session counts in a slot (0 … HP_SLOTS-1).  The slot's inner maps hang in the outer maps under
+ * its number; those of a target's last session are pinned under /sys/fs/bpf/hp/<pid>/.  A probe
+ * knows where to count from its cookie: slot, session, function.  Probes of an earlier session that
+ * are still being taken down count nothing.
  */
 #ifndef HP_INFLIGHT_H
 #define HP_INFLIGHT_H
 
-#define HP_SLOTS      256
+#define HP_SLOTS      512 /* two for each target that is watched */
 #define HP_SLOT_FNS   512 /* functions watched in one target at once */
 #define HP_THREAD_MAX 64  /* calls of one thread that are told apart */
 #define HP_NAME_MAX   96

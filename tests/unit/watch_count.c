@@ -598,6 +598,92 @@ static void probes_of_an_earlier_session_count_nothing(void **state)
 	assert_int_equal(hp_view_state(l->v)->entries, 2);
 }
 
+/* Ends the session, but its probes stay until resume(). */
+static int end_and_stop_keeper(struct hp_session *s, pid_t *keeper)
+{
+	int pidfd;
+
+	*keeper = hp_session_keeper(s);
+	assert_int_equal(kill(*keeper, SIGSTOP), 0);
+	hp_session_end(s, &pidfd);
+	return pidfd;
+}
+
+static void resume(pid_t keeper, int pidfd)
+{
+	assert_int_equal(kill(keeper, SIGCONT), 0);
+	await_readable(pidfd);
+	close(pidfd);
+}
+
+/* As above, but with the victim's view closed and its slots taken by the view of another one. */
+static void probes_of_an_earlier_view_count_nothing(void **state)
+{
+	struct lab *l = *state, other = {.w = l->w, .self = l->self};
+	const struct hp_session_state *was = hp_view_state(l->v);
+	pid_t keeper[4];
+	int pidfd[4];
+
+	let(l, 'r');
+	assert_int_equal(hp_session_total(l->s), 5);
+	pidfd[0] = end_and_stop_keeper(l->s, &keeper[0]);
+	hp_view_close(l->v);
+	l->s = NULL;
+
+	assert_int_equal(victim_begin(&other), 0);
+	assert_int_equal(hp_view_open(&l->v, l->w, other.pid, NULL), 0);
+	other.v = l->v;
+	assert_ptr_equal(hp_view_state(other.v), was);
+	assert_int_equal(was->session, 0);
+	assert_int_equal(was->total, 0);
+	assert_int_equal(in_flight(&other, FN_FIRST), 0);
+	for (int i = 1; i < 4; i++) {
+		other.s = begin(&other);
+		assert_true((hp_view_state(other.v) == was) == (i == 2));
+		let(l, '.'); /* out of five calls of the old session … */
+		let(l, 'r'); /* … and into five more */
+		assert_int_equal(hp_view_state(other.v)->entries, 0);
+		let(&other, 'c');
+		assert_int_equal(hp_view_state(other.v)->entries, 1);
+		assert_int_equal(hp_view_state(other.v)->exits, 1);
+		assert_int_equal(hp_view_state(other.v)->unmatched, 0);
+		assert_int_equal(hp_view_inflight(other.v)[FN_FIRST].calls, 1);
+		assert_int_equal(hp_session_total(other.s), 0);
+		pidfd[i] = end_and_stop_keeper(other.s, &keeper[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		resume(keeper[i], pidfd[i]);
+	kill_victim(&other);
+	close(other.sock);
+}
+
+/* No keeper of theirs has come to its detach, so that both slots are still in use by probes. */
+static void sessions_in_quick_succession_do_not_mix(void **state)
+{
+	struct lab *l = *state;
+	pid_t keeper[4];
+	int pidfd[4];
+
+	for (unsigned i = 0; i < 4; i++) {
+		if (i)
+			l->s = begin(l);
+		assert_int_equal(hp_view_state(l->v)->entries, 0);
+		let(l, 'c');
+		let(l, 'r');
+		assert_int_equal(hp_view_state(l->v)->entries, 6);
+		assert_int_equal(hp_view_inflight(l->v)[FN_FIRST].calls, 4);
+		assert_int_equal(hp_session_total(l->s), 5);
+		pidfd[i] = end_and_stop_keeper(l->s, &keeper[i]);
+		let(l, '.');
+		assert_int_equal(hp_view_state(l->v)->exits, 1);
+		assert_int_equal(hp_view_state(l->v)->unmatched, 0);
+	}
+	l->s = NULL;
+	for (unsigned i = 0; i < 4; i++)
+		resume(keeper[i], pidfd[i]);
+	assert_int_equal(first_byte(l), 0x90);
+}
+
 static void dead_keeper_is_noticed(void **state)
 {
 	struct lab *l = *state;
@@ -698,6 +784,41 @@ static void job_inherits_watch_and_view(void **state)
 	assert_int_equal(hp_view_state(l->v)->entries, 1);
 }
 
+/* The keeper does what a killed job could not. */
+static void session_of_a_killed_job_is_over(void **state)
+{
+	struct lab *l = *state;
+	int to_us[2], keeper;
+	pid_t job, keeper_pid;
+
+	end(l);
+	assert_int_equal(pipe2(to_us, O_CLOEXEC), 0);
+	job = fork();
+	if (!job) {
+		l->s = begin(l);
+		let(l, 'r');
+		keeper_pid = hp_session_keeper(l->s);
+		if (hp_write_all(to_us[1], &keeper_pid, sizeof(keeper_pid)))
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(hp_read_all(to_us[0], &keeper_pid, sizeof(keeper_pid)), 0);
+	assert_true(hp_view_state(l->v)->session != 0);
+	keeper = (int)syscall(SYS_pidfd_open, keeper_pid, 0);
+	assert_true(keeper >= 0);
+	kill(job, SIGKILL);
+	waitpid(job, NULL, 0);
+	await_readable(keeper);
+	assert_int_equal(hp_view_state(l->v)->session, 0);
+	assert_int_equal(hp_view_state(l->v)->total, 5);
+	let(l, '.');
+	assert_int_equal(hp_view_state(l->v)->total, 5);
+	close(keeper);
+	close(to_us[0]);
+	close(to_us[1]);
+}
+
 /* When all threads have ended, every entry was met by an exit, a replacement or a death. */
 static void nothing_is_lost_among_threads(void **state)
 {
@@ -732,11 +853,14 @@ int main(void)
 		TEST(baseline_is_matched_by_its_exits),
 		TEST(thread_set_refuses_nonsense),
 		TEST(probes_of_an_earlier_session_count_nothing),
+		TEST(probes_of_an_earlier_view_count_nothing),
+		TEST(sessions_in_quick_succession_do_not_mix),
 		TEST(dead_keeper_is_noticed),
 		TEST(attaches_all_or_nothing),
 		TEST(hold_does_nothing),
 		TEST(refuses_what_cannot_be_probed),
 		TEST(job_inherits_watch_and_view),
+		TEST(session_of_a_killed_job_is_over),
 		TEST(nothing_is_lost_among_threads),
 	};
 

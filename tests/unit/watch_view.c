@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Pins as bpftool(8) reads them, and their cleaning up. */
+#include <bpf/bpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -181,6 +185,142 @@ static void stale_pins_are_replaced(void **state)
 	hp_view_close(old);
 }
 
+static uint32_t map_id(int fd)
+{
+	struct bpf_map_info info = {0};
+	uint32_t n = sizeof(info);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &n), 0);
+	close(fd);
+	return info.id;
+}
+
+static uint32_t pinned_id(const struct hp_view *v, const char *map)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", hp_view_dir(v), map);
+	return map_id(bpf_obj_get(path));
+}
+
+static void slots_are_used_again_by_the_next_target(void **state)
+{
+	struct hp_view *v = open_view(PID_A);
+	const char *const names[] = {"f", "g"};
+	struct hp_thread_calls calls = {.depth = 1, .call = {{.sp = 64, .fn = 1}}};
+	uint32_t inflight = pinned_id(v, "inflight"), session = pinned_id(v, "session");
+	struct pollfd keeper = {.events = POLLIN};
+	uint64_t number;
+	struct hp_session *s = NULL;
+	json_t *j;
+
+	assert_int_equal(hp_session_begin(&s, v, names, 2, NULL), 0);
+	assert_int_equal(hp_session_thread_set(s, getpid(), &calls), 0);
+	number = hp_view_state(v)->session;
+	hp_session_end(s, &keeper.fd);
+	/* Those that are still in use by probes would be the last to be taken. */
+	assert_int_equal(poll(&keeper, 1, 20000), 1);
+	close(keeper.fd);
+	hp_view_close(v);
+	assert_int_equal(access("/sys/fs/bpf/hp/1000000001", F_OK), -1);
+
+	v = open_view(PID_B);
+	assert_int_equal(pinned_id(v, "inflight"), inflight);
+	assert_int_equal(pinned_id(v, "session"), session);
+	assert_string_equal(hp_view_dir(v), "/sys/fs/bpf/hp/1000000002");
+	assert_int_equal(hp_view_inflight(v)[1].in_flight, 0);
+	j = dump(v, "inflight");
+	assert_field(j, 1, "in_flight", 0);
+	json_decref(j);
+	j = dump(v, "session");
+	assert_field(j, 0, "session", 0);
+	assert_field(j, 0, "total", 0);
+	json_decref(j);
+	j = dump(v, "names");
+	assert_string_equal(json_string_value(field(j, 0, "name")), "");
+	json_decref(j);
+	assert_int_equal(hp_session_begin(&s, v, names, 2, NULL), 0);
+	assert_true(hp_view_state(v)->session > number);
+	assert_int_equal(hp_session_thread_get(s, getpid(), &calls), 0);
+	assert_int_equal(calls.depth, 0);
+	hp_session_end(s, NULL);
+	hp_view_close(v);
+}
+
+static void a_view_left_open_keeps_its_slots(void **state)
+{
+	struct hp_view *a = open_view(PID_A);
+	struct hp_view *b = open_view(PID_B);
+
+	assert_ptr_not_equal(hp_view_state(a), hp_view_state(b));
+	assert_int_not_equal(pinned_id(a, "session"), pinned_id(b, "session"));
+	hp_view_close(a);
+	hp_view_close(b);
+}
+
+/* Ids of maps are given out in ascending order (idr_alloc_cyclic()). */
+static void spare_slots_are_made_beforehand(void **state)
+{
+	struct hp_view *v[HP_SLOTS];
+	uint32_t marker;
+	size_t n = 0;
+
+	/* all that are free, and then the spare one */
+	do {
+		marker = map_id(bpf_map_create(BPF_MAP_TYPE_ARRAY, "marker", 4, 4, 1, NULL));
+		v[n] = open_view(PID_A + (pid_t)n);
+	} while (pinned_id(v[n++], "names") < marker);
+	hp_watch_spare(w);
+	hp_watch_spare(w);
+	marker = map_id(bpf_map_create(BPF_MAP_TYPE_ARRAY, "marker", 4, 4, 1, NULL));
+	v[n] = open_view(PID_A + (pid_t)n);
+	assert_true(pinned_id(v[n++], "names") < marker);
+	v[n] = open_view(PID_A + (pid_t)n);
+	assert_true(pinned_id(v[n++], "names") > marker);
+	while (n)
+		hp_view_close(v[--n]);
+}
+
+/* While probes of the last one may still be there, the next session counts in the other slot. */
+static void pins_follow_the_session(void **state)
+{
+	struct hp_view *v = open_view(PID_A);
+	const char *const first[] = {"first"}, *const second[] = {"second"};
+	struct hp_thread_calls calls = {.depth = 1, .call = {{.sp = 64, .fn = 0}}};
+	const struct hp_session_state *was = hp_view_state(v);
+	uint32_t id = pinned_id(v, "inflight");
+	struct hp_session *s = NULL;
+	json_t *j;
+	int keeper;
+
+	assert_int_equal(hp_session_begin(&s, v, first, 1, NULL), 0);
+	assert_ptr_equal(hp_view_state(v), was);
+	assert_int_equal(hp_session_thread_set(s, getpid(), &calls), 0);
+	assert_int_equal(kill(hp_session_keeper(s), SIGSTOP), 0);
+	keeper = (int)syscall(SYS_pidfd_open, hp_session_keeper(s), 0);
+	assert_true(keeper >= 0);
+	hp_session_end(s, NULL);
+
+	assert_int_equal(hp_session_begin(&s, v, second, 1, NULL), 0);
+	assert_ptr_not_equal(hp_view_state(v), was);
+	assert_int_not_equal(pinned_id(v, "inflight"), id);
+	assert_int_equal(hp_view_state(v)->total, 0);
+	calls.depth = 0;
+	assert_int_equal(hp_session_thread_set(s, getpid(), &calls), 0);
+	j = dump(v, "session");
+	assert_field(j, 0, "session", (int64_t)hp_view_state(v)->session);
+	json_decref(j);
+	j = dump(v, "names");
+	assert_string_equal(json_string_value(field(j, 0, "name")), "second");
+	json_decref(j);
+	hp_session_end(s, NULL);
+	assert_int_equal(syscall(SYS_pidfd_send_signal, keeper, SIGCONT, NULL, 0), 0);
+	close(keeper);
+	hp_view_close(v);
+	assert_int_equal(access("/sys/fs/bpf/hp/1000000001", F_OK), -1);
+}
+
 static bool keep_a(void *arg, pid_t pid)
 {
 	++*(int *)arg;
@@ -217,6 +357,10 @@ int main(void)
 		cmocka_unit_test(long_names_are_cut),
 		cmocka_unit_test(views_do_not_mix),
 		cmocka_unit_test(stale_pins_are_replaced),
+		cmocka_unit_test(slots_are_used_again_by_the_next_target),
+		cmocka_unit_test(a_view_left_open_keeps_its_slots),
+		cmocka_unit_test(spare_slots_are_made_beforehand),
+		cmocka_unit_test(pins_follow_the_session),
 		cmocka_unit_test(sweep_removes_what_nobody_keeps),
 		cmocka_unit_test(pins_are_for_root_only),
 	};

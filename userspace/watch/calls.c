@@ -17,7 +17,7 @@
 
 static uint64_t owner(const struct hp_session *s)
 {
-	return HP_COOKIE(s->v->slot, s->number, 0);
+	return HP_COOKIE(s->slot->index, s->number, 0);
 }
 
 static int open_thread(pid_t tid)
@@ -52,10 +52,10 @@ int hp_session_thread_get(const struct hp_session *s, pid_t tid, struct hp_threa
 static void count(const struct hp_session *s, const struct hp_thread_calls *calls, int64_t each)
 {
 	for (uint32_t i = 0; i < calls->depth; i++) {
-		struct hp_inflight *c = &s->v->inflight[calls->call[i].fn];
+		struct hp_inflight *c = &s->slot->inflight[calls->call[i].fn];
 
 		__atomic_add_fetch(&c->in_flight, each, __ATOMIC_SEQ_CST);
-		__atomic_add_fetch(&s->v->state->total, each, __ATOMIC_SEQ_CST);
+		__atomic_add_fetch(&s->slot->state->total, each, __ATOMIC_SEQ_CST);
 	}
 }
 
@@ -77,6 +77,7 @@ int hp_session_thread_set(struct hp_session *s, pid_t tid, const struct hp_threa
 	if (r)
 		return r;
 	new.session = owner(s);
+	watch_slot_soil(s->v->w, s->slot, s->number); /* the thread's end is counted */
 	count(s, &new, 1);
 	if (bpf_map_update_elem(s->v->w->threads, &pidfd, &new, BPF_ANY)) {
 		r = -errno;

@@ -107,13 +107,14 @@ static bool serve(int sock, link_list *links)
 	return hp_send_fds(sock, &reply, sizeof(reply), NULL, 0) == 0;
 }
 
-_Noreturn static void keeper_run(int sock)
+_Noreturn static void keeper_run(int sock, const struct probe_keeper_end *end)
 {
+	const int keep[] = {sock, end->fd[0], end->fd[1]};
 	struct probes_reply hello = {.link_id = (uint32_t)getpid()};
 	link_list links = {0};
 	hp_autoclose int self = -1;
 
-	if (hp_helper_begin("hp-probes", &sock, 1))
+	if (hp_helper_begin("hp-probes", keep, 3))
 		_exit(1);
 	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (self < 0 || hp_send_fds(sock, &hello, sizeof(hello), &self, 1))
@@ -122,11 +123,12 @@ _Noreturn static void keeper_run(int sock)
 		;
 	/* While the process is whole: what the kernel closes for a killed one may leak. */
 	drop(&links, links.n);
+	end->call(end->arg);
 	_exit(0);
 }
 
 /* Two forks, so that init reaps the keeper and the job need not wait for its detach. */
-static int fork_keeper(int sock, int other_end)
+static int fork_keeper(int sock, int other_end, const struct probe_keeper_end *end)
 {
 	int status;
 	pid_t child = fork();
@@ -140,7 +142,7 @@ static int fork_keeper(int sock, int other_end)
 		keeper = fork();
 		if (keeper)
 			_exit(keeper < 0 ? errno : 0);
-		keeper_run(sock);
+		keeper_run(sock, end);
 	}
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
@@ -172,7 +174,8 @@ int probe_keeper_receive(int sock, struct probes_reply *ret, int *fd)
 	return r || !fd || n_fds ? r : -EBADMSG;
 }
 
-int probe_keeper_start(int *ret_sock, int *ret_pidfd, pid_t *ret_pid, struct hp_err *err)
+int probe_keeper_start(int *ret_sock, int *ret_pidfd, pid_t *ret_pid,
+		       const struct probe_keeper_end *end, struct hp_err *err)
 {
 	hp_autoclose int mine = -1;
 	hp_autoclose int its = -1;
@@ -184,7 +187,7 @@ int probe_keeper_start(int *ret_sock, int *ret_pidfd, pid_t *ret_pid, struct hp_
 		return hp_err_sys(err, -r, "socketpair for the probe keeper");
 	mine = sv[0];
 	its = sv[1];
-	r = fork_keeper(its, mine);
+	r = fork_keeper(its, mine, end);
 	if (r)
 		return hp_err_sys(err, -r, "fork of the probe keeper");
 	hp_close(&its);

@@ -25,8 +25,16 @@ struct probes_reply {
 	uint32_t link_id; /* in the first reply: the keeper's pid, and beside it its pidfd */
 };
 
+/* Called in the keeper when its last probe is gone; it has no descriptors but these. */
+struct probe_keeper_end {
+	void (*call)(void *arg);
+	void *arg;
+	int fd[2];
+};
+
 /* Starts a keeper that is nobody's child: it may outlive the job by the time its detach takes. */
-int probe_keeper_start(int *ret_sock, int *ret_pidfd, pid_t *ret_pid, struct hp_err *err);
+int probe_keeper_start(int *ret_sock, int *ret_pidfd, pid_t *ret_pid,
+		       const struct probe_keeper_end *end, struct hp_err *err);
 
 /* A reply, or an error when the keeper died or does not answer. */
 int probe_keeper_receive(int sock, struct probes_reply *ret, int *fd);

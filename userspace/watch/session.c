@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session is a number in the view's state: a probe counts while its cookie has that number, so
+ * A session is a number in its slot's state: a probe counts while its cookie has that number, so
  * that ending one is one store, and the probes may go in their own time.
  *
  * Invariant: state->session is written last at the beginning, after every counter is zero and no
- * program of an earlier session can still run; a late one would count down what it did not count
- * up.
+ * program of an earlier session of the slot can still run; a late one would count down what it did
+ * not count up.  Such a program had begun while its session counted.  The wait for it, an RCU grace
+ * period, is the keeper's, after its detach; meanwhile the next session takes the pair's other
+ * slot, and only the one after it, or one whose predecessor's keeper was killed, has to wait.
  */
 #include "watch/watch.h"
 
@@ -36,29 +38,57 @@ static int count_edge(void *arg, void *data, size_t n)
 
 static int open_ring(struct hp_session *s, struct hp_err *err)
 {
-	s->ring = ring_buffer__new(s->v->map[MAP_EDGES], count_edge, &s->edges, NULL);
+	s->ring = ring_buffer__new(s->slot->map[MAP_EDGES], count_edge, &s->edges, NULL);
 	if (!s->ring)
 		return hp_err_sys(err, errno, "ring buffer of %s", s->v->dir);
 	(void)hp_session_edges(s); /* what the session before left in it */
 	return 0;
 }
 
-static int forget_last_session(struct hp_view *v, struct hp_err *err)
+static uint32_t soiled(const struct hp_view *v, const struct slot *s)
 {
-	bool *had = &v->w->shared->had_session[v->slot];
+	return __atomic_load_n(&v->w->shared->soiled[s->index], __ATOMIC_SEQ_CST);
+}
+
+static int take_slot(struct slot **ret, struct hp_view *v, struct hp_err *err)
+{
+	struct slot *s = watch_view_slot(v);
 	int r;
 
-	__atomic_store_n(&v->state->session, 0, __ATOMIC_SEQ_CST);
-	if (*had) {
-		r = watch_publish(v, MAP_SESSION);
-		if (r)
-			return hp_err_sys(err, -r, "waiting for the last session of %s", v->dir);
-	}
-	*had = true;
-	memset(v->inflight, 0, HP_SLOT_FNS * sizeof(*v->inflight));
-	memset(v->state, 0, sizeof(*v->state));
-	memset(v->names, 0, HP_SLOT_FNS * sizeof(*v->names));
+	/* A job that was killed did not end its session. */
+	for (int i = 0; i < PAIR_SLOTS; i++)
+		__atomic_store_n(&v->pair->slot[i].state->session, 0, __ATOMIC_SEQ_CST);
+	if (soiled(v, s))
+		s = &v->pair->slot[s == v->pair->slot];
+	r = watch_slot_wash(v->w, s, soiled(v, s));
+	if (r)
+		return hp_err_sys(err, -r, "waiting for an earlier session of %s", v->dir);
+	watch_slot_clear(s);
+	*ret = s;
 	return 0;
+}
+
+/* In the keeper. */
+static void detached(void *arg)
+{
+	struct hp_session *s = arg;
+	__u64 number = s->number;
+
+	/* Its job may have been killed. */
+	(void)__atomic_compare_exchange_n(&s->slot->state->session, &number, 0, false,
+					  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+	(void)watch_slot_wash(s->v->w, s->slot, s->number); /* else the next session does it */
+}
+
+static int start_keeper(struct hp_session *s, struct hp_err *err)
+{
+	const struct probe_keeper_end end = {
+		.call = detached,
+		.arg = s,
+		.fd = {s->v->w->outer[MAP_SESSION], s->slot->map[MAP_SESSION]},
+	};
+
+	return probe_keeper_start(&s->keeper, &s->keeper_pidfd, &s->keeper_pid, &end, err);
 }
 
 static void free_session(struct hp_session *s)
@@ -86,19 +116,21 @@ int hp_session_begin(struct hp_session **ret, struct hp_view *v, const char *con
 		return hp_err_sys(err, ENOMEM, "session of %s", v->dir);
 	s->v = v;
 	s->keeper = s->keeper_pidfd = -1;
-	r = forget_last_session(v, err);
+	s->number = __atomic_add_fetch(&v->w->shared->sessions, 1, __ATOMIC_RELAXED);
+	r = take_slot(&s->slot, v, err);
 	if (!r)
 		r = open_ring(s, err);
 	if (!r)
-		r = probe_keeper_start(&s->keeper, &s->keeper_pidfd, &s->keeper_pid, err);
+		r = start_keeper(s, err);
 	if (r) {
 		free_session(s);
 		return r;
 	}
 	for (size_t i = 0; i < n_fns; i++)
-		(void)snprintf(v->names[i].name, sizeof(v->names[i].name), "%s", names[i]);
-	s->number = __atomic_add_fetch(&v->w->shared->sessions, 1, __ATOMIC_RELAXED);
-	__atomic_store_n(&v->state->session, s->number, __ATOMIC_SEQ_CST);
+		(void)snprintf(s->slot->names[i].name, sizeof(s->slot->names[i].name), "%s",
+			       names[i]);
+	watch_view_turn(v, s->slot);
+	__atomic_store_n(&s->slot->state->session, s->number, __ATOMIC_SEQ_CST);
 	*ret = s;
 	return 0;
 }
@@ -132,7 +164,7 @@ static int write_sites(const struct hp_session *s, const struct hp_probe_set *se
 		return -errno;
 	for (size_t i = 0; i < set->n; i++) {
 		site[i] = set->v[i].offset;
-		site[set->n + i] = HP_COOKIE(s->v->slot, s->number, set->v[i].fn);
+		site[set->n + i] = HP_COOKIE(s->slot->index, s->number, set->v[i].fn);
 	}
 	(void)munmap(site, bytes); /* EINVAL only */
 	return HP_TAKE_FD(fd);
@@ -162,6 +194,8 @@ static int attach_set(struct hp_session *s, pid_t pid, const struct hp_probe_set
 	if (!id)
 		return hp_err_sys(err, ENOMEM, "list of links");
 	s->links.n--; /* room is made; it counts when it is attached */
+	if (set->role != HP_PROBE_HOLD)
+		watch_slot_soil(s->v->w, s->slot, s->number);
 	if (hp_send_fds(s->keeper, &q, sizeof(q), fds, 3) ||
 	    probe_keeper_receive(s->keeper, &reply, NULL))
 		return keeper_lost(s, err);
@@ -235,22 +269,22 @@ bool hp_session_alive(const struct hp_session *s)
 
 int64_t hp_session_total(const struct hp_session *s)
 {
-	return __atomic_load_n(&s->v->state->total, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&s->slot->state->total, __ATOMIC_SEQ_CST);
 }
 
 bool hp_session_overflowed(const struct hp_session *s)
 {
-	return __atomic_load_n(&s->v->state->overflow, __ATOMIC_SEQ_CST) != 0;
+	return __atomic_load_n(&s->slot->state->overflow, __ATOMIC_SEQ_CST) != 0;
 }
 
 void hp_session_gate(struct hp_session *s, bool gated)
 {
-	__atomic_store_n(&s->v->state->gated, gated, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->slot->state->gated, gated, __ATOMIC_SEQ_CST);
 }
 
 int hp_session_fd(const struct hp_session *s)
 {
-	return s->v->map[MAP_EDGES];
+	return s->slot->map[MAP_EDGES];
 }
 
 int hp_session_edges(struct hp_session *s)
@@ -267,7 +301,7 @@ void hp_session_end(struct hp_session *s, int *keeper_pidfd)
 {
 	if (!s)
 		return;
-	__atomic_store_n(&s->v->state->session, 0, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&s->slot->state->session, 0, __ATOMIC_SEQ_CST);
 	if (keeper_pidfd)
 		*keeper_pidfd = HP_TAKE_FD(s->keeper_pidfd);
 	free_session(s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Loads the programs, which are one set for all targets; see view.c for what a target has. */
+/* Loads the programs, which are one set for all targets; see slot.c and view.c for what a target has. */
 #include "watch/watch.h"
 
 #include <bpf/bpf.h>
@@ -125,6 +125,7 @@ int hp_watch_open(struct hp_watch **ret, struct hp_err *err)
 		return r;
 	}
 	remember(w);
+	hp_watch_spare(w);
 	*ret = w;
 	return 0;
 }
@@ -133,6 +134,8 @@ void hp_watch_close(struct hp_watch *w)
 {
 	if (!w)
 		return;
+	for (uint32_t i = 0; i < w->n_pairs; i++)
+		watch_pair_free(w, w->pair[i]);
 	inflight__destroy(w->skel);
 	(void)munmap(w->shared, sizeof(*w->shared)); /* EINVAL only */
 	free(w);

@@ -2,9 +2,9 @@
 /*
  * watch/watch.h – counting calls in flight with eBPF.  (DESIGN 2.3)
  *
- * hpd loads the programs once (hp_watch).  A target that it knows has a view: its slot and pinned
- * maps under /sys/fs/bpf/hp/<pid>/{inflight,names,session}.  While something counts there is a
- * session; its probes are held by a probe keeper, a small process of its own, because a SIGKILL
+ * hpd loads the programs once (hp_watch).  A target that it knows has a view: a pair of slots, which
+ * outlive it and are used again, and pins under /sys/fs/bpf/hp/<pid>/{inflight,names,session}.
+ * While something counts there is a session, in one of the two slots; its probes are held by a probe keeper, a small process of its own, because a SIGKILL
  * during attach or detach leaks a uprobe in the kernel: at the end of its socket it detaches and
  * ends by itself.
  *
@@ -32,13 +32,19 @@ int hp_watch_open(struct hp_watch **ret, struct hp_err *err);
 void hp_watch_close(struct hp_watch *w);
 int hp_watch_snap_prog(const struct hp_watch *w); /* for hp_looker_open(); not to be closed */
 
-/* Takes a slot for @pid, makes its maps and pins them. -ENOSPC: all slots are taken. */
+/* Makes slots for the next hp_view_open() when none are free.  That takes some 30 ms, three RCU
+ * grace periods, which nobody should have to wait for: hpd calls it when it has nothing else to do.
+ * hp_watch_open() has done it once.  When it fails, hp_view_open() will say why. */
+void hp_watch_spare(struct hp_watch *w);
+
+/* Takes slots for @pid and pins their maps, anew where something is pinned: microseconds, unless
+ * there were none to spare. -ENOSPC: all are taken. */
 int hp_view_open(struct hp_view **ret, struct hp_watch *w, pid_t pid, struct hp_err *err);
-/* Unpins, frees the slot.  NULL is harmless.  Never called in a job (a fork). */
+/* Unpins and gives the slots back.  NULL is harmless.  Never called in a job (a fork). */
 void hp_view_close(struct hp_view *v);
 const char *hp_view_dir(const struct hp_view *v); /* "/sys/fs/bpf/hp/<pid>" */
 
-/* The counters, mapped and live. */
+/* The counters of the last session, mapped and live; valid until the next one begins. */
 const struct hp_inflight *hp_view_inflight(const struct hp_view *v);
 const struct hp_session_state *hp_view_state(const struct hp_view *v);
 
@@ -62,8 +68,8 @@ struct hp_probe_set {
 };
 
 /* A new session: zeroes the view's counters, writes @names (n_fns ≤ HP_SLOT_FNS) and starts a
- * keeper.  One session a view at a time.  From a single-threaded process.  The second and later
- * sessions of a view wait (some 10 ms) until no program of the one before can still run. */
+ * keeper.  One session a view at a time.  From a single-threaded process.  It waits (some 10 ms)
+ * only when the keepers of the last two sessions that counted have not done with their detach. */
 int hp_session_begin(struct hp_session **ret, struct hp_view *v, const char *const *names,
 		     size_t n_fns, struct hp_err *err);
 
