@@ -2,6 +2,8 @@
 /* Operations through the real loop: answers, order, crashes, clients and targets that leave. */
 #include "daemon_rig.h"
 
+#include "daemon/claims.h"
+
 /* An empty patch of that name; what is played when it is loaded is in the rig. */
 static const char *patch(const char *name)
 {
@@ -216,6 +218,27 @@ static void forgets_targets_that_exit(void **state)
 	rig_start_target();
 }
 
+/* Another hpd has it: nothing is done there, and reading is allowed. */
+static void leaves_other_hpds_targets_alone(void **state)
+{
+	char path[64];
+	int claims = hp_claims_open();
+
+	assert_true(claims >= 0);
+	assert_true(hp_claim_take(claims, rig.target));
+	assert_false(hp_claim_is_foreign(claims, rig.target));
+	rig_expect(load("ok.so"), 409, "is served by another hpd");
+	stub->patches = 1;
+	snprintf(path, sizeof(path), "/hp/v2/patches?pid=%d", rig.target);
+	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
+	wait_status("\"targets\":[]");
+	assert_int_equal(stub->loads + stub->recovers, 0);
+	hp_claim_give(claims, rig.target);
+	rig_expect(load("ok.so"), 200, STUB_ID);
+	assert_true(hp_claim_is_foreign(claims, rig.target));
+	close(claims);
+}
+
 static void tells_of_a_pid_that_is_gone(void **state)
 {
 	pid_t gone = fork();
@@ -373,6 +396,7 @@ int main(void)
 		RIG(refuses_endless_queues),
 		BPF(finishes_for_a_client_that_left),
 		BPF(forgets_targets_that_exit),
+		BPF(leaves_other_hpds_targets_alone),
 		BPF(tells_of_a_pid_that_is_gone),
 		RIG(broadcasts_events),
 		BPF(watches_calls_around_a_load),

@@ -75,10 +75,9 @@ bool hp_options_parse(struct hp_args *ret, const struct hp_opt *a, const struct 
 		      int argc, char **argv, bool first_word, int *stopped, char *why, size_t n)
 {
 	/* '-': words come in their order, as option 1; '+': the first ends it. */
-	struct tables t = {.letters = ""};
+	struct tables t = {.letters = {first_word ? '+' : '-', ':'}};
 	int c;
 
-	strcpy(t.letters, first_word ? "+:" : "-:");
 	add_table(&t, a);
 	add_table(&t, b);
 	ret->n = 0;

@@ -63,7 +63,8 @@ static bool add_choice(const struct hp_cli *cli, const struct hp_args *args, con
 	for (size_t i = 0; choices[i]; i++) {
 		if (!strcmp(choices[i], text))
 			return json_object_set_new(body, option, json_string(text)) == 0;
-		strcat(strcat(all, i ? ", " : ""), choices[i]);
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s", i ? ", " : "",
+			 choices[i]);
 	}
 	hp_cli_usage(cli, "--%s '%s' is none of %s", option, text, all);
 	return false;

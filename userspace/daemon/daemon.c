@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/claims.h"
 #include "daemon/events.h"
 #include "daemon/listen.h"
 #include "hp/err.h"
@@ -44,6 +45,7 @@ void hp_daemon_forget(struct hp_daemon *d)
 	hp_close(&d->signal_fd);
 	hp_close(&d->listen_fd);
 	hp_close(&d->lock_fd);
+	hp_close(&d->claims_fd);
 	hp_close(&d->opt.ready_fd);
 	hp_ring_forget(d->ring);
 }
@@ -198,6 +200,9 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 		return k;
 	if (mkdir(d->opt.state_dir, 0755) < 0 && errno != EEXIST)
 		return hp_err_sys(err, errno, "state directory %s", d->opt.state_dir);
+	d->claims_fd = hp_claims_open();
+	if (d->claims_fd < 0)
+		return hp_err_sys(err, -d->claims_fd, "claims on processes, in /run/hp");
 	k = open_signals(d, err);
 	if (k == 0)
 		k = hp_ring_open(&d->ring, err);
@@ -227,6 +232,7 @@ static void close_all(struct hp_daemon *d)
 	hp_conn_free_all(d);
 	hp_close(&d->signal_fd);
 	hp_close(&d->listen_fd);
+	hp_close(&d->claims_fd);
 	hp_close(&d->lock_fd);
 }
 
@@ -262,6 +268,7 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 		.lock_fd = -1,
 		.listen_fd = -1,
 		.signal_fd = -1,
+		.claims_fd = -1,
 		.accept.done = accept_done,
 		.signal.done = signal_done,
 		.accept_again.fire = accept_again,

@@ -36,7 +36,7 @@ struct hp_daemon {
 	struct hp_watch *watch; /* NULL: no BPF */
 	char watch_why[256];	/* then: why */
 
-	int lock_fd, listen_fd, signal_fd;
+	int lock_fd, listen_fd, signal_fd, claims_fd;
 	struct hp_ring_op accept, signal;
 	struct signalfd_siginfo siginfo;
 	struct hp_timer accept_again; /* after "too many open files" */

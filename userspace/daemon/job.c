@@ -231,7 +231,7 @@ static int start(struct hp_job *job, struct hp_err *err)
 	int sv[2], k;
 
 	if (job->subject && kind != HP_JOB_LIST && kind != HP_JOB_CHECK && kind != HP_JOB_EXPLAIN) {
-		k = hp_subject_need_view(job->subject, err);
+		k = hp_subject_claim(job->subject, err);
 		if (k < 0)
 			return k;
 	}

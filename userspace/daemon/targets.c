@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/calls.h"
+#include "daemon/claims.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/json_out.h"
@@ -105,8 +106,12 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 	return s;
 }
 
-int hp_subject_need_view(struct hp_subject *s, struct hp_err *err)
+int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
 {
+	if (!hp_claim_take(s->d->claims_fd, s->pid))
+		return hp_err_set(err, -HP_E_TARGET,
+				  "process %d is served by another hpd; use that one's socket",
+				  s->pid);
 	if (s->view || !s->d->watch)
 		return 0;
 	return hp_view_open(&s->view, s->d->watch, s->pid, err);
@@ -173,6 +178,16 @@ static void next(struct hp_subject *s)
 	hp_job_start(job);
 }
 
+static void subject_free(struct hp_subject *s)
+{
+	TAILQ_REMOVE(&s->d->subjects, s, link);
+	hp_view_close(s->view);
+	/* Not one's own: then this gives nothing away. */
+	hp_claim_give(s->d->claims_fd, s->pid);
+	close(s->pidfd);
+	free(s);
+}
+
 static void settle(struct hp_subject *s)
 {
 	struct hp_daemon *d = s->d;
@@ -185,10 +200,7 @@ static void settle(struct hp_subject *s)
 		return;
 	}
 	hp_timer_clear(d->ring, &s->tick);
-	TAILQ_REMOVE(&d->subjects, s, link);
-	hp_view_close(s->view);
-	close(s->pidfd);
-	free(s);
+	subject_free(s);
 	hp_daemon_settle(d);
 }
 
@@ -309,15 +321,20 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 	json_t *p;
 
 	json_array_foreach (patches, i, p) {
-		s = hp_subject_get(d, (pid_t)json_integer_value(json_object_get(p, "pid")));
-		if (s)
-			s->patches = count_of(patches, s->pid);
+		pid_t owner = (pid_t)json_integer_value(json_object_get(p, "pid"));
+
+		if (!hp_claim_is_foreign(d->claims_fd, owner))
+			(void)hp_subject_get(d, owner); /* or it has exited meanwhile */
 	}
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after) {
 		after = TAILQ_NEXT(s, link);
-		if (s->gone || (pid && s->pid != pid))
+		/* What is being loaded or unloaded just now its own answer will tell. */
+		if (s->gone || (pid ? s->pid != pid : s->running != NULL))
 			continue;
+		/* A process with patches is ours from now on; what is only looked at is not. */
 		s->patches = count_of(patches, s->pid);
+		if (s->patches && !hp_claim_take(d->claims_fd, s->pid))
+			s->patches = 0;
 		settle(s);
 	}
 }
@@ -354,7 +371,7 @@ static void found(struct hp_job *job, const json_t *answer)
 
 		if (!s)
 			continue;
-		if (hp_subject_need_view(s, &err) < 0)
+		if (hp_subject_claim(s, &err) < 0)
 			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);
 		if (is_half_done(p) && !s->running)
 			hp_subject_recover(s);
@@ -369,9 +386,11 @@ static void found(struct hp_job *job, const json_t *answer)
 	hp_daemon_begin(job->d);
 }
 
-static bool keep_none(void *arg, pid_t pid)
+static bool keep_foreign(void *arg, pid_t pid)
 {
-	return false;
+	struct hp_daemon *d = arg;
+
+	return hp_claim_is_foreign(d->claims_fd, pid);
 }
 
 void hp_targets_recover(struct hp_daemon *d)
@@ -380,7 +399,7 @@ void hp_targets_recover(struct hp_daemon *d)
 	struct hp_job *job = hp_job_new(d, &req);
 
 	if (d->watch)
-		hp_watch_sweep(keep_none, NULL);
+		hp_watch_sweep(keep_foreign, d);
 	if (!job) {
 		hp_daemon_begin(d);
 		return;
@@ -393,10 +412,6 @@ void hp_targets_free(struct hp_daemon *d)
 {
 	struct hp_subject *s;
 
-	while ((s = TAILQ_FIRST(&d->subjects))) {
-		TAILQ_REMOVE(&d->subjects, s, link);
-		hp_view_close(s->view);
-		close(s->pidfd);
-		free(s);
-	}
+	while ((s = TAILQ_FIRST(&d->subjects)))
+		subject_free(s);
 }

@@ -48,8 +48,9 @@ struct hp_subject *hp_subject_find(struct hp_daemon *d, pid_t pid);
 /* Finds or makes one; NULL when there is no such process (its job will say so). */
 struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid);
 
-/* Opens the view when there is none and BPF is there. */
-int hp_subject_need_view(struct hp_subject *s, struct hp_err *err);
+/* Claims it for this hpd (-HP_E_TARGET: another one has it), and opens the view when there is none
+ * and BPF is there. */
+int hp_subject_claim(struct hp_subject *s, struct hp_err *err);
 
 /* Starts @job, or lets it wait: @s may be gone afterwards. */
 void hp_subject_queue(struct hp_subject *s, struct hp_job *job, bool first);
