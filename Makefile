@@ -68,7 +68,8 @@ build/bpf/%.skel.h: build/bpf/%.bpf.o
 	$(Q)mv $@.tmp $@
 
 # --- user space --------------------------------------------------------------------------------------
-$(O)/userspace/watch/%.o: | build/bpf/inflight.skel.h
+# Not order-only: a change of the programs must reach the objects that carry them.
+$(call layer_obj,watch): build/bpf/inflight.skel.h
 
 $(O)/%.o: %.c
 	$(call say,CC,$@)
