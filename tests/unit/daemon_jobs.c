@@ -328,6 +328,28 @@ static void ends_a_watch_with_its_target(void **state)
 	rig_start_target();
 }
 
+/* What the next target's view takes is made while nobody waits. */
+static void prepares_for_the_next_target(void **state)
+{
+	int fd = rig_connect(), go;
+
+	prepare_wait("wait.so");
+	rig_request(fd, "POST", "/hp/v2/load", "", load_body(rig.target, "wait.so"));
+	go = reached("wait.so");
+	assert_int_equal(stub->views_open, 1);
+	/* Some hundred milliseconds, mostly. */
+	for (int i = 0; i < 100; i++) {
+		hp_pause_ns(HP_MS);
+		assert_int_equal(__atomic_load_n(&stub->spared, __ATOMIC_SEQ_CST), 0);
+	}
+	close(go);
+	rig_expect(rig_read(fd, "}\n"), 200, STUB_ID);
+	for (int i = 0; i < 10000 && !__atomic_load_n(&stub->spared, __ATOMIC_SEQ_CST); i++)
+		hp_pause_ns(HP_MS);
+	assert_int_equal(stub->spared, 1);
+	close(fd);
+}
+
 static void refuses_a_watch_of_nothing(void **state)
 {
 	assert_non_null(strstr(rig_ask("POST", "/hp/v2/watch", "", watch_body()),
@@ -401,6 +423,7 @@ int main(void)
 		RIG(broadcasts_events),
 		BPF(watches_calls_around_a_load),
 		BPF(ends_a_watch_with_its_target),
+		BPF(prepares_for_the_next_target),
 		BPF(refuses_a_watch_of_nothing),
 		RIG(refuses_a_watch_without_bpf),
 		RIG(answers_the_reading_verbs),

@@ -42,6 +42,7 @@ struct hp_daemon {
 	struct hp_timer accept_again; /* after "too many open files" */
 	struct hp_timer idle;	      /* armed while nobody needs us */
 	struct hp_timer patience;     /* for the jobs that run when we are told to end */
+	struct hp_timer spare;	      /* armed when a view was opened: for what the next one takes */
 
 	TAILQ_HEAD(hp_conns, hp_conn) conns, dying;
 	size_t n_conns; /* in both */

@@ -23,6 +23,7 @@
 #include "watch/watch.h"
 
 #define QUEUE_MAX 64
+#define SPARE_NS  (50 * HP_MS)
 
 static void settle(struct hp_subject *s);
 
@@ -106,15 +107,37 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 	return s;
 }
 
+/* It stops the ring for some 30 ms, so not while a client waits for a job. */
+static void make_spare(struct hp_timer *t)
+{
+	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, spare));
+	struct hp_job *job;
+
+	TAILQ_FOREACH(job, &d->jobs, link)
+		if (!job->answered && job->req.kind != HP_JOB_WATCH) {
+			hp_timer_set(d->ring, t, hp_now_ns() + SPARE_NS);
+			return;
+		}
+	hp_watch_spare(d->watch);
+}
+
 int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
 {
-	if (!hp_claim_take(s->d->claims_fd, s->pid))
+	struct hp_daemon *d = s->d;
+	int k;
+
+	if (!hp_claim_take(d->claims_fd, s->pid))
 		return hp_err_set(err, -HP_E_TARGET,
 				  "process %d is served by another hpd; use that one's socket",
 				  s->pid);
-	if (s->view || !s->d->watch)
+	if (s->view || !d->watch)
 		return 0;
-	return hp_view_open(&s->view, s->d->watch, s->pid, err);
+	k = hp_view_open(&s->view, d->watch, s->pid, err);
+	if (k < 0)
+		return k;
+	d->spare.fire = make_spare;
+	hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
+	return 0;
 }
 
 /* --- work -------------------------------------------------------------------------------------- */
