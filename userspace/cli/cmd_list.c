@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/client.h"
@@ -67,7 +68,8 @@ int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 			printf("%s\n", hp_get_text(patch, "hp_id"));
 		else if (!cli->json)
 			show(patch);
-	if (!json_array_size(list) && !cli->json)
+	/* A script sees it from the empty output. */
+	if (!json_array_size(list) && !cli->json && isatty(STDERR_FILENO))
 		hp_tell(cli, "no patch is loaded");
 	json_decref(answer);
 	return 0;

@@ -23,6 +23,8 @@
 #include "watch/watch.h"
 
 #define QUEUE_MAX 64
+#define RETRY_NS     (2 * HP_S)
+#define RETRY_MAX_NS (300 * HP_S)
 #define SPARE_NS  (50 * HP_MS)
 
 static void settle(struct hp_subject *s);
@@ -83,6 +85,26 @@ static void tick(struct hp_timer *t)
 		hp_timer_set(s->d->ring, t, hp_now_ns() + HP_S);
 }
 
+static void retry(struct hp_timer *t)
+{
+	hp_subject_recover((struct hp_subject *)((char *)t - offsetof(struct hp_subject, retry)));
+}
+
+/* The process still points into a patch that is out of use, or no longer does. */
+static void set_retained(struct hp_subject *s, bool retained)
+{
+	if (!retained) {
+		hp_timer_clear(s->d->ring, &s->retry);
+		s->retry_ns = 0;
+		return;
+	}
+	if (s->retry.at_ns)
+		return;
+	s->retry_ns = !s->retry_ns ? RETRY_NS : s->retry_ns < RETRY_MAX_NS ? 2 * s->retry_ns
+									     : s->retry_ns;
+	hp_timer_set(s->d->ring, &s->retry, hp_now_ns() + s->retry_ns);
+}
+
 struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 {
 	struct hp_subject *s = hp_subject_find(d, pid);
@@ -101,6 +123,7 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 	s->pidfd = HP_TAKE_FD(pidfd);
 	s->exited.done = process_exited;
 	s->tick.fire = tick;
+	s->retry.fire = retry;
 	TAILQ_INIT(&s->queue);
 	TAILQ_INSERT_TAIL(&d->subjects, s, link);
 	hp_ring_poll(d->ring, &s->exited, s->pidfd);
@@ -203,6 +226,8 @@ static void next(struct hp_subject *s)
 
 static void subject_free(struct hp_subject *s)
 {
+	hp_timer_clear(s->d->ring, &s->tick);
+	hp_timer_clear(s->d->ring, &s->retry);
 	TAILQ_REMOVE(&s->d->subjects, s, link);
 	hp_view_close(s->view);
 	/* Not one's own: then this gives nothing away. */
@@ -222,7 +247,6 @@ static void settle(struct hp_subject *s)
 		hp_ring_cancel(d->ring, &s->exited);
 		return;
 	}
-	hp_timer_clear(d->ring, &s->tick);
 	subject_free(s);
 	hp_daemon_settle(d);
 }
@@ -273,8 +297,10 @@ static void recovered(struct hp_job *job, const json_t *answer)
 	if (error)
 		hp_log(HP_LOG_ERROR, "process %d: not put right: %s", job->req.pid,
 		       json_string_value(json_object_get(error, "text")));
-	else
-		hp_log(HP_LOG_INFO, "process %d: put right: %s", job->req.pid, did ? did : "");
+	if (did && !strcmp(did, "nothing"))
+		return;
+	if (did)
+		hp_log(HP_LOG_INFO, "process %d: put right: %s", job->req.pid, did);
 	hp_events_send(job->d, job->req.pid, false,
 		       hp_event_new("recovered", job->req.pid,
 				    json_pack("{s:s}", "did", did ? did : "failed")));
@@ -327,13 +353,22 @@ void hp_subject_unwatch(struct hp_subject *s)
 
 /* --- what is known ------------------------------------------------------------------------------ */
 
-static size_t count_of(const json_t *patches, pid_t pid)
+static bool in_state(const json_t *patch, const char *state)
+{
+	const char *s = json_string_value(json_object_get(patch, "state"));
+
+	return s && !strcmp(s, state);
+}
+
+/* How many patches @pid has; with @state only those in it. */
+static size_t count_of(const json_t *patches, pid_t pid, const char *state)
 {
 	size_t i, n = 0;
 	json_t *p;
 
 	json_array_foreach (patches, i, p)
-		n += json_integer_value(json_object_get(p, "pid")) == pid;
+		n += json_integer_value(json_object_get(p, "pid")) == pid &&
+		     (!state || in_state(p, state));
 	return n;
 }
 
@@ -355,9 +390,10 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 		if (s->gone || (pid ? s->pid != pid : s->running != NULL))
 			continue;
 		/* A process with patches is ours from now on; what is only looked at is not. */
-		s->patches = count_of(patches, s->pid);
+		s->patches = count_of(patches, s->pid, NULL);
 		if (s->patches && !hp_claim_take(d->claims_fd, s->pid))
 			s->patches = 0;
+		set_retained(s, s->patches && count_of(patches, s->pid, "retained"));
 		settle(s);
 	}
 }
@@ -370,15 +406,11 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 		learn_list(d, job->req.pid, json_object_get(result, "patches"));
 	if (s && !s->gone && job->req.kind == HP_JOB_LOAD)
 		s->patches++;
-	if (s && !s->gone && job->req.kind == HP_JOB_UNLOAD)
+	if (s && !s->gone && job->req.kind == HP_JOB_UNLOAD) {
 		s->patches = (size_t)json_integer_value(json_object_get(result, "patches_left"));
-}
-
-static bool is_half_done(const json_t *patch)
-{
-	const char *state = json_string_value(json_object_get(patch, "state"));
-
-	return state && (!strcmp(state, "loading") || !strcmp(state, "unloading"));
+		if (json_is_true(json_object_get(result, "retained")))
+			set_retained(s, true);
+	}
 }
 
 static void found(struct hp_job *job, const json_t *answer)
@@ -396,7 +428,7 @@ static void found(struct hp_job *job, const json_t *answer)
 			continue;
 		if (hp_subject_claim(s, &err) < 0)
 			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);
-		if (is_half_done(p) && !s->running)
+		if ((in_state(p, "loading") || in_state(p, "unloading")) && !s->running)
 			hp_subject_recover(s);
 	}
 	if (json_array_size(patches))

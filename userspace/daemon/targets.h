@@ -39,6 +39,10 @@ struct hp_subject {
 	struct hp_job *running; /* has not answered yet: one at a time … */
 	unsigned jobs;		/* … while others that did may still take their probes down */
 
+	/* A patch that is retained is tried again, less and less often. */
+	struct hp_timer retry;
+	uint64_t retry_ns; /* 0: nothing is retained */
+
 	unsigned call_watchers;
 	struct hp_timer tick; /* counts to the watchers, every second */
 };
