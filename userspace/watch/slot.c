@@ -4,7 +4,7 @@
  * update of a map in a map, once for each outer map, however many slots are in one batch.
  *
  * Invariant: a slot's maps are the same as long as the watch lives, so a program that runs late
- * finds the maps it looked for; that its session is over it sees, or watch_slot_wash() waits for it.
+ * finds the maps it looked for; it sees that its session is over, or watch_slot_wash() waits.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
