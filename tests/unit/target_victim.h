@@ -69,6 +69,7 @@ struct victim {
 	_Atomic uint64_t spins;
 	_Atomic int64_t last_result;
 	_Atomic uint32_t last_kind;
+	_Atomic int sleeper; /* the thread in clock_nanosleep(2), which a signal ends */
 	int event[2]; /* a pipe */
 	int sem;
 	int listener;
@@ -84,7 +85,7 @@ struct victim_regs {
 
 static inline int64_t victim_raw(long nr, struct victim_regs *r, const uint64_t a[6])
 {
-	struct victim_regs in;
+	struct victim_regs in, *from = &in, *to = r;
 	int64_t result;
 
 	memset(&in, 0, sizeof(in));
@@ -120,8 +121,8 @@ static inline int64_t victim_raw(long nr, struct victim_regs *r, const uint64_t 
 		"movaps %%xmm4, 0xa0(%%rbp)\n\tmovaps %%xmm5, 0xb0(%%rbp)\n\t"
 		"movaps %%xmm14, 0x140(%%rbp)\n\tmovaps %%xmm15, 0x150(%%rbp)\n\t"
 		"pop %%r15\n\tpop %%r14\n\tpop %%r13\n\tpop %%r12\n\tpop %%rbp\n\tpop %%rbx\n\t"
-		: "=&a"(result)
-		: [in] "c"(&in), [out] "d"(r), [nr] "S"(nr)
+		: "=&a"(result), [in] "+c"(from), [out] "+d"(to), [nr] "+S"(nr)
+		:
 		: "rdi", "r8", "r9", "r10", "r11", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3",
 		  "xmm4", "xmm5", "xmm14", "xmm15");
 	return result;
@@ -191,6 +192,7 @@ static inline void victim_sleep(struct victim *v, unsigned kind)
 	}
 	/* Waits with a time-out are restarted by number, which must stand in the code: libc's. */
 	if (kind == VICTIM_SLEEP) {
+		v->sleeper = (int)syscall(SYS_gettid);
 		v->ready++;
 		got = clock_nanosleep(CLOCK_MONOTONIC, 0, &hour, NULL);
 		victim_judge(v, kind, got, EINTR, true); /* ended by a signal with a handler */
@@ -394,18 +396,8 @@ static inline void victim_finish(struct victim *v, const unsigned *kinds)
 	for (unsigned i = 0; i < v->n; i++) {
 		if (kinds[i] == VICTIM_SIGTIMEDWAIT)
 			assert_int_equal(kill(v->pid, SIGUSR2), 0);
-		if (kinds[i] == VICTIM_SLEEP) {
-			char path[64];
-			struct dirent *e;
-			DIR *d;
-
-			(void)snprintf(path, sizeof(path), "/proc/%d/task", v->pid);
-			d = opendir(path);
-			while ((e = readdir(d)))
-				if (e->d_name[0] != '.')
-					syscall(SYS_tgkill, v->pid, atoi(e->d_name), SIGUSR1);
-			closedir(d);
-		}
+		if (kinds[i] == VICTIM_SLEEP)
+			assert_int_equal(syscall(SYS_tgkill, v->pid, v->sleeper, SIGUSR1), 0);
 	}
 	for (int i = 0; i < 5000 && v->back + v->faults < v->n; i++)
 		hp_pause_ns(HP_MS);

@@ -329,11 +329,12 @@ int hp_agent_map(struct hp_agent *a, hp_addr at, size_t n, int prot, int flags, 
 	int64_t r = hp_agent_syscall(a, SYS_mmap, at, n, (uint64_t)prot, (uint64_t)flags,
 				     (uint64_t)agent_fd, offset);
 
-	if (r < 0)
+	if (r < 0 && r != -EEXIST)
 		return said(a, r, "mmap", err);
 	if ((hp_addr)r == at)
 		return 0;
-	(void)hp_agent_syscall(a, SYS_munmap, (uint64_t)r, n, 0, 0, 0, 0); /* elsewhere: no use */
+	if (r >= 0)
+		(void)hp_agent_syscall(a, SYS_munmap, (uint64_t)r, n, 0, 0, 0, 0); /* elsewhere: no use */
 	return hp_err_set(err, -HP_E_PLACE, "process %d: 0x%llx is taken", (int)a->t->pid,
 			  (unsigned long long)at);
 }

@@ -87,7 +87,8 @@ static int start(struct call *c, const uint64_t *args, size_t n_args, struct hp_
 	struct user_regs_struct r = inj->saved;
 	uint64_t a[ARGS_MAX] = {0}, mask = ~faults;
 
-	memcpy(a, args, n_args * sizeof(a[0]));
+	for (size_t i = 0; i < n_args; i++)
+		a[i] = args[i];
 	r.rip = c->fn;
 	r.rsp = inj->frame;
 	r.rax = 0; /* no vector registers hold variable arguments: psABI 3.2.3 */
@@ -165,6 +166,13 @@ static int timed_out(struct call *c, struct hp_err *err)
 			  (unsigned long long)c->fn, (int)tid);
 }
 
+/* These take the thread's one restart block as soon as they are entered. */
+static bool takes_restart_block(uint64_t nr)
+{
+	return nr == SYS_nanosleep || nr == SYS_clock_nanosleep || nr == SYS_poll ||
+	       nr == SYS_futex || nr == SYS_restart_syscall || nr == SYS_rt_sigreturn;
+}
+
 /* 1: back; 0: go on; negative: it is over. */
 static int at_syscall(struct call *c, struct hp_err *err)
 {
@@ -178,11 +186,10 @@ static int at_syscall(struct call *c, struct hp_err *err)
 		inj->restart_block |= -(int64_t)r.rax == ERESTART_RESTARTBLOCK;
 		return 0;
 	}
-	switch (r.orig_rax) {
-	case SYS_rt_sigreturn:
-		if (r.rsp != inj->frame + sizeof(uint64_t))
-			return 0;
+	if (r.orig_rax == SYS_rt_sigreturn && r.rsp == inj->frame + sizeof(uint64_t))
 		return hp_inject_abandon(inj) < 0 ? thread_gone(c, err) : 1;
+	inj->restart_block |= takes_restart_block(r.orig_rax);
+	switch (r.orig_rax) {
 	case SYS_exit:
 		return failed(c, err, "tried to end its thread");
 	case SYS_exit_group:

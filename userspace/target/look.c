@@ -4,7 +4,8 @@
  *
  * The program "snap" reads the switch count before on_cpu and the registers.  A thread that was off
  * the CPU then, and whose count is the same after its stack was read, has not run in between; the
- * other order would miss one that was switched in between the two reads.
+ * other order would miss one that was switched in between the two reads.  One that runs is displaced
+ * (target/displace.h); only one that cannot be is stopped.
  */
 #include "target/look.h"
 
@@ -16,10 +17,11 @@
 
 #include "hp/err.h"
 #include "inflight.h"
+#include "target/displace.h"
 #include "target/look_priv.h"
 #include "target/procfs.h"
 
-#define TRIES 3
+#define TRIES 6
 
 /* struct pt_regs, as the program reads it, is the head of struct user_regs_struct. */
 _Static_assert(offsetof(struct user_regs_struct, fs_base) == sizeof(((struct hp_snap *)0)->regs),
@@ -94,6 +96,7 @@ int hp_looker_read(struct hp_looker *l, pid_t tid, struct hp_reading *ret, struc
 	memcpy(&ret->regs, s.regs, sizeof(s.regs));
 	ret->switches = s.switches;
 	ret->on_cpu = s.on_cpu;
+	ret->cpu = s.cpu;
 	return 0;
 }
 
@@ -120,31 +123,63 @@ static int gone(struct hp_looker *l, struct hp_seen *ret, struct hp_err *err)
 	return hp_target_check(l->t, err);
 }
 
+/* 1: seen; 0: it ran meanwhile. */
+static int look_once(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,
+		     const struct hp_reading *before, struct hp_seen *ret, struct hp_err *err)
+{
+	struct hp_reading after;
+	int r;
+
+	hp_looker_judge(l, &before->regs, scene, ret);
+	r = hp_looker_read(l, tid, &after, err);
+	if (r == -ESRCH || (r == 0 && ret->verdict != HP_SEEN_OUTSIDE && ended(tid))) {
+		r = gone(l, ret, err);
+		return r < 0 ? r : 1;
+	}
+	if (r < 0)
+		return r;
+	if (after.on_cpu || after.switches != before->switches) {
+		l->stats.torn++;
+		return 0;
+	}
+	ret->switches = before->switches;
+	return 1;
+}
+
+/* The same with hp in its place on the CPU. */
+static int look_displaced(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,
+			  struct hp_reading *before, struct hp_seen *ret, struct hp_err *err)
+{
+	struct hp_displaced d;
+	int r;
+
+	if (!hp_displace_begin(&d, before->cpu))
+		return 0;
+	l->stats.displaced++;
+	r = hp_looker_read(l, tid, before, err);
+	if (r == 0 && !before->on_cpu)
+		r = look_once(l, tid, scene, before, ret, err);
+	hp_displace_end(&d);
+	return r;
+}
+
 /* 1: seen; 0: it has to be stopped. */
 static int look_from_afar(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,
 			  struct hp_seen *ret, struct hp_err *err)
 {
 	for (int i = 0; i < TRIES; i++) {
-		struct hp_reading before, after;
+		struct hp_reading before;
 		int r = hp_looker_read(l, tid, &before, err);
 
-		if (r == 0 && before.on_cpu)
-			return 0;
-		if (r == 0) {
-			hp_looker_judge(l, &before.regs, scene, ret);
-			r = hp_looker_read(l, tid, &after, err);
-		}
-		if (r == -ESRCH || (r == 0 && ret->verdict != HP_SEEN_OUTSIDE && ended(tid))) {
+		if (r == 0)
+			r = before.on_cpu ? look_displaced(l, tid, scene, &before, ret, err)
+					  : look_once(l, tid, scene, &before, ret, err);
+		if (r == -ESRCH) {
 			r = gone(l, ret, err);
 			return r < 0 ? r : 1;
 		}
-		if (r < 0)
+		if (r)
 			return r;
-		if (!after.on_cpu && after.switches == before.switches) {
-			ret->switches = before.switches;
-			return 1;
-		}
-		l->stats.torn++;
 	}
 	return 0;
 }

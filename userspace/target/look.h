@@ -4,7 +4,8 @@
  *
  * A thread off the CPU is read without touching it: a BPF program gives its switch count, then
  * on_cpu, then its registers; user space reads the stack; an unchanged switch count afterwards
- * makes it a valid snapshot.  Only a thread that runs is stopped, for some 20 µs.
+ * makes it a valid snapshot.  A thread that runs is preempted for the moment of the look; only where
+ * that cannot be done is it stopped, for some 20 µs.
  *
  * First the stack is scanned for words that could be return addresses into the set; on a hit it is
  * unwound (libdwfl), following signal frames.  What cannot be told is told so: a look never says
@@ -119,7 +120,7 @@ void hp_stack_free(struct hp_stack *s);
 const char *hp_look_where(struct hp_looker *l, const struct hp_seen *seen, char *buf, size_t n);
 
 struct hp_look_stats {
-	uint64_t looks, stopped, torn, unwound, scan_hits;
+	uint64_t looks, displaced, stopped, torn, unwound, scan_hits;
 };
 const struct hp_look_stats *hp_looker_stats(const struct hp_looker *l);
 

@@ -25,6 +25,7 @@ struct hp_reading {
 	struct user_regs_struct regs;
 	uint64_t switches;
 	bool on_cpu;
+	unsigned cpu;
 };
 
 /* 0; -ESRCH: no such thread; another code: the program cannot be run. */

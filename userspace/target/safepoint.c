@@ -150,17 +150,14 @@ static bool in_libc(struct hp_target *t, hp_addr a)
 	return o == LIBC || (o == LOADER && strncmp(m->name, "ld-musl", 7) == 0);
 }
 
-/* The first frame of the program; fr->n when the wrapper is none that may be entered again. */
+/* How many of libc's frames are innermost. */
 static size_t skip_wrapper(struct frames *fr)
 {
 	size_t i = 0;
-	bool named;
 
 	while (i < fr->n && in_libc(fr->t, fr->at[i]))
 		i++;
-	if (i == 0 || called(fr->t, fr->at[i - 1], waits, false, &named))
-		return i;
-	return fr->n;
+	return i;
 }
 
 /* The program's own _start, which a stripped program does not name. */
@@ -192,8 +189,8 @@ static bool judge_dynamic(struct frames *fr, char *why, size_t n)
 	size_t first = skip_wrapper(fr), end;
 	bool named;
 
-	if (first == fr->n)
-		return refuse(fr, 0, "in", why, n);
+	if (first > 0 && !called(fr->t, fr->at[first - 1], waits, false, &named))
+		return refuse(fr, first - 1, "in", why, n);
 	end = skip_start(fr, first);
 	for (size_t i = first; i < end; i++)
 		if (owner_of(fr->t, fr->at[i]) != PROGRAM ||

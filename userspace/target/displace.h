@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * target/displace.h – taking a running thread off its CPU without stopping it.  Internal.
+ *
+ * PTRACE_INTERRUPT is a signal to the thread: if it blocks in a send(2) or recv(2) with
+ * MSG_WAITALL before the signal arrives, that call answers a short count, which nobody can take
+ * back.  So hp goes to the CPU on which the thread runs, at real-time priority: the scheduler
+ * preempts the thread, and it is off the CPU for as long as hp is there (unless another CPU takes
+ * it, which its switch count tells).
+ */
+#ifndef HP_TARGET_DISPLACE_H
+#define HP_TARGET_DISPLACE_H
+
+#include <sched.h>
+#include <stdbool.h>
+
+struct hp_displaced {
+	cpu_set_t cpus;	 /* ours before */
+	struct sched_param param;
+	int policy;
+};
+
+/* False where it cannot be done: no CAP_SYS_NICE, a CPU outside our cpuset. */
+bool hp_displace_begin(struct hp_displaced *d, unsigned cpu);
+void hp_displace_end(const struct hp_displaced *d);
+
+#endif
