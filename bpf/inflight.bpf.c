@@ -288,6 +288,7 @@ int snap(struct hp_snap *a)
 		return 0;
 	a->switches = READ_ONCE(t->sched_info.pcount);
 	a->on_cpu = (__u32)READ_ONCE(t->on_cpu);
+	a->cpu = READ_ONCE(t->thread_info.cpu);
 	r = (struct pt_regs *)bpf_task_pt_regs(t);
 	a->regs[0] = r->r15;
 	a->regs[1] = r->r14;

@@ -74,7 +74,7 @@ struct hp_snap {
 	__u32 found;
 	__u64 switches; /* read before on_cpu */
 	__u32 on_cpu;
-	__u32 pad;
+	__u32 cpu; /* that it runs on, or ran on last */
 	__u64 regs[21]; /* struct pt_regs: r15 … ss */
 };
 
