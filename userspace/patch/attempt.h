@@ -50,7 +50,8 @@ int hp_attempt_give_up(struct hp_attempt *at, struct hp_err *err);
 
 void hp_attempt_free(struct hp_attempt *at);
 
-/* How long the gate may be closed in this attempt: a part of the budget that is left. */
+/* How long the gate may be closed in this attempt: half of the budget that is left, since a thread
+ * in flight that was preempted on a busy machine needs its turn. */
 uint64_t hp_attempt_slice(const struct hp_live *lv);
 
 /* Lets the target work before the next attempt: 1 ms, doubled up to 64 ms. */

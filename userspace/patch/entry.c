@@ -180,8 +180,9 @@ static int stop_all(struct stopped *s, struct hp_err *err)
 			if (now.v[i] == agent || held(s, now.v[i]))
 				continue;
 			r = hp_thread_stop(now.v[i], 0, err);
-			if (r == -ESRCH) {
-				r = 0;
+			if (r == -ESRCH || r == -EBUSY) {
+				again |= r == -EBUSY;
+				r = hp_now_ns() < s->lv->deadline_ns ? 0 : r;
 				continue;
 			}
 			tid = r < 0 ? NULL : HP_ARRAY_ADD(&s->held);

@@ -23,6 +23,8 @@
 #include "patch/transition.h"
 #include "patch/work.h"
 
+#define PLACE_TRIES 5
+
 struct load {
 	struct hp_work w;
 	const struct hp_load_request *req;
@@ -90,6 +92,20 @@ static int release(struct load *l, struct hp_err *err)
 	return r;
 }
 
+/* The agent has memory of its own by now, and the target maps and unmaps as it likes: the places
+ * are chosen again, and once more when one was taken meanwhile. */
+static int map(struct load *l, struct hp_err *err)
+{
+	int r = -HP_E_PLACE;
+
+	for (unsigned try = 0; try < PLACE_TRIES && r == -HP_E_PLACE; try++)
+		if ((r = hp_maps_read(&l->w.t->maps, l->w.t->pid, err)) >= 0 &&
+		    (r = hp_plan_place(l->plan, &l->w.ledgers, err)) >= 0)
+			r = hp_stage(&l->ledger, l->plan, l->w.agent, l->store_fd, l->template_fd,
+				     err);
+	return r;
+}
+
 static int stage(struct load *l, struct hp_err *err)
 {
 	uint64_t since;
@@ -100,7 +116,7 @@ static int stage(struct load *l, struct hp_err *err)
 	    (r = hp_work_touch(&l->w, err)) < 0)
 		return r;
 	since = hp_now_ns();
-	if ((r = hp_stage(&l->ledger, l->plan, l->w.agent, l->store_fd, l->template_fd, err)) < 0)
+	if ((r = map(l, err)) < 0)
 		return r;
 	hp_work_report(&l->w, "map", since, NULL);
 	if ((r = hp_target_refresh(l->w.t, err)) < 0 ||

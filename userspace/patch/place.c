@@ -363,6 +363,7 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 
 	if (r < 0 || (r = check_mapping(p, err)) < 0)
 		return r;
+	p->stub_page.n = p->n_banks = 0;
 	if ((r = space_open(&s, p->target)) < 0) {
 		space_close(&s);
 		return hp_err_set(err, r, "the target's memory map cannot be read");

@@ -86,8 +86,8 @@ int hp_plan_make(struct hp_plan **ret, struct hp_target *t, const struct hp_load
 		 const char *id, struct hp_image *image, struct hp_err *err);
 void hp_plan_free(struct hp_plan *p);
 
-/* Chooses entry methods and addresses (place.c), against the maps as they are now, and computes the
- * relocations for them. */
+/* Chooses entry methods and addresses (place.c), against the maps as last read, and computes the
+ * relocations for them.  May be called again when the maps have changed. */
 int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_err *err);
 
 /* The plan as told to people. */

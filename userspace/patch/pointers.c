@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/array.h"
+#include "elf/image.h"
 #include "hp/err.h"
 #include "target/threads.h"
 
@@ -18,8 +19,11 @@ struct thread_sp {
 	hp_addr sp;
 };
 
+#define N_TABLES 3
+
 struct scan {
 	struct hp_live *lv;
+	struct hp_range table[N_TABLES]; /* of the patch, for unwinding */
 	struct {
 		struct thread_sp *v;
 		size_t n, room;
@@ -29,11 +33,35 @@ struct scan {
 	struct hp_pointers *ret;
 };
 
+/* libgcc keeps sorted copies of unwind tables in memory that it frees with them, and exceptions that
+ * are over keep addresses of such tables: nobody follows them while no frame of the patch is on a
+ * stack, which is proven by now. */
+static bool in_unwind_tables(const struct scan *s, uint64_t w)
+{
+	for (size_t i = 0; i < N_TABLES; i++)
+		if (hp_in(s->table[i], w))
+			return true;
+	return false;
+}
+
 static bool points_in(const struct scan *s, uint64_t w)
 {
 	const struct hp_ledger_fixed *f = &s->lv->l->fixed;
 
-	return w >= f->patch_lo && w < f->patch_hi;
+	return w >= f->patch_lo && w < f->patch_hi && !in_unwind_tables(s, w);
+}
+
+static void find_unwind_tables(struct scan *s)
+{
+	static const char *const name[N_TABLES] = {".eh_frame", ".eh_frame_hdr",
+						   ".gcc_except_table"};
+	const struct hp_module *m = s->lv->fn[0].module[HP_NEW];
+	uint64_t vaddr;
+	size_t n;
+
+	for (size_t i = 0; i < N_TABLES; i++)
+		if (hp_image_section(m->image, name[i], &vaddr, &n))
+			s->table[i] = (struct hp_range){m->bias + vaddr, m->bias + vaddr + n};
 }
 
 /* hp's own words, and the patch's about itself. */
@@ -134,6 +162,7 @@ int hp_pointers_find(struct hp_live *lv, struct hp_pointers *ret, struct hp_err 
 	s.buf = malloc(CHUNK);
 	if (!s.buf)
 		return hp_err_set(err, -ENOMEM, "no memory to read the target's");
+	find_unwind_tables(&s);
 	r = registers(&s, err);
 	for (size_t i = 0; i < lv->t->maps.n && r >= 0; i++) {
 		const struct hp_map *m = &lv->t->maps.v[i];
