@@ -46,7 +46,8 @@ static hp_addr list_head(const struct hp_target *t, const struct hp_module *exe)
 	return 0;
 }
 
-static void rank_by_list(struct hp_target *t, struct rank *rank, const struct hp_module *exe)
+static void rank_by_list(const struct hp_target *t, struct rank *rank, size_t n,
+			 const struct hp_module *exe)
 {
 	hp_addr at = list_head(t, exe);
 
@@ -55,7 +56,7 @@ static void rank_by_list(struct hp_target *t, struct rank *rank, const struct hp
 
 		if (hp_mem_read(t, at, &link, sizeof(link), NULL) < 0)
 			return;
-		for (size_t i = 0; i < t->n_modules; i++)
+		for (size_t i = 0; i < n; i++)
 			if (dynamic_of(&rank[i].m) == (hp_addr)(uintptr_t)link.l_ld && link.l_ld)
 				rank[i].order = k;
 		at = (hp_addr)(uintptr_t)link.l_next;
@@ -73,22 +74,23 @@ static int compare(const void *a, const void *b)
 	return x->m.bias < y->m.bias ? -1 : x->m.bias > y->m.bias;
 }
 
-void hp_linkmap_sort(struct hp_target *t)
+void hp_linkmap_sort(struct hp_target *t, size_t first)
 {
-	struct rank *rank = calloc(t->n_modules, sizeof(*rank));
+	size_t n = t->n_modules - first;
+	struct rank *rank = calloc(n + 1, sizeof(*rank));
 	const struct hp_module *exe = NULL;
 
 	if (!rank)
 		return; /* the order of addresses then */
-	for (size_t i = 0; i < t->n_modules; i++) {
-		rank[i] = (struct rank){t->module[i], LINKS_MAX};
+	for (size_t i = 0; i < t->n_modules; i++)
 		if (t->module[i].exe)
 			exe = &t->module[i];
-	}
+	for (size_t i = 0; i < n; i++)
+		rank[i] = (struct rank){t->module[first + i], LINKS_MAX};
 	if (exe)
-		rank_by_list(t, rank, exe);
-	qsort(rank, t->n_modules, sizeof(*rank), compare);
-	for (size_t i = 0; i < t->n_modules; i++)
-		t->module[i] = rank[i].m;
+		rank_by_list(t, rank, n, exe);
+	qsort(rank, n, sizeof(*rank), compare);
+	for (size_t i = 0; i < n; i++)
+		t->module[first + i] = rank[i].m;
 	free(rank);
 }

@@ -5,8 +5,8 @@
 
 #include "target/target.h"
 
-/* Sorts t->module: the executable, then as the loader's list (r_debug) has them, then what the
- * loader does not know, by address. */
-void hp_linkmap_sort(struct hp_target *t);
+/* Sorts t->module from @first on: the executable, then as the loader's list (r_debug) has them,
+ * then what the loader does not know, by address. */
+void hp_linkmap_sort(struct hp_target *t, size_t first);
 
 #endif

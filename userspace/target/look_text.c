@@ -72,7 +72,7 @@ int hp_look_stack(struct hp_looker *l, pid_t tid, struct hp_stack *ret, struct h
 			r = hp_looker_read(l, tid, &after, err);
 		if (r == -ESRCH)
 			return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
-		if (r < 0)
+		if (r)
 			return r;
 		if (!after.on_cpu && after.switches == before.switches)
 			return 0;

@@ -3,7 +3,8 @@
  * target/module.c – from mappings to modules.
  *
  * A module is a file with an executable mapping, seen at one bias: one file may be there twice
- * (dlmopen), or be mapped as plain data by somebody who only reads it.
+ * (dlmopen), or be mapped as plain data by somebody who only reads it.  A module that stays keeps
+ * its place in the array, or, when the array must move, leaves a copy behind: plans point to it.
  */
 #include "target/module.h"
 
@@ -26,6 +27,7 @@
 #include "target/linkmap.h"
 
 #define DELETED " (deleted)"
+#define SPARE	16 /* modules that may come before the array moves */
 
 typedef HP_ARRAY(struct hp_module) module_array;
 
@@ -48,6 +50,9 @@ void hp_modules_free(struct hp_target *t)
 	free(t->module);
 	t->module = NULL;
 	t->n_modules = 0;
+	for (size_t i = 0; i < t->retired.n; i++)
+		free(t->retired.v[i]);
+	HP_ARRAY_FREE(&t->retired);
 }
 
 int hp_map_open(pid_t pid, const struct hp_map *m)
@@ -150,66 +155,116 @@ static bool same_place(const struct hp_module *m, const struct hp_map *map)
 	return m->dev == map->dev && m->ino == map->ino && hp_in(m->span, map->lo);
 }
 
-static bool known(const module_array *a, const struct hp_map *map)
+static struct hp_module *known(struct hp_module *v, size_t n, const struct hp_map *map)
 {
-	for (size_t i = 0; i < a->n; i++)
-		if (same_place(&a->v[i], map))
-			return true;
-	return false;
+	for (size_t i = 0; i < n; i++)
+		if (v[i].image && same_place(&v[i], map))
+			return &v[i];
+	return NULL;
 }
 
-static int add(module_array *a, struct hp_module *m)
+static int add(module_array *fresh, const struct hp_target *t, const struct hp_map *map)
 {
-	struct hp_module *slot = HP_ARRAY_ADD(a);
+	struct hp_module m, *slot;
+	int r = module_open(t, map, &m);
 
-	if (!slot)
+	if (r <= 0)
+		return r;
+	slot = HP_ARRAY_ADD(fresh);
+	if (!slot) {
+		module_free(&m);
 		return -ENOMEM;
-	*slot = *m;
-	memset(m, 0, sizeof(*m));
+	}
+	*slot = m;
 	return 0;
 }
 
-static int add_mapped(struct hp_target *t, const struct hp_map *map, module_array *fresh)
+/* Marks in @kept what is still mapped, and opens what is new. */
+static int compare(const struct hp_target *t, bool *kept, module_array *fresh)
 {
-	struct hp_module m;
-	int r;
+	int r = 0;
+
+	for (size_t i = 0; i < t->maps.n && r == 0; i++) {
+		const struct hp_map *map = &t->maps.v[i];
+		struct hp_module *m;
+
+		if (!(map->prot & PROT_EXEC) || map->path[0] != '/')
+			continue;
+		m = known(t->module, t->n_modules, map);
+		if (m)
+			kept[m - t->module] = true;
+		else if (!known(fresh->v, fresh->n, map))
+			r = add(fresh, t, map);
+	}
+	return r;
+}
+
+/* A new array with what is kept; the old one stays behind, for pointers into it. */
+static int move(struct hp_target *t, const bool *kept, size_t n_fresh)
+{
+	size_t room = t->n_modules + n_fresh + SPARE, n = 0;
+	struct hp_module *v = calloc(room, sizeof(*v)), **old;
+
+	old = v && t->module ? HP_ARRAY_ADD(&t->retired) : NULL;
+	if (!v || (t->module && !old)) {
+		free(v);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < t->n_modules; i++) {
+		if (kept[i])
+			v[n++] = t->module[i];
+		else
+			module_free(&t->module[i]);
+	}
+	if (old)
+		*old = t->module;
+	t->module = v;
+	t->n_modules = n;
+	t->modules_room = room;
+	return 0;
+}
+
+static int take_over(struct hp_target *t, const bool *kept, module_array *fresh)
+{
+	bool all = true;
+	int r = 0;
 
 	for (size_t i = 0; i < t->n_modules; i++)
-		if (t->module[i].image && same_place(&t->module[i], map))
-			return add(fresh, &t->module[i]);
-	r = module_open(t, map, &m);
-	if (r <= 0)
-		return r;
-	t->modules_seen++;
-	r = add(fresh, &m);
+		all &= kept[i];
+	if (all && fresh->n == 0)
+		return 0;
+	if (!all || t->n_modules + fresh->n > t->modules_room)
+		r = move(t, kept, fresh->n);
 	if (r < 0)
-		module_free(&m);
-	return r;
+		return r;
+	for (size_t i = 0; i < fresh->n; i++)
+		t->module[t->n_modules + i] = fresh->v[i];
+	t->n_modules += fresh->n;
+	/* What was loaded later is searched later. */
+	hp_linkmap_sort(t, t->n_modules - fresh->n);
+	fresh->n = 0;
+	t->modules_seen++;
+	return 0;
 }
 
 int hp_modules_update(struct hp_target *t, struct hp_err *err)
 {
 	module_array fresh = {0};
-	int r = 0;
+	bool *kept = calloc(t->n_modules + 1, sizeof(*kept));
+	int r = kept ? compare(t, kept, &fresh) : -ENOMEM;
 
-	for (size_t i = 0; i < t->maps.n && r == 0; i++) {
-		const struct hp_map *map = &t->maps.v[i];
-
-		if ((map->prot & PROT_EXEC) && map->path[0] == '/' && !known(&fresh, map))
-			r = add_mapped(t, map, &fresh);
-	}
-	/* What has not moved over is no longer mapped. */
-	for (size_t i = 0; i < t->n_modules; i++)
-		t->modules_seen += t->module[i].image != NULL;
-	hp_modules_free(t);
-	t->module = fresh.v;
-	t->n_modules = fresh.n;
+	if (r == 0)
+		r = take_over(t, kept, &fresh);
+	for (size_t i = 0; i < fresh.n; i++)
+		module_free(&fresh.v[i]);
+	HP_ARRAY_FREE(&fresh);
+	free(kept);
 	if (r < 0)
 		return hp_err_sys(err, -r, "modules of process %d", (int)t->pid);
-	hp_linkmap_sort(t);
 	if (!hp_target_exe(t))
-		return hp_err_set(err, -HP_E_GONE, "process %d (%s) has no program mapped: it is exiting",
-				  (int)t->pid, t->comm);
+		return hp_err_set(err, -HP_E_GONE,
+				  "process %d (%s) has no program mapped: it is exiting", (int)t->pid,
+				  t->comm);
 	return 0;
 }
 

@@ -50,7 +50,12 @@ struct hp_target {
 	struct hp_module *module;
 	size_t n_modules; /* the executable first, then in load order; vdso and files that are no ELF
 			     left out */
+	size_t modules_room;
 	uint64_t modules_seen; /* changes whenever a module came or went */
+	struct {
+		struct hp_module **v;
+		size_t n, room;
+	} retired; /* earlier arrays of modules */
 	hp_addr gadget, restorer; /* target/gadget.h, lazily */
 };
 
@@ -64,8 +69,8 @@ void hp_target_free(struct hp_target *t);
  * now (exec), told by the executable's inode. */
 int hp_target_check(const struct hp_target *t, struct hp_err *err);
 
-/* Reads maps again; modules that came or went are updated, known ones keep their images.
- * Pointers to modules (struct hp_module *) are invalid afterwards. */
+/* Reads maps again; modules that came or went are updated, known ones keep their images.  A pointer
+ * to a module stays good until hp_target_free(), or until that file is no longer mapped. */
 int hp_target_refresh(struct hp_target *t, struct hp_err *err);
 
 /* Memory.  read: process_vm_readv; write: process_vm_writev into writable memory; poke:

@@ -28,9 +28,8 @@
 #define POLL_MAX_NS    (1 * HP_MS)
 #define ERESTARTNOHAND 514 /* linux/errno.h: -EINTR to a handler, a restart without one */
 
-int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err)
+static int list_once(const struct hp_target *t, struct hp_tids *ret)
 {
-	struct hp_tids tids = {0};
 	struct dirent *e;
 	char path[64];
 	DIR *d;
@@ -42,16 +41,79 @@ int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_er
 
 		if (e->d_name[0] < '0' || e->d_name[0] > '9')
 			continue;
-		v = HP_ARRAY_ADD(&tids);
+		v = HP_ARRAY_ADD(ret);
 		if (!v) {
 			closedir(d);
-			hp_tids_free(&tids);
-			return hp_err_sys(err, ENOMEM, "threads of process %d", (int)t->pid);
+			return -ENOMEM;
 		}
 		*v = (pid_t)strtol(e->d_name, NULL, 10);
 	}
 	if (d)
 		closedir(d);
+	return 0;
+}
+
+static bool listed(const struct hp_tids *in, size_t hint, pid_t tid)
+{
+	if (hint < in->n && in->v[hint] == tid)
+		return true;
+	for (size_t i = 0; i < in->n; i++)
+		if (in->v[i] == tid)
+			return true;
+	return false;
+}
+
+static bool all_listed(const struct hp_tids *these, const struct hp_tids *in)
+{
+	for (size_t i = 0; i < these->n; i++)
+		if (!listed(in, i, these->v[i]))
+			return false;
+	return true;
+}
+
+/* Both in @to. */
+static int unite(struct hp_tids *to, const struct hp_tids *more)
+{
+	size_t n = to->n;
+
+	for (size_t i = 0; i < more->n; i++) {
+		struct hp_tids before = {to->v, n, n};
+		pid_t *v;
+
+		if (listed(&before, i, more->v[i]))
+			continue;
+		v = HP_ARRAY_ADD(to);
+		if (!v)
+			return -ENOMEM;
+		*v = more->v[i];
+	}
+	return 0;
+}
+
+/* A thread that ends while the kernel stands on it cuts a listing short, and what is listed on then
+ * leaves one out (fs/proc/base.c, next_tid() and first_tid()).  That thread is missing from the next
+ * listing: one whose threads are all there again was whole.  Where threads end all the time, what was
+ * seen in any of them counts. */
+int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err)
+{
+	struct hp_tids tids = {0};
+	bool whole = false;
+	int r = list_once(t, &tids);
+
+	for (int i = 0; i < LISTINGS_MAX && r == 0 && tids.n && !whole; i++) {
+		struct hp_tids again = {0};
+
+		r = list_once(t, &again);
+		whole = all_listed(&tids, &again);
+		if (whole || r == 0)
+			r = unite(&again, whole ? &(struct hp_tids){0} : &tids);
+		hp_tids_free(&tids);
+		tids = again;
+	}
+	if (r < 0) {
+		hp_tids_free(&tids);
+		return hp_err_sys(err, ENOMEM, "threads of process %d", (int)t->pid);
+	}
 	if (tids.n == 0)
 		return hp_err_set(err, -HP_E_GONE, "process %d (%s) is gone", (int)t->pid, t->comm);
 	hp_tids_free(ret);
