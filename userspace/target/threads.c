@@ -26,6 +26,7 @@
 
 #define POLL_FIRST_NS  (20 * HP_US)
 #define POLL_MAX_NS    (1 * HP_MS)
+#define LISTINGS_MAX   16
 #define ERESTARTNOHAND 514 /* linux/errno.h: -EINTR to a handler, a restart without one */
 
 static int list_once(const struct hp_target *t, struct hp_tids *ret)
@@ -53,71 +54,78 @@ static int list_once(const struct hp_target *t, struct hp_tids *ret)
 	return 0;
 }
 
-static bool listed(const struct hp_tids *in, size_t hint, pid_t tid)
+/* Both lists are in nearly the same order: *at, where the last one was found, is tried first. */
+static bool listed(const struct hp_tids *in, size_t *at, pid_t tid)
 {
-	if (hint < in->n && in->v[hint] == tid)
-		return true;
-	for (size_t i = 0; i < in->n; i++)
-		if (in->v[i] == tid)
+	for (size_t k = 0; k < in->n; k++) {
+		size_t i = (*at + k) % in->n;
+
+		if (in->v[i] == tid) {
+			*at = i + 1;
 			return true;
+		}
+	}
 	return false;
 }
 
 static bool all_listed(const struct hp_tids *these, const struct hp_tids *in)
 {
+	size_t at = 0;
+
 	for (size_t i = 0; i < these->n; i++)
-		if (!listed(in, i, these->v[i]))
+		if (!listed(in, &at, these->v[i]))
 			return false;
 	return true;
 }
 
-/* Both in @to. */
 static int unite(struct hp_tids *to, const struct hp_tids *more)
 {
-	size_t n = to->n;
+	struct hp_tids before = {to->v, to->n, to->n};
+	size_t at = 0;
 
 	for (size_t i = 0; i < more->n; i++) {
-		struct hp_tids before = {to->v, n, n};
 		pid_t *v;
 
-		if (listed(&before, i, more->v[i]))
+		if (listed(&before, &at, more->v[i]))
 			continue;
 		v = HP_ARRAY_ADD(to);
 		if (!v)
 			return -ENOMEM;
 		*v = more->v[i];
+		before.v = to->v;
 	}
 	return 0;
 }
 
-/* A thread that ends while the kernel stands on it cuts a listing short, and what is listed on then
- * leaves one out (fs/proc/base.c, next_tid() and first_tid()).  That thread is missing from the next
- * listing: one whose threads are all there again was whole.  Where threads end all the time, what was
- * seen in any of them counts. */
+/* A thread that ends while the kernel stands on it cuts a listing short, and what is listed after
+ * that leaves one out (fs/proc/base.c, next_tid() and first_tid()).  The next listing is without the
+ * thread that ended: so one whose threads are all there again was whole.  Where threads end all the
+ * time, whoever was in any of the listings counts. */
 int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err)
 {
-	struct hp_tids tids = {0};
+	struct hp_tids all = {0}, last = {0};
 	bool whole = false;
-	int r = list_once(t, &tids);
+	int r = 0;
 
-	for (int i = 0; i < LISTINGS_MAX && r == 0 && tids.n && !whole; i++) {
-		struct hp_tids again = {0};
+	for (int i = 0; i < LISTINGS_MAX && r == 0 && !whole; i++) {
+		struct hp_tids now = {0};
 
-		r = list_once(t, &again);
-		whole = all_listed(&tids, &again);
-		if (whole || r == 0)
-			r = unite(&again, whole ? &(struct hp_tids){0} : &tids);
-		hp_tids_free(&tids);
-		tids = again;
+		r = list_once(t, &now);
+		if (r == 0)
+			r = unite(&all, &now);
+		whole = i > 0 && all_listed(&last, &now);
+		hp_tids_free(&last);
+		last = now;
 	}
-	if (r < 0) {
-		hp_tids_free(&tids);
-		return hp_err_sys(err, ENOMEM, "threads of process %d", (int)t->pid);
+	hp_tids_free(&last);
+	if (r < 0 || all.n == 0) {
+		hp_tids_free(&all);
+		return r < 0 ? hp_err_sys(err, -r, "threads of process %d", (int)t->pid)
+			     : hp_err_set(err, -HP_E_GONE, "process %d (%s) is gone", (int)t->pid,
+					  t->comm);
 	}
-	if (tids.n == 0)
-		return hp_err_set(err, -HP_E_GONE, "process %d (%s) is gone", (int)t->pid, t->comm);
 	hp_tids_free(ret);
-	*ret = tids;
+	*ret = all;
 	return 0;
 }
 
