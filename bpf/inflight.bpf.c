@@ -276,7 +276,9 @@ int BPF_PROG(thread_exit, struct task_struct *p)
 }
 
 /* The switch count before on_cpu: the other way round a thread that is switched in between the two
- * reads would look as if it had not moved. */
+ * reads would look as if it had not moved.  Both ways of a switch are counted: pcount grows a moment
+ * before on_cpu is set (kernel/sched/core.c, prepare_task_switch()), and a thread read in that moment
+ * would seem not to have run when it is off the CPU again; nvcsw and nivcsw grow on the way out. */
 SEC("syscall")
 int snap(struct hp_snap *a)
 {
@@ -286,7 +288,7 @@ int snap(struct hp_snap *a)
 	a->found = 0;
 	if (!t)
 		return 0;
-	a->switches = READ_ONCE(t->sched_info.pcount);
+	a->switches = READ_ONCE(t->sched_info.pcount) + READ_ONCE(t->nvcsw) + READ_ONCE(t->nivcsw);
 	a->on_cpu = (__u32)READ_ONCE(t->on_cpu);
 	a->cpu = READ_ONCE(t->thread_info.cpu);
 	r = (struct pt_regs *)bpf_task_pt_regs(t);
