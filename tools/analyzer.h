@@ -17,18 +17,8 @@
 /* It is read after a failure, so it is not 0.  Constants, because the analyzer of LLVM 14 does not
  * know that the negative of something positive is negative. */
 int analyzer_choice(void);
-static inline int *analyzer_errno(void)
-{
-	static int io = EIO, intr = EINTR, noent = ENOENT;
-	int choice = analyzer_choice();
-
-	io = EIO;
-	intr = EINTR;
-	noent = ENOENT;
-	return choice == 0 ? &io : choice == 1 ? &intr : &noent;
-}
 #undef errno
-#define errno (*analyzer_errno())
+#define errno (*(int[]){analyzer_choice() ? EIO : analyzer_choice() ? EINTR : ENOENT})
 
 #define hp_array_grow analyzer_array_grow
 static inline int analyzer_array_grow(void **v, size_t *room, size_t size)

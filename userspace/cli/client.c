@@ -165,7 +165,7 @@ static int wait_readable(int fd, const struct hp_call *call)
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	int k;
 
-	while ((k = poll(&p, 1, call->tick ? TICK_MS : -1)) == 0)
+	while ((k = poll(&p, 1, call->tick ? TICK_MS : -1)) == 0 && call->tick)
 		call->tick(call->arg);
 	return k < 0 && errno != EINTR ? -errno : 0;
 }
