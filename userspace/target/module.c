@@ -210,7 +210,7 @@ static int move(struct hp_target *t, const bool *kept, size_t n_fresh)
 		free(v);
 		return -ENOMEM;
 	}
-	for (size_t i = 0; i < t->n_modules; i++) {
+	for (size_t i = 0; old && i < t->n_modules; i++) {
 		if (kept[i])
 			v[n++] = t->module[i];
 		else
