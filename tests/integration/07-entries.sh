@@ -15,14 +15,12 @@ for fn in ret_close three_close; do
 done
 refused 3 "a loop to the first byte" 'loop_entry' \
 	load -p "$PID" --replace new_any=loop_entry "$SVC/shorts_patch.so"
-refused 3 "an entry that is a jump already" 'jump_entry' \
-	load -p "$PID" --replace new_any=jump_entry "$SVC/shorts_patch.so"
 refused 3 "an instruction that cannot be moved" 'jrcxz' \
 	load -p "$PID" --replace new_any=jrcxz_entry "$SVC/shorts_patch.so"
 answers "still all old" "$PID" ask "$old"
 as_before "refusals changed nothing" "$PID" "$T/before"
 
-for fn in three_roomy rip_entry call_entry jcc_entry neighbour; do
+for fn in three_roomy rip_entry call_entry jcc_entry jump_entry; do
 	load -p "$PID" --replace "new_any=$fn" "$SVC/shorts_patch.so" || continue
 	ask "$PID" ask '^neighbour='
 	like "$fn is new" "$REPLY" "\\b$fn=77\\b"
@@ -44,4 +42,9 @@ else
 fi
 answers "all old at the end" "$PID" ask "$old"
 as_before "everything is as before" "$PID" "$T/before"
+
+tell "$PID" overwrite
+check "somebody else changes an entry" wait_line "${SVC_OUT[$PID]}" '^overwritten$'
+refused 3 "which is refused then" 'jcc_entry' \
+	load -p "$PID" --replace new_any=jcc_entry "$SVC/shorts_patch.so"
 end_service "$PID"

@@ -46,13 +46,13 @@ done <<END
 1|directory|$T/folder|
 1|regular file|$T/fifo.so|
 3|ELF|$T/text.so|
-3|ELF|$T/empty.so|
+3|empty|$T/empty.so|
 3|ELF|$T/cut40.so|
 3|.|$T/cut300.so|
 3|.|$T/cut5000.so|
 3|machine|$machine|
-3|ELF|$class|
-3|ELF|$endian|
+3|32-bit|$class|
+3|big endian|$endian|
 3|.|$phoff|
 3|.|$phnum|
 3|.|$shoff|
@@ -69,7 +69,7 @@ done <<END
 3|a_variable.*function|$SVC/server_plain_patch.so|--replace a_variable=answer
 3|no_such_var|$SVC/server_plain_patch.so|--replace new_answer=answer --ref no_such_var=counter
 3|no_such_symbol|$SVC/server_plain_patch.so|--replace new_answer=answer --ref Counter=no_such_symbol
-3|new_answer.*function|$SVC/server_plain_patch.so|--replace new_answer=answer --ref new_answer=counter
+3|new_answer is not|$SVC/server_plain_patch.so|--replace new_answer=answer --ref new_answer=counter
 3|nothing.*replace|$SVC/server_plain_patch.so|
 3|of_the_patch|$SVC/bad_tls.so|
 3|own_number|$SVC/bad_tls_gd.so|

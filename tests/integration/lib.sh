@@ -218,6 +218,8 @@ refused() {
 	else
 		not_ok "$name" "hpctl $*" "status $STATUS, expected $status" "stdout: $OUT" \
 			"stderr: $ERR" "should match: $regex"
+		# what came after it would fail for another reason
+		[ "$1 $STATUS" != "load 0" ] || hp unload -p "$3" "$OUT"
 		return 1
 	fi
 }
@@ -225,7 +227,7 @@ refused() {
 # load ARGS…: a load that must succeed; the id in ID
 load() {
 	ID=''
-	expect 0 "load ${*: -1}" load "$@" || return 1
+	expect 0 "load ${*##*/}" load "$@" || return 1
 	ID=$OUT
 	if ! grep -qxE '[0-9a-f]{64}' <<<"$ID"; then
 		not_ok "load prints the hp_id alone" "stdout: $OUT"
@@ -234,7 +236,8 @@ load() {
 }
 
 unload() {
-	expect 0 "unload" unload "$@"
+	expect 0 "unload" unload "$@" || return 1
+	[ -z "$ERR" ] || printf '# %s\n' "$ERR"
 }
 
 # --- services -----------------------------------------------------------------------------------------------
