@@ -158,9 +158,13 @@ static int protect_relro(const struct hp_plan *p, struct hp_agent *a, struct hp_
 int hp_segments_map(const struct hp_segments *s, const struct hp_plan *p, struct hp_agent *a,
 		    int agent_fd, struct hp_err *err)
 {
-	const int fixed = MAP_PRIVATE | MAP_FIXED_NOREPLACE;
+	const int fixed = MAP_PRIVATE | MAP_FIXED;
 	int r;
 
+	/* All of it at once, as a dynamic linker does: no gap in which the target could map. */
+	if ((r = hp_agent_map(a, p->patch.lo, p->patch.hi - p->patch.lo, PROT_NONE,
+			      MAP_PRIVATE | MAP_FIXED_NOREPLACE, agent_fd, 0, err)) < 0)
+		return r;
 	for (size_t i = 0; i < s->n; i++) {
 		const struct hp_segment *g = &s->v[i];
 

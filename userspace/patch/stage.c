@@ -2,6 +2,10 @@
 /*
  * One memfd holds ledger, control pages, slots, moved heads and stubs.  The ledger is mapped first:
  * from then on a new hpd knows all the rest.
+ *
+ * The target maps memory of its own meanwhile, perhaps where the plan saw a gap.  So whatever is to
+ * be unmapped again must be known by its file; the places where memory without a file lies, the
+ * control pages and the patch's segments, are first taken as a whole by a mapping that has one.
  */
 #include "patch/stage.h"
 
@@ -21,6 +25,7 @@
 #include "target/borrow.h"
 
 #define PRIVATE_FIXED (MAP_PRIVATE | MAP_FIXED_NOREPLACE)
+#define PRIVATE_OVER  (MAP_PRIVATE | MAP_FIXED) /* over what is ours already */
 
 struct stage {
 	const struct hp_plan *p;
@@ -55,8 +60,8 @@ static int write_fn(struct stage *s, const struct hp_plan_fn *f, struct hp_ledge
 		.slot = (uint16_t)f->slot,
 		.method = (uint8_t)f->method,
 		.head_len = (uint8_t)f->head_len,
-		.watchable = !f->flow.exits_unknown,
-		.new_watchable = !f->new_flow.exits_unknown,
+		.watchable = hp_flow_watchable(&f->flow, true, NULL),
+		.new_watchable = hp_flow_watchable(&f->new_flow, false, NULL),
 	};
 	snprintf(lf->new_name, sizeof(lf->new_name), "%s", f->new_name);
 	snprintf(lf->old_name, sizeof(lf->old_name), "%.*s", HP_LEDGER_NAME - 1, f->old.name);
@@ -132,8 +137,8 @@ static int fill_ledger(struct stage *s, struct hp_err *err)
 		r = add_range(s, p->bank[b], p->bank[b] + HP_BANK_SIZE);
 	for (size_t i = 0; i < p->stub_page.n && r >= 0; i++)
 		r = add_range(s, p->stub_page.v[i], p->stub_page.v[i] + HP_PAGE);
-	for (size_t i = 0; i < s->seg.n && r >= 0; i++)
-		r = add_range(s, s->seg.v[i].lo, s->seg.v[i].hi);
+	if (r >= 0)
+		r = add_range(s, p->patch.lo, p->patch.hi);
 	if (r < 0)
 		return hp_err_set(err, r, "the patch needs more than %d mappings",
 				  HP_LEDGER_RANGES);
@@ -141,20 +146,31 @@ static int fill_ledger(struct stage *s, struct hp_err *err)
 	return hp_ledger_set_phase(s->l, NULL, HP_PHASE_MAPPED, err);
 }
 
-/* Puts @n bytes at the next page of the memfd and maps them at @at. */
-static int map_bytes(struct stage *s, hp_addr at, const void *bytes, size_t n, int prot,
-		     struct hp_err *err)
+/* Puts @n bytes at the next page of the memfd and maps them, and zeroes up to @room, at @at. */
+static int map_room(struct stage *s, hp_addr at, const void *bytes, size_t n, size_t room, int prot,
+		    int flags, struct hp_err *err)
 {
-	size_t room = HP_PAGE_UP(n);
 	int r = ftruncate(s->memfd, (off_t)(s->used + room)) < 0 ? -errno : 0;
 
 	if (r == 0)
 		r = hp_pwrite_all(s->memfd, bytes, n, (off_t)s->used);
 	if (r < 0)
 		return hp_err_sys(err, -r, "fill the patch's area");
-	r = hp_agent_map(s->a, at, room, prot, PRIVATE_FIXED, s->agent_fd, s->used, err);
+	r = hp_agent_map(s->a, at, room, prot, flags, s->agent_fd, s->used, err);
 	s->used += room;
 	return r;
+}
+
+static int map_bytes(struct stage *s, hp_addr at, const void *bytes, size_t n, int prot,
+		     struct hp_err *err)
+{
+	return map_room(s, at, bytes, n, HP_PAGE_UP(n), prot, PRIVATE_FIXED, err);
+}
+
+static int map_control_page(struct stage *s, hp_addr at, const uint8_t page[HP_PAGE], int prot,
+			    struct hp_err *err)
+{
+	return map_room(s, at, page, HP_PAGE, HP_PAGE, prot, PRIVATE_OVER, err);
 }
 
 static int map_control(struct stage *s, struct hp_err *err)
@@ -163,20 +179,20 @@ static int map_control(struct stage *s, struct hp_err *err)
 	uint8_t page[HP_PAGE] = {0};
 	int r;
 
-	if ((r = map_bytes(s, f->table, page, sizeof(page), PROT_READ, err)) < 0 ||
-	    (r = hp_agent_map(s->a, f->gate, HP_PAGE, PROT_READ, PRIVATE_FIXED | MAP_ANONYMOUS, -1,
+	if ((r = map_control_page(s, f->table, page, PROT_READ, err)) < 0 ||
+	    (r = hp_agent_map(s->a, f->gate, HP_PAGE, PROT_READ, PRIVATE_OVER | MAP_ANONYMOUS, -1,
 			      0, err)) < 0 ||
-	    (r = hp_agent_map(s->a, f->gate_back, HP_PAGE, PROT_READ, PRIVATE_FIXED | MAP_ANONYMOUS,
+	    (r = hp_agent_map(s->a, f->gate_back, HP_PAGE, PROT_READ, PRIVATE_OVER | MAP_ANONYMOUS,
 			      -1, 0, err)) < 0)
 		return r;
 	for (unsigned w = 0; w < HP_WORDS; w++)
 		memcpy(page + 8 * w, &(uint64_t){HP_WORD_UNSET}, 8);
-	if ((r = map_bytes(s, f->data, page, sizeof(page), PROT_READ | PROT_WRITE, err)) < 0)
+	if ((r = map_control_page(s, f->data, page, PROT_READ | PROT_WRITE, err)) < 0)
 		return r;
 	memset(page, 0xcc, sizeof(page));
 	for (unsigned w = 0; w < HP_WORDS; w++)
 		(void)hp_borrow_stub_fill(page + 64 * w, hp_word_stub(f, w), hp_word_addr(f, w));
-	return map_bytes(s, f->code, page, sizeof(page), PROT_READ | PROT_EXEC, err);
+	return map_control_page(s, f->code, page, PROT_READ | PROT_EXEC, err);
 }
 
 static int fill_moved(struct stage *s, unsigned bank, uint8_t *moved, struct hp_err *err)
@@ -277,8 +293,8 @@ static int map_all(struct stage *s, int store_fd, int template_fd, struct hp_err
 		return agent_template;
 	if ((agent_store = hp_agent_give_fd(s->a, store_fd, err)) < 0)
 		return agent_store;
-	if ((r = map_bytes(s, s->p->area, s->l, hp_ledger_size(s->p->n_fns), PROT_READ,
-			   err)) < 0 ||
+	if ((r = map_room(s, s->p->area, s->l, hp_ledger_size(s->p->n_fns), s->p->area_bytes,
+			  PROT_READ, PRIVATE_FIXED, err)) < 0 ||
 	    (r = map_control(s, err)) < 0)
 		return r;
 	for (unsigned b = 0; b < s->p->n_banks; b++)
@@ -326,33 +342,56 @@ int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, struct hp_agent *a
 	return r;
 }
 
-static bool is_ours(const struct hp_map *m, const char *id)
+static bool has_file(const struct hp_map *m, const char *id)
 {
 	char memfd[64];
 
 	snprintf(memfd, sizeof(memfd), HP_MEMFD_PREFIX "%.16s", id);
 	return !strncmp(m->path, memfd, strlen(memfd)) || strstr(m->path, "/paths-1") ||
-	       strstr(m->path, id) || !*m->path;
+	       strstr(m->path, id);
+}
+
+static bool overlaps(const struct hp_map *m, hp_addr lo, hp_addr hi)
+{
+	return m->lo < hi && m->hi > lo;
+}
+
+/* Unmaps what is ours in [lo, hi).  @taken: it was taken as a whole first, so that memory without a
+ * file is ours too, unless that failed and nothing of ours is there. */
+static int unmap(const struct hp_ledger *l, const struct hp_target *t, hp_addr lo, hp_addr hi,
+		 bool taken, struct hp_agent *a, struct hp_err *err)
+{
+	bool there = false;
+
+	for (size_t k = 0; k < t->maps.n; k++)
+		there |= overlaps(&t->maps.v[k], lo, hi) && has_file(&t->maps.v[k], l->fixed.id);
+	if (!there)
+		return 0;
+	if (taken)
+		return hp_agent_unmap(a, lo, hi - lo, err);
+	for (size_t k = 0; k < t->maps.n; k++) {
+		const struct hp_map *m = &t->maps.v[k];
+		hp_addr from = m->lo > lo ? m->lo : lo, to = m->hi < hi ? m->hi : hi;
+		int r;
+
+		if (from >= to || !has_file(m, l->fixed.id))
+			continue;
+		if ((r = hp_agent_unmap(a, from, to - from, err)) < 0)
+			return r;
+	}
+	return 0;
 }
 
 int hp_unstage(const struct hp_ledger *l, struct hp_target *t, struct hp_agent *a,
 	       struct hp_err *err)
 {
 	const struct hp_ledger_fixed *f = &l->fixed;
+	int r = 0;
 
-	for (unsigned i = 0; i < f->n_ranges; i++)
-		for (size_t k = 0; k < t->maps.n; k++) {
-			const struct hp_map *m = &t->maps.v[k];
-			hp_addr lo = m->lo > f->range[i].lo ? m->lo : f->range[i].lo;
-			hp_addr hi = m->hi < f->range[i].hi ? m->hi : f->range[i].hi;
-			int r;
-
-			if (lo >= hi || !is_ours(m, f->id))
-				continue;
-			if ((r = hp_agent_unmap(a, lo, hi - lo, err)) < 0)
-				return r;
-		}
-	return hp_agent_unmap(a, f->area_lo, f->area_hi - f->area_lo, err);
+	for (unsigned i = 0; i < f->n_ranges && r >= 0; i++)
+		r = unmap(l, t, f->range[i].lo, f->range[i].hi, f->range[i].lo == f->patch_lo, a,
+			  err);
+	return r < 0 ? r : unmap(l, t, f->area_lo, f->area_hi, true, a, err);
 }
 
 size_t hp_stage_bytes(const struct hp_ledger *l)
