@@ -82,6 +82,11 @@ int hp_flow_read(struct hp_flow *ret, const struct hp_image *im, const struct hp
 		 struct hp_err *err);
 void hp_flow_free(struct hp_flow *f);
 
+/* Can every way out carry a probe?  Not when one is unknown; and not, in a function whose entry is
+ * @patched, when one lies in the first HP_JUMP_LEN bytes: they are the jump, and a breakpoint there
+ * would make it lead elsewhere.  *at (may be NULL): the first that cannot. */
+bool hp_flow_watchable(const struct hp_flow *f, bool patched, hp_addr *at);
+
 /* Does the function at @at realign its stack before it uses it (force_align_arg_pointer, or an
  * `and $-16,%rsp` in its prologue)? */
 bool hp_code_realigns(const struct hp_image *im, hp_addr at, uint64_t size);

@@ -308,6 +308,21 @@ int hp_flow_read(struct hp_flow *ret, const struct hp_image *im, const struct hp
 	return 0;
 }
 
+bool hp_flow_watchable(const struct hp_flow *f, bool patched, hp_addr *at)
+{
+	hp_addr where = f->unknown_at;
+	bool can = !f->exits_unknown;
+
+	for (size_t i = 0; can && patched && i < f->n_exits; i++)
+		if (f->exit[i] - f->part[0].lo < HP_JUMP_LEN) {
+			where = f->exit[i];
+			can = false;
+		}
+	if (!can && at)
+		*at = where;
+	return can;
+}
+
 void hp_flow_free(struct hp_flow *f)
 {
 	free(f->exit);

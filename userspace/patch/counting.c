@@ -24,7 +24,7 @@
 bool hp_counting_possible(const struct hp_live *lv, enum hp_side side)
 {
 	for (unsigned i = 0; i < lv->l->fixed.n_fns; i++)
-		if (lv->fn[i].flow[side].exits_unknown)
+		if (!hp_flow_watchable(&lv->fn[i].flow[side], side == HP_OLD, NULL))
 			return false;
 	return true;
 }

@@ -55,11 +55,14 @@ static void note_names(struct notes *o, const struct hp_plan_fn *f)
 
 static void note_flow(struct notes *o, const struct hp_plan_fn *f)
 {
-	if (f->flow.exits_unknown)
-		note(o,
-		     "cannot be watched: the jump at 0x%llx may leave it or not; the gate is used",
-		     (unsigned long long)f->flow.unknown_at);
-	if (f->new_flow.exits_unknown)
+	hp_addr at;
+
+	if (!hp_flow_watchable(&f->flow, true, &at))
+		note(o, "cannot be watched: %s 0x%llx; the gate is used",
+		     f->flow.exits_unknown ? "nothing tells whether it is left by the jump at"
+					   : "it is left within its first five bytes, at",
+		     (unsigned long long)at);
+	if (!hp_flow_watchable(&f->new_flow, false, NULL))
 		note(o, "%s cannot be watched when it is unloaded; the gate is used", f->new_name);
 	if (f->flow.n_parts > 1)
 		note(o, "has %zu cold parts", f->flow.n_parts - 1);
@@ -77,7 +80,7 @@ static int describe_site(const struct hp_plan_fn *f, struct hp_site_info *s)
 		.addr = f->old.addr,
 		.size = f->old.size,
 		.stub = f->stub,
-		.watchable = !f->flow.exits_unknown,
+		.watchable = hp_flow_watchable(&f->flow, true, NULL),
 		.call_sites = f->sites.examined,
 		.old_calls = -1,
 	};

@@ -340,6 +340,38 @@ static int refuse_patched(const struct hp_plan *p, const struct hp_ledgers *ther
 	return 0;
 }
 
+static int too_close(const struct hp_plan_fn *f, hp_addr addr, const char *name,
+		     struct hp_err *err)
+{
+	uint64_t apart = addr > f->old.addr ? addr - f->old.addr : f->old.addr - addr;
+
+	if (!apart || apart >= HP_JUMP_LEN)
+		return 0;
+	return hp_err_set(err, -HP_E_ENTRY,
+			  "%s lies within five bytes of %s, which is replaced too: the jump of one "
+			  "would be changed by that of the other",
+			  f->old.name, name);
+}
+
+/* A jump is read over five bytes, however few of them are written. */
+static int refuse_neighbours(const struct hp_plan *p, const struct hp_ledgers *there,
+			     struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->n_fns; i++) {
+		for (size_t k = 0; k < i && r >= 0; k++)
+			r = too_close(&p->fn[i], p->fn[k].old.addr, p->fn[k].old.name, err);
+		for (size_t k = 0; k < there->n && r >= 0; k++) {
+			const struct hp_ledger_fixed *l = &there->v[k]->fixed;
+
+			for (unsigned j = 0; j < l->n_fns && r >= 0; j++)
+				r = too_close(&p->fn[i], l->fn[j].addr, l->fn[j].old_name, err);
+		}
+	}
+	return r;
+}
+
 static int check_mapping(const struct hp_plan *p, struct hp_err *err)
 {
 	for (size_t i = 0; i < p->n_fns; i++) {
@@ -361,7 +393,7 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 	struct space s;
 	int r = refuse_patched(p, there, err);
 
-	if (r < 0 || (r = check_mapping(p, err)) < 0)
+	if (r < 0 || (r = refuse_neighbours(p, there, err)) < 0 || (r = check_mapping(p, err)) < 0)
 		return r;
 	p->stub_page.n = p->n_banks = 0;
 	if ((r = space_open(&s, p->target)) < 0) {
