@@ -240,7 +240,7 @@ static int try_connect(const char *path, int *ret)
 static int shake_hands(const char *path, int *ret, json_t **answer)
 {
 	const struct hp_call health = {.method = "GET", .path = "/hp/v2/health"};
-	struct hp_client c;
+	struct hp_client c = {.fd = -1};
 	int k = try_connect(path, &c.fd);
 
 	if (k < 0)
