@@ -28,15 +28,25 @@ struct hp_gate {
 	uint64_t budget_ns; /* for messages */
 };
 
+/* Afterwards the userfaultfd is closed: the gate byte does not change any more. */
+static void end_process(struct hp_gate *g)
+{
+	if (g->pid <= 0)
+		return;
+	(void)kill(g->pid, SIGKILL); /* not reaped yet, so the number is still its own */
+	while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	g->pid = -1;
+}
+
 static int lose(struct hp_gate *g, const char *what, struct hp_err *err)
 {
 	g->lost = true;
-	(void)kill(g->pid, SIGKILL); /* not reaped yet, so the number is still its own */
-	return hp_err_set(
-		err, -HP_E_FAILED,
-		"the gatekeeper (process %d) died or did not answer %s: the target goes on in "
-		"old code unless the gate byte says otherwise; try again",
-		(int)g->pid, what);
+	end_process(g);
+	return hp_err_set(err, -HP_E_FAILED,
+			  "the gatekeeper died or did not answer %s: the target goes on in old code "
+			  "unless the gate byte says otherwise; try again",
+			  what);
 }
 
 static int await(int fd, uint64_t deadline_ns)
@@ -126,11 +136,7 @@ void hp_gate_stop(struct hp_gate *g)
 {
 	if (!g)
 		return;
-	if (g->pid > 0) {
-		(void)kill(g->pid, SIGKILL); /* ESRCH is impossible before the wait below */
-		while (waitpid(g->pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
+	end_process(g);
 	hp_close(&g->cmd);
 	hp_close(&g->events);
 	free(g);

@@ -122,6 +122,9 @@ int hp_attempt_commit(struct hp_attempt *at, struct hp_err *err)
 {
 	int r = hp_gate_commit(at->lv->gate, err);
 
+	/* It may have died between the deed and the word. */
+	if (r == -HP_E_FAILED && hp_live_gate_byte(at->lv, at->gate, NULL) == 1)
+		r = 0;
 	if (r == 0)
 		account(at);
 	else if (r == -ETIME)
