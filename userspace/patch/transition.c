@@ -57,6 +57,10 @@ int hp_transition(struct hp_live *lv, enum hp_side from, enum hp_quiesce how, st
 	struct hp_census c = {.lv = lv};
 	int r = hp_live_set_scene(lv, from, hp_gate_of(from), err);
 
+	/* A hpd that was killed may have left the gate shown and the draining table open: who is let
+	 * through there was never proven. */
+	if (r >= 0)
+		r = hp_way_settle(lv, from, err);
 	if (r >= 0)
 		r = choose(&c, from, &how, err);
 	if (r >= 0)
