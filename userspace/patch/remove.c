@@ -78,6 +78,19 @@ static bool shared_memory(const struct hp_live *lv)
 	return shared;
 }
 
+/* One that is born while others are looked at may have been given a function of the patch to run. */
+static bool born_since(struct hp_census *c, struct hp_err *err)
+{
+	pid_t agent = c->lv->agent ? hp_agent_tid(c->lv->agent) : 0;
+	struct hp_tids tids = {0};
+	bool born = hp_threads_list(c->lv->t, &tids, err) < 0;
+
+	for (size_t i = 0; i < tids.n && !born; i++)
+		born = tids.v[i] != agent && !hp_census_find(c, tids.v[i]);
+	hp_tids_free(&tids);
+	return born;
+}
+
 static int threads_out(struct hp_live *lv, struct hp_err *err)
 {
 	struct hp_census c = {.lv = lv};
@@ -101,8 +114,12 @@ static int threads_out(struct hp_live *lv, struct hp_err *err)
 			all &= ct->outside;
 		}
 		all = all && !shared_memory(lv);
-		if (!all)
+		if (!all) {
 			hp_pause_ns(100 * HP_US);
+		} else if (r >= 0 && born_since(&c, NULL)) {
+			all = false;
+			r = hp_census_take(&c, err);
+		}
 	}
 	if (r >= 0)
 		r = all ? 0 : hp_census_blame(&c, err);
@@ -140,8 +157,12 @@ int hp_remove(struct hp_live *lv, bool discard, bool *retained, char *detail, si
 	int r;
 
 	*retained = false;
-	if ((r = hp_ledger_set_phase(lv->l, lv->t, HP_PHASE_REMOVING, err)) < 0 ||
-	    (r = hp_entry_write_all(lv, false, err)) < 0 || (r = threads_out(lv, err)) < 0)
+	/* The entries of a retained patch are restored, and may be another patch's by now. */
+	if (hp_ledger_phase(lv->l) != HP_PHASE_RETAINED &&
+	    ((r = hp_ledger_set_phase(lv->l, lv->t, HP_PHASE_REMOVING, err)) < 0 ||
+	     (r = hp_entry_write_all(lv, false, err)) < 0))
+		return r;
+	if ((r = threads_out(lv, err)) < 0)
 		return r;
 	if (!discard && (r = unreferenced(lv, retained, detail, n, err)) < 0)
 		return r;
