@@ -72,19 +72,20 @@ int hp_calls_init(struct hp_live *lv, const struct hp_plan *p, struct hp_err *er
 	return end(b, r, err);
 }
 
-int hp_calls_fini(struct hp_live *lv, struct hp_err *err)
+int hp_calls_fini(struct hp_live *lv, bool initialised, struct hp_err *err)
 {
 	const struct hp_ledger_fixed *f = &lv->l->fixed;
+	uint32_t n_fini = initialised ? f->n_fini : 0;
 	bool frames = frames_given(lv);
 	struct hp_borrow *b;
 	uint64_t value;
 	int r;
 
-	if (!f->n_fini && !frames)
+	if (!n_fini && !frames)
 		return 0;
 	if ((r = hp_borrow_begin(&b, lv->t, lv->looker, HP_BORROW_CALL, lv->deadline_ns, err)) < 0)
 		return r;
-	for (uint32_t i = 0; i < f->n_fini && r >= 0; i++)
+	for (uint32_t i = 0; i < n_fini && r >= 0; i++)
 		r = call(lv, b, "fini_array", f->fini[i], NULL, 0, HP_WORD_HOOK, &value, err);
 	if (frames && r >= 0) {
 		const uint64_t args[] = {f->eh_frame};

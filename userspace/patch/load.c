@@ -125,22 +125,29 @@ static int stage(struct load *l, struct hp_err *err)
 	return hp_work_live(&l->w, l->ledger, l->req->park_ns, &l->lv, err);
 }
 
-static int flip(struct load *l, struct hp_load_result *ret, struct hp_err *err)
+/* How far a load came, for its way back. */
+enum reached { STAGING, MAPPED, INITIALISED, FLIPPED };
+
+static int flip(struct load *l, enum reached *reached, struct hp_load_result *ret,
+		struct hp_err *err)
 {
 	int r;
 
 	if ((r = hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_ENTRY, err)) < 0 ||
 	    (r = hp_entry_write_all(l->lv, true, err)) < 0)
 		return r;
-	if (l->req->mode == HP_MODE_RELAXED)
-		r = hp_transition_relaxed(l->lv, HP_OLD, &ret->on_old_code, err);
-	else
-		r = hp_transition(l->lv, HP_OLD, l->req->quiesce, err);
-	return r < 0 ? r : hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_LOADED, err);
+	if (l->req->mode == HP_MODE_RELAXED) {
+		/* From its first slot on some of the new code runs. */
+		r = hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_LOADED, err);
+		*reached = FLIPPED;
+		return r < 0 ? r
+			     : hp_transition_relaxed(l->lv, HP_OLD, &ret->on_old_code, err);
+	}
+	if ((r = hp_transition(l->lv, HP_OLD, l->req->quiesce, err)) < 0)
+		return r;
+	*reached = FLIPPED;
+	return hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_LOADED, err);
 }
-
-/* How far a load came, for its way back. */
-enum reached { STAGING, MAPPED, INITIALISED, FLIPPED };
 
 /* Undone in the opposite order.  Time for it is given anew: the request's may be what ran out. */
 static int roll_back(struct load *l, enum reached reached, struct hp_err *err)
@@ -151,15 +158,24 @@ static int roll_back(struct load *l, enum reached reached, struct hp_err *err)
 
 	if (!l->ledger || hp_target_check(l->w.t, NULL) < 0)
 		return 0;
-	if (reached == STAGING)
-		return hp_unstage(l->ledger, l->w.t, l->w.agent, err);
+	if (reached == STAGING) {
+		r = hp_maps_read(&l->w.t->maps, l->w.t->pid, err);
+		return r < 0 ? r : hp_unstage(l->ledger, l->w.t, l->w.agent, err);
+	}
 	l->lv->deadline_ns = hp_now_ns() + HP_DEFAULT_TIMEOUT_NS;
 	l->lv->park_left_ns = HP_DEFAULT_PARK_NS;
 	if (reached >= FLIPPED)
 		r = hp_transition(l->lv, HP_NEW, HP_QUIESCE_AUTO, err);
-	if (r >= 0 && reached >= INITIALISED)
-		r = hp_calls_fini(l->lv, err);
-	return r < 0 ? r : hp_remove(l->lv, false, &retained, detail, sizeof(detail), err);
+	if (r >= 0)
+		r = hp_calls_fini(l->lv, reached >= INITIALISED, err);
+	if (r >= 0)
+		r = hp_remove(l->lv, false, &retained, detail, sizeof(detail), err);
+	if (r >= 0 && retained)
+		r = hp_err_set(err, -HP_E_PARTIAL,
+			       "old code runs, but the patch stays mapped and is listed as "
+			       "retained: %.200s",
+			       detail);
+	return r;
 }
 
 static int run(struct load *l, enum reached *reached, struct hp_load_result *ret,
@@ -175,9 +191,8 @@ static int run(struct load *l, enum reached *reached, struct hp_load_result *ret
 	*reached = INITIALISED;
 	if ((r = hp_calls_hook(l->lv, HP_HOOK_BEFORE_LOAD, err)) < 0)
 		return r;
-	if ((r = flip(l, ret, err)) < 0)
+	if ((r = flip(l, reached, ret, err)) < 0)
 		return r;
-	*reached = FLIPPED;
 	if ((r = hp_calls_hook(l->lv, HP_HOOK_AFTER_LOAD, err)) < 0)
 		return r;
 	return hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_ACTIVE, err);

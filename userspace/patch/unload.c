@@ -53,17 +53,50 @@ static int take_out(struct hp_live *lv, enum hp_quiesce how, bool discard, bool 
 		if (hooks && hp_calls_hook(lv, HP_HOOK_AFTER_UNLOAD, &hook) < 0)
 			snprintf(ret->detail, sizeof(ret->detail), "%.250s", hook.text);
 	}
-	if (phase != HP_PHASE_MAPPED && phase != HP_PHASE_RETAINED &&
-	    (r = hp_calls_fini(lv, err)) < 0)
+	/* In MAPPED nobody knows how far the initialisers came; from REMOVING on it is done. */
+	if (phase != HP_PHASE_REMOVING && phase != HP_PHASE_RETAINED)
+		r = hp_calls_fini(lv, phase != HP_PHASE_MAPPED, err);
+	if (r >= 0)
+		r = hp_remove(lv, discard, &ret->retained, ret->detail, sizeof(ret->detail), err);
+	if (r < 0 && r != -HP_E_GONE)
+		r = hp_err_prefix(err, -HP_E_PARTIAL,
+				  "old code runs, but the patch is still mapped (unload it again)");
+	return r;
+}
+
+/* Mapped in part, by a hpd that was killed: nothing leads there yet, or any more. */
+static bool in_pieces(const struct hp_work *w, const struct hp_ledger *l)
+{
+	enum hp_phase p = hp_ledger_phase(l);
+
+	if (p != HP_PHASE_MAPPED && p != HP_PHASE_REMOVING && p != HP_PHASE_RETAINED)
+		return false;
+	for (unsigned i = 0; i < l->fixed.n_fns; i++)
+		if (!hp_target_module_at(w->t, l->fixed.fn[i].new_addr))
+			return true;
+	return false;
+}
+
+static int take_out_one(struct hp_work *w, struct hp_ledger *l, const struct hp_unload_request *req,
+			bool hooks, struct hp_unload_result *ret, struct hp_err *err)
+{
+	struct hp_live *lv;
+	int r;
+
+	if (in_pieces(w, l))
+		return hp_unstage(l, w->t, w->agent, err);
+	if ((r = hp_work_live(w, l, req->park_ns, &lv, err)) < 0)
 		return r;
-	return hp_remove(lv, discard, &ret->retained, ret->detail, sizeof(ret->detail), err);
+	r = take_out(lv, req->quiesce, req->discard, hooks, ret, err);
+	ret->gate_ns = lv->gate_ns;
+	hp_live_free(lv);
+	return r;
 }
 
 int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		 struct hp_unload_result *ret, struct hp_err *err)
 {
 	struct hp_unload_result res = {0};
-	struct hp_live *lv = NULL;
 	struct hp_ledger *l;
 	struct hp_err more;
 	struct hp_work w;
@@ -72,16 +105,13 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 	if (r < 0)
 		return r;
 	if ((r = hp_ledgers_pick(&w.ledgers, req->id, &l, err)) >= 0 &&
-	    (r = hp_work_touch(&w, err)) >= 0 &&
-	    (r = hp_work_live(&w, l, req->park_ns, &lv, err)) >= 0)
-		r = take_out(lv, req->quiesce, req->discard, true, &res, err);
+	    (r = hp_work_touch(&w, err)) >= 0)
+		r = take_out_one(&w, l, req, true, &res, err);
 	if (r >= 0) {
 		memcpy(res.id, l->fixed.id, sizeof(res.id));
-		res.gate_ns = lv->gate_ns;
 		res.patches_left = w.ledgers.n - !res.retained;
 		res.total_ns = hp_now_ns() - w.started_ns;
 	}
-	hp_live_free(lv);
 	closed = hp_work_close(&w, &more);
 	if (r >= 0 && closed < 0)
 		r = hp_err_set(err, -HP_E_PARTIAL, "unloaded, but: %.900s", more.text);
@@ -99,6 +129,8 @@ static bool at_rest(const struct hp_ledger *l)
 
 int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_err *err)
 {
+	const struct hp_unload_request req = {.park_ns = HP_DEFAULT_PARK_NS,
+					      .quiesce = HP_QUIESCE_AUTO};
 	struct hp_work w;
 	size_t done = 0;
 	bool touched = false;
@@ -111,22 +143,21 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 	r = hp_agent_clean(w.t, w.looker, err);
 	if (r >= 0)
 		r = hp_target_refresh(w.t, err);
-	for (size_t i = 0; i < w.ledgers.n && r >= 0; i++) {
+	for (size_t i = 0; i < w.ledgers.n && r != -HP_E_GONE; i++) {
 		struct hp_unload_result res = {0};
 		struct hp_ledger *l = w.ledgers.v[i];
-		struct hp_live *lv;
+		int k;
 
 		/* In a child that was forked meanwhile, old code runs for good: it keeps its copy. */
 		if (at_rest(l) || !hp_ledger_is_own(l, w.t))
 			continue;
-		if (!touched && (r = hp_work_touch(&w, err)) < 0)
+		if (!touched && (r < 0 || (r = hp_work_touch(&w, err)) < 0))
 			break;
 		touched = true;
-		if ((r = hp_work_live(&w, l, HP_DEFAULT_PARK_NS, &lv, err)) < 0)
-			break;
-		r = take_out(lv, HP_QUIESCE_AUTO, false, false, &res, err);
-		hp_live_free(lv);
-		if (r >= 0 && !res.retained)
+		/* One that cannot be taken out does not keep the others. */
+		k = take_out_one(&w, l, &req, false, &res, r < 0 ? NULL : err);
+		r = r < 0 ? r : k;
+		if (k >= 0 && !res.retained)
 			done++;
 	}
 	if (done)
