@@ -2,6 +2,7 @@
 #include "patch/work.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "hp/err.h"
@@ -33,7 +34,12 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, uint64_t time
 int hp_work_touch(struct hp_work *w, struct hp_err *err)
 {
 	uint64_t since = hp_now_ns();
-	int r = hp_gate_start(&w->gate, err);
+	int r;
+
+	/* While a gate is closed threads wait for this process: it must not wait for them, however
+	 * many are runnable.  Where it is not allowed, a busy target is quiescent later. */
+	(void)setpriority(PRIO_PROCESS, 0, -20);
+	r = hp_gate_start(&w->gate, err);
 
 	if (r >= 0)
 		r = hp_agent_start(&w->agent, w->t, w->looker, w->deadline_ns, err);

@@ -23,6 +23,7 @@
 #include "hp/err.h"
 #include "target/agent_priv.h"
 #include "target/borrow_priv.h"
+#include "target/seccomp.h"
 #include "target/threads.h"
 
 #define FRAME_BELOW  1024 /* the agent's frame, below the borrowed thread's; keeps its alignment */
@@ -40,7 +41,8 @@ struct hp_agent {
 	struct hp_target *t;
 	struct hp_looker *l;
 	pid_t tid;
-	bool gone; /* it died */
+	bool gone;     /* it died */
+	bool filtered; /* by the target's seccomp filter, which it inherited */
 	struct user_regs_struct regs;
 	hp_addr area; /* scratch page, then a stack for resolvers; 0: not mapped */
 	int sock;     /* our end; -1: none yet */
@@ -63,7 +65,8 @@ int64_t hp_agent_syscall(struct hp_agent *a, long nr, uint64_t a0, uint64_t a1, 
 {
 	const uint64_t args[6] = {a0, a1, a2, a3, a4, a5};
 	int64_t r = a->gone ? -HP_E_GONE
-			    : hp_drive_syscall(a->tid, &a->regs, a->t->gadget, nr, args, NULL);
+			    : hp_drive_syscall(a->tid, &a->regs, a->t->gadget, nr, args,
+					     a->filtered);
 
 	a->gone |= r == -HP_E_GONE;
 	return r;
@@ -81,6 +84,38 @@ static int said(const struct hp_agent *a, int64_t r, const char *what, struct hp
 	return 0;
 }
 
+/* The two calls that a thread of the target makes for hp. */
+static int refuse_filter(const struct hp_agent *a, const struct hp_inject *inj,
+			 const uint64_t clone_args[6], struct hp_err *err)
+{
+	const uint64_t wait_args[6] = {0, 0, __WALL | WNOHANG};
+	hp_addr after = a->t->gadget + GADGET_LEN;
+	const char *what = NULL;
+
+	if (!inj->filtered)
+		return 0;
+	if (!hp_seccomp_allows(inj->tid, after, SYS_clone, clone_args))
+		what = "clone";
+	else if (!hp_seccomp_allows(inj->tid, after, SYS_wait4, wait_args))
+		what = "wait4";
+	if (!what)
+		return 0;
+	return hp_err_set(err, -HP_E_TARGET,
+			  "the seccomp filter of process %d (%s) does not allow %s, which hp needs; "
+			  "allow it there",
+			  (int)a->t->pid, a->t->comm, what);
+}
+
+/* Every step of hp's waits for the agent to run once: it must not queue behind the target's own
+ * threads.  It runs for microseconds at a time.  Where it is not allowed, hp is slower. */
+static void hurry(pid_t tid)
+{
+	const struct sched_param lowest = {.sched_priority = 1};
+
+	if (sched_setscheduler(tid, SCHED_FIFO, &lowest))
+		hp_debug("agent %d runs at the target's own priority", (int)tid);
+}
+
 /* Leaves the agent stopped with its own frame: undriven, it exits. */
 static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 {
@@ -88,8 +123,10 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 	hp_addr at = inj->frame - FRAME_BELOW;
 	const uint64_t args[6] = {CLONE_VM | CLONE_FILES, at};
 	int64_t child;
-	int r;
+	int r = refuse_filter(a, inj, args, err);
 
+	if (r < 0)
+		return r;
 	hp_sigframe_retarget(&inj->image, a->t->gadget, at, SYS_exit, HP_AGENT_UNDRIVEN, ~0ull);
 	r = hp_mem_write(a->t, at, inj->image.bytes, HP_SIGFRAME_UC, err);
 	if (r == 0)
@@ -100,6 +137,8 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 	if (child < 0 || !inj->child)
 		return said(a, child < 0 ? child : -HP_E_GONE, "clone of the agent", err);
 	a->tid = inj->child;
+	hurry(a->tid);
+	a->filtered = inj->filtered;
 	if (hp_thread_regs(a->tid, &a->regs) < 0)
 		return said(a, -HP_E_GONE, "", err);
 	return 0;
@@ -386,7 +425,7 @@ static int leave_call(struct hp_agent *a, struct user_regs_struct *r, struct hp_
 {
 	int status;
 
-	r->orig_rax = (uint64_t)-1;
+	r->orig_rax = SYS_getpid; /* instead; a filter that kills for it kills the agent only */
 	if (hp_thread_set_regs(a->tid, r) == 0 && ptrace(PTRACE_SYSCALL, a->tid, NULL, NULL) == 0 &&
 	    hp_thread_wait(a->tid, &status) == 0)
 		return 0;
