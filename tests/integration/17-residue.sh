@@ -29,17 +29,17 @@ for setting in "1 1" "1 100" "300 10"; do
 	check "$threads threads work" grows "$PID" calls 200
 	snapshot "$PID" "$T/before"
 	# once, so that what stays for good is there: the kernel's mappings, hpd's own
-	load -p "$PID" "$SVC/many_patch_$functions.so"
-	unload -p "$PID" "$ID"
+	load -p "$PID" --park 1s "$SVC/many_patch_$functions.so"
+	unload -p "$PID" --park 1s "$ID"
 	as_before "once: everything is as before" "$PID" "$T/before"
 	wait_until "$PATIENCE" hpd_idle
 	kernel_objects >"$T/kernel.before"
 	fds=$(hpd_has)
 	read -r rss dirty < <("$SVC/peek" rss "$PID")
 	for quiesce in auto watch gate auto watch gate; do
-		load -p "$PID" --quiesce "$quiesce" --timeout 20s "$SVC/many_patch_$functions.so"
+		load -p "$PID" --quiesce "$quiesce" --timeout 20s --park 1s "$SVC/many_patch_$functions.so"
 		answers "$functions functions are new" "$PID" ask "new $functions"
-		unload -p "$PID" --quiesce "$quiesce" --timeout 20s "$ID"
+		unload -p "$PID" --quiesce "$quiesce" --timeout 20s --park 1s "$ID"
 		answers "none is new" "$PID" ask 'new 0'
 	done
 	as_before "everything is as before" "$PID" "$T/before"

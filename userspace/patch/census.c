@@ -64,8 +64,15 @@ int hp_census_blame(const struct hp_census *c, struct hp_err *err)
 	unsigned fn = seen->n_calls ? seen->call[seen->n_calls - 1].fn : 0;
 	char name[32], where[512];
 
+	size_t unseen = 0;
+
+	for (size_t i = 0; i < c->n; i++)
+		unseen += !c->v[i].outside;
 	if (!c->last_tid)
-		return hp_err_set(err, -HP_E_NOT_QUIESCENT, "calls came and went all the time");
+		return hp_err_set(err, -HP_E_NOT_QUIESCENT,
+				  "%zu of %zu threads were not seen outside in time, so busy is the "
+				  "machine: a longer --park may help",
+				  unseen, c->n);
 	hp_thread_name(c->lv->t, c->last_tid, name, sizeof(name));
 	hp_look_where(c->lv->looker, seen, where, sizeof(where));
 	if (seen->verdict != HP_SEEN_INSIDE || fn >= f->n_fns)
