@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "target_victim.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+
 #include "target/agent.h"
 #include "target/borrow.h"
+#include "target/procfs.h"
 #include "target/target.h"
 
 #define SOON (hp_now_ns() + 3 * HP_S)
@@ -266,6 +270,86 @@ static void controller_killed_anywhere(void **state)
 	victim_free(v);
 }
 
+/* A sleeper with a filter that kills for each of @killing. */
+static pid_t confined(const int *killing, unsigned n)
+{
+	struct sock_filter f[32] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0)};
+	struct sock_fprog prog = {.filter = f};
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	prog.len = 1;
+	for (unsigned i = 0; i < n; i++) {
+		f[prog.len++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							     (uint32_t)killing[i], 0, 1);
+		f[prog.len++] =
+			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+	}
+	f[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &prog))
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+static void wait_for_sleep(pid_t pid)
+{
+	struct hp_stat st = {0};
+
+	for (int i = 0; i < 5000; i++) {
+		uint64_t mode = 0;
+
+		if (hp_status_number(pid, "Seccomp", 10, &mode) && mode == 2 &&
+		    hp_stat_read(pid, &st) == 0 && st.state == 'S')
+			return;
+		hp_pause_ns(HP_MS);
+	}
+	fail_msg("process %d is not asleep", (int)pid);
+}
+
+static void filters_are_respected(void **state)
+{
+	static const int needed_once[] = {SYS_clone, SYS_wait4, SYS_rt_sigreturn};
+	static const char *const says[] = {"clone", "wait4", "could be borrowed"};
+	static const int agents[] = {SYS_memfd_create, SYS_mmap,   SYS_close_range, SYS_prctl,
+				     SYS_ftruncate,    SYS_munmap, SYS_getpid,	    SYS_madvise};
+	struct hp_err err = {0};
+	struct hp_target *t;
+	struct hp_agent *a;
+	pid_t pid;
+
+	/* What only the agent calls, its filter is suspended for. */
+	pid = confined(agents, sizeof(agents) / sizeof(agents[0]));
+	wait_for_sleep(pid);
+	assert_int_equal(hp_target_open(&t, pid, &err), 0);
+	for (int i = 0; i < 10; i++) {
+		a = start(t);
+		assert_int_equal(hp_agent_syscall(a, SYS_getpid, 0, 0, 0, 0, 0, 0), hp_agent_tid(a));
+		end(a);
+	}
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	hp_target_free(t);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+
+	/* What a thread of the target would have to call is refused, and it lives. */
+	for (unsigned i = 0; i < 3; i++) {
+		pid = confined(&needed_once[i], 1);
+		wait_for_sleep(pid);
+		assert_int_equal(hp_target_open(&t, pid, &err), 0);
+		assert_true(hp_agent_start(&a, t, NULL, hp_now_ns() + 20 * HP_MS, &err) < 0);
+		if (!strstr(err.text, says[i]))
+			fail_msg("%s", err.text);
+		wait_for_sleep(pid);
+		assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+		hp_target_free(t);
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+	}
+}
+
 static void target_that_exits_is_told(void **state)
 {
 	const unsigned kind = VICTIM_FUTEX;
@@ -293,6 +377,7 @@ int main(void)
 		cmocka_unit_test(agent_runs_resolvers),
 		cmocka_unit_test(killed_controller_is_cleaned_up_after),
 		cmocka_unit_test(controller_killed_anywhere),
+		cmocka_unit_test(filters_are_respected),
 		cmocka_unit_test(target_that_exits_is_told),
 	};
 

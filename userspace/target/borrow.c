@@ -96,14 +96,22 @@ static int take(struct search *s, const struct hp_choice *c, struct hp_err *err)
 	return r;
 }
 
-static int try_all(struct search *s, struct hp_err *err)
+static int try_listed(struct search *s, bool enough, struct hp_err *err)
 {
-	int r = hp_choices_read(&s->choices, s->b->t, s->need == HP_BORROW_SYSCALL, err);
+	int r = hp_choices_read(&s->choices, s->b->t, enough, err);
 
 	for (size_t i = 0; r == 0 && i < s->choices.n; i++)
 		if (s->choices.v[i].rank != HP_CHOICE_NEVER)
 			r = take(s, &s->choices.v[i], err);
 	return r;
+}
+
+/* The first thread of the best rank will mostly do; a thousand need not be asked for it. */
+static int try_all(struct search *s, struct hp_err *err)
+{
+	int r = try_listed(s, true, err);
+
+	return r ? r : try_listed(s, false, err);
 }
 
 static bool job_stopped(const struct hp_target *t)

@@ -23,6 +23,7 @@
 
 #include "hp/err.h"
 #include "target/gadget.h"
+#include "target/seccomp.h"
 #include "target/threads.h"
 
 #ifndef PTRACE_GETSIGMASK
@@ -40,6 +41,7 @@
 #define ERESTARTNOINTR	  513
 #define ERESTARTNOHAND	  514
 #define ERESTART_RESTARTBLOCK 516
+#define AGENT_OPTIONS	  (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
 #define STOPS_MAX	  1000 /* stops of other kinds during one call; signals are blocked */
 
 static const uint64_t all_signals = ~0ull;
@@ -103,6 +105,26 @@ static struct user_regs_struct self_restoring(const struct hp_inject *inj)
 	return r;
 }
 
+/* Any of these may stand in for a call that must not be made. */
+static bool find_nothing(struct hp_inject *inj)
+{
+	static const long calls[] = {SYS_getpid, SYS_gettid, SYS_sched_yield, SYS_getppid};
+	const uint64_t none[6] = {0};
+	hp_addr after = inj->t->gadget + SYSCALL_INSN_LEN;
+
+	inj->nothing = calls[0];
+	if (!inj->filtered)
+		return true;
+	if (!hp_seccomp_allows(inj->tid, after, SYS_rt_sigreturn, none))
+		return false;
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		inj->nothing = calls[i];
+		if (hp_seccomp_allows(inj->tid, after, inj->nothing, none))
+			return true;
+	}
+	return false;
+}
+
 int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_addr floor,
 		    struct hp_err *err)
 {
@@ -115,6 +137,11 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	e = read_state(inj);
 	if (e < 0)
 		return hp_err_set(err, -HP_E_GONE, "thread %d has ended", (int)tid);
+	inj->filtered = hp_seccomp_filtered(tid);
+	if (!find_nothing(inj))
+		return hp_err_set(err, -HP_E_TARGET,
+				  "the seccomp filter of thread %d does not let it be borrowed",
+				  (int)tid);
 	if (in_restart(&inj->saved) && !original_call(inj, &inj->call))
 		return hp_err_set(err, -HP_E_TARGET, "thread %d is in a restarted call", (int)tid);
 	r = self_restoring(inj);
@@ -154,63 +181,107 @@ static int take_child(pid_t tid, pid_t *child)
 		return -HP_E_GONE;
 	if (hp_thread_wait((pid_t)id, &status) < 0)
 		return 0; /* it was killed; the caller sees that there is none */
-	if (ptrace(PTRACE_SETOPTIONS, (pid_t)id, NULL,
-		   PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL) == 0)
+	if (ptrace(PTRACE_SETOPTIONS, (pid_t)id, NULL, AGENT_OPTIONS) == 0)
 		*child = (pid_t)id;
 	return 0;
 }
 
-/* From before the system call to its exit stop. */
-static int run_syscall(pid_t tid, pid_t *child)
+/* How run_syscall() treats the thread. */
+struct drive {
+	pid_t tid;
+	pid_t *child;			      /* of a borrowed thread; NULL: an agent */
+	const struct user_regs_struct *want;  /* suspend seccomp for exactly this call; or NULL */
+};
+
+static bool same_call(const struct user_regs_struct *now, const struct user_regs_struct *want)
 {
-	int status, deliver = 0, seen = 0;
+	return now->orig_rax == want->rax && now->rdi == want->rdi && now->rsi == want->rsi &&
+	       now->rdx == want->rdx && now->r10 == want->r10 && now->r8 == want->r8 &&
+	       now->r9 == want->r9;
+}
+
+/* At the entry stop, which comes before seccomp (kernel/entry/common.c): nobody but us can change
+ * the registers any more. */
+static int suspend_seccomp(const struct drive *d)
+{
+	struct user_regs_struct now;
+
+	if (hp_thread_regs(d->tid, &now) < 0 || !same_call(&now, d->want))
+		return -HP_E_GONE;
+	return ptrace(PTRACE_SETOPTIONS, d->tid, NULL, AGENT_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)
+		       ? -HP_E_GONE
+		       : 0;
+}
+
+/* 1: the call is over; 0: it goes on, with *deliver. */
+static int at_stop(const struct drive *d, int status, int *seen, int *deliver)
+{
+	*deliver = 0;
+	if (WSTOPSIG(status) == SYSCALL_STOP) {
+		if (++*seen == 1)
+			return d->want ? suspend_seccomp(d) : 0;
+		if (d->want && ptrace(PTRACE_SETOPTIONS, d->tid, NULL, AGENT_OPTIONS))
+			return -HP_E_GONE;
+		return 1;
+	}
+	if (status >> 16 == PTRACE_EVENT_CLONE && d->child)
+		return take_child(d->tid, d->child);
+	/* SIGSTOP: the whole process stops, as it shall.  The agent swallows it. */
+	if (status >> 16 == 0 && d->child)
+		*deliver = WSTOPSIG(status);
+	return 0;
+}
+
+/* From before the system call to its exit stop. */
+static int run_syscall(const struct drive *d)
+{
+	int status, deliver = 0, seen = 0, r;
 
 	for (int stops = 0; stops < STOPS_MAX; stops++) {
-		if (ptrace(PTRACE_SYSCALL, tid, NULL, deliver))
+		if (ptrace(PTRACE_SYSCALL, d->tid, NULL, deliver) ||
+		    hp_thread_wait(d->tid, &status) < 0)
 			return -HP_E_GONE;
-		if (hp_thread_wait(tid, &status) < 0)
-			return -HP_E_GONE;
-		deliver = 0;
-		if (WSTOPSIG(status) == SYSCALL_STOP) {
-			if (++seen == 2)
-				return 0;
-		} else if (status >> 16 == PTRACE_EVENT_CLONE && child) {
-			if (take_child(tid, child) < 0)
-				return -HP_E_GONE;
-		} else if (status >> 16 == 0 && !child) {
-			continue; /* the agent swallows what cannot be blocked */
-		} else if (status >> 16 == 0) {
-			deliver = WSTOPSIG(status); /* SIGSTOP: the whole process stops, as it shall */
-		}
+		r = at_stop(d, status, &seen, &deliver);
+		if (r)
+			return r < 0 ? r : 0;
 	}
 	return -HP_E_GONE;
 }
 
-int64_t hp_drive_syscall(pid_t tid, struct user_regs_struct *regs, hp_addr gadget, long nr,
-			 const uint64_t args[6], pid_t *child)
+static int64_t result_of(const struct drive *d)
 {
-	struct user_regs_struct r = *regs;
-	int e;
+	struct user_regs_struct r;
+	int e = run_syscall(d);
 
-	set_call(&r, gadget, nr, args);
-	if (hp_thread_set_regs(tid, &r) < 0)
-		return -HP_E_GONE;
-	if (child && ptrace(PTRACE_SETSIGMASK, tid, sizeof(all_signals), &all_signals))
-		return -HP_E_GONE;
-	e = run_syscall(tid, child);
 	if (e < 0)
 		return e;
-	if (hp_thread_regs(tid, &r) < 0)
-		return -HP_E_GONE;
-	return (int64_t)r.rax;
+	return hp_thread_regs(d->tid, &r) < 0 ? -HP_E_GONE : (int64_t)r.rax;
+}
+
+int64_t hp_drive_syscall(pid_t tid, const struct user_regs_struct *regs, hp_addr gadget, long nr,
+			 const uint64_t args[6], bool suspend)
+{
+	struct user_regs_struct r = *regs;
+	struct drive d = {.tid = tid, .want = suspend ? &r : NULL};
+
+	set_call(&r, gadget, nr, args);
+	return hp_thread_set_regs(tid, &r) < 0 ? -HP_E_GONE : result_of(&d);
 }
 
 int64_t hp_inject_syscall(struct hp_inject *inj, long nr, const uint64_t args[6])
 {
 	struct user_regs_struct r = inj->saved;
+	struct drive d = {.tid = inj->tid, .child = &inj->child};
 
+	if (inj->filtered &&
+	    !hp_seccomp_allows(inj->tid, inj->t->gadget + SYSCALL_INSN_LEN, nr, args))
+		return -EPERM;
 	r.rsp = inj->frame;
-	return hp_drive_syscall(inj->tid, &r, inj->t->gadget, nr, args, &inj->child);
+	set_call(&r, inj->t->gadget, nr, args);
+	if (hp_thread_set_regs(inj->tid, &r) < 0 ||
+	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(all_signals), &all_signals))
+		return -HP_E_GONE;
+	return result_of(&d);
 }
 
 /* Registers with a restart in them count only where the kernel looks for signals: an event stop. */
@@ -233,12 +304,12 @@ int hp_inject_abandon(struct hp_inject *inj)
 {
 	struct user_regs_struct r = inj->saved;
 
-	/* At the gadget's `ret`, which leads into the frame.  At an entry the number -1 makes the
-	 * kernel skip the call; elsewhere it makes it restart none. */
+	/* At the gadget's `ret`, which leads into the frame.  At the entry of a call another one is
+	 * made, not none (-1): that is what a seccomp filter would kill for. */
 	r.rip = inj->t->gadget + HP_GADGET_RET;
 	r.rsp = inj->frame;
-	r.rax = 0;
-	r.orig_rax = (uint64_t)-1;
+	r.rax = 0; /* not a restart */
+	r.orig_rax = (uint64_t)inj->nothing;
 	r.eflags &= ~(uint64_t)EFLAGS_TRAP;
 	return hp_thread_set_regs(inj->tid, &r) < 0 ? -HP_E_GONE : to_event_stop(inj->tid);
 }

@@ -29,18 +29,21 @@ struct hp_inject {
 	size_t xstate_n;
 	bool called;	    /* code ran that may have changed the extended state */
 	bool restart_block; /* … and a restart block of the thread's own call is lost */
+	bool filtered;	    /* by seccomp */
+	long nothing;	    /* a system call that does nothing and that the filter allows */
 	uint64_t pass_on;   /* signals that came meanwhile: bit n-1 */
 	hp_addr frame, scratch;
 	struct hp_sigframe image;
 	pid_t child; /* born of an injected clone: stopped, PTRACE_O_EXITKILL set; 0: none */
 };
 
-/* @inj->tid is stopped at an event stop.  @floor: lowest usable address of its stack.
- * -HP_E_TARGET when the stack has no room; then nothing was changed. */
+/* @tid is stopped at an event stop.  @floor: lowest usable address of its stack.  -HP_E_TARGET when
+ * the stack has no room, or a seccomp filter would not let it return; nothing was changed then. */
 int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_addr floor,
 		    struct hp_err *err);
 
-/* The result as the kernel gives it; -HP_E_GONE. */
+/* The result as the kernel gives it; -EPERM, and no call, when a seccomp filter is against it;
+ * -HP_E_GONE. */
 int64_t hp_inject_syscall(struct hp_inject *inj, long nr, const uint64_t args[6]);
 
 /* Leads the thread, wherever it is stopped, to its frame without running anything more of what was
@@ -51,9 +54,9 @@ int hp_inject_abandon(struct hp_inject *inj);
 /* Everything as it was, and let go. -HP_E_GONE. */
 int hp_inject_end(struct hp_inject *inj);
 
-/* One system call in a thread that needs no putting back (the agent): gadget and stack pointer in
- * @regs. */
-int64_t hp_drive_syscall(pid_t tid, struct user_regs_struct *regs, hp_addr gadget, long nr,
-			 const uint64_t args[6], pid_t *child);
+/* One system call in a thread that needs no putting back (the agent).  @suspend: its seccomp
+ * filter is suspended for this call, once it is seen at its entry to be this call. */
+int64_t hp_drive_syscall(pid_t tid, const struct user_regs_struct *regs, hp_addr gadget, long nr,
+			 const uint64_t args[6], bool suspend);
 
 #endif
