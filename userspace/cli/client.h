@@ -27,6 +27,8 @@ struct hp_call {
 	void (*line)(void *arg, const json_t *line);
 	/* Ten times a second while nothing comes; may be NULL. */
 	void (*tick)(void *arg);
+	/* The answer is there, and nothing of it was told yet; may be NULL. */
+	void (*ended)(void *arg);
 	void *arg;
 };
 

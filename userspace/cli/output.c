@@ -82,6 +82,8 @@ int hp_ask(const struct hp_cli *cli, const struct hp_call *call, json_t **answer
 	if (k == 0) {
 		k = hp_client_call(&client, call, answer, &err);
 		hp_client_close(&client);
+		if (call->ended)
+			call->ended(call->arg);
 	}
 	if (k < 0)
 		return hp_tell_error(cli, &err);

@@ -13,6 +13,11 @@ static void erase(struct hp_progress *p)
 	p->drawn = false;
 }
 
+static void on_end(void *arg)
+{
+	erase(arg);
+}
+
 static void on_line(void *arg, const json_t *line)
 {
 	struct hp_progress *p = arg;
@@ -49,11 +54,11 @@ int hp_ask_with_progress(const struct hp_cli *cli, const char *path, json_t *bod
 		.stream = true,
 		.line = on_line,
 		.tick = cli->progress && !cli->quiet ? on_tick : NULL,
+		.ended = on_end,
 		.arg = &p,
 	};
 	int k = hp_ask(cli, &call, answer);
 
-	erase(&p);
 	json_decref(body);
 	return k;
 }

@@ -432,7 +432,7 @@ static void found(struct hp_job *job, const json_t *answer)
 			hp_subject_recover(s);
 	}
 	if (json_array_size(patches))
-		hp_log(HP_LOG_INFO, "%zu patches found in running processes",
+		hp_log(HP_LOG_INFO, "patches found in running processes: %zu",
 		       json_array_size(patches));
 	if (!patches)
 		hp_log(HP_LOG_WARNING, "it is not known which processes have patches: %s",
