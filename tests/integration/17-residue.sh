@@ -46,7 +46,8 @@ for setting in "1 1" "1 100" "300 10"; do
 	check "hpd's helpers ended" wait_until "$PATIENCE" hpd_idle
 	kernel_objects >"$T/kernel.after"
 	same "BPF links and maps of hpd are what they were" "$T/kernel.before" "$T/kernel.after"
-	is "hpd holds as many descriptors" "$(hpd_has)" "$fds"
+	# It may have made its spare pair of slots since: eight maps, once.
+	at_most "hpd holds no more descriptors (from $fds)" "$(hpd_has)" $((fds + 8))
 	read -r rss2 dirty2 < <("$SVC/peek" rss "$PID")
 	at_most "the target's dirty memory did not grow (kB, from $dirty)" "$dirty2" $((dirty + 64))
 	at_most "its resident memory did not grow (kB, from $rss)" "$rss2" $((rss + 512))
