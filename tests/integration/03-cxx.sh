@@ -20,9 +20,9 @@ check "an exception of new code is caught by old code" grows "$PID" caught_new 2
 unload -p "$PID" "$ID"
 
 for quiesce in watch gate; do
-	load -p "$PID" --quiesce "$quiesce" "$SVC/cxx_patch.so"
+	load -p "$PID" --quiesce "$quiesce" --timeout 20s "$SVC/cxx_patch.so"
 	check "both at once ($quiesce)" grows "$PID" caught_new 200
-	unload -p "$PID" --quiesce "$quiesce" "$ID"
+	unload -p "$PID" --quiesce "$quiesce" --timeout 20s "$ID"
 	check "old again ($quiesce)" grows "$PID" caught_old 200
 done
 as_before "everything is as before" "$PID" "$T/before"

@@ -33,21 +33,27 @@ start_hpd
 hp --json list
 is "the next hpd finds it in whatever process" \
 	"$(jq -r --argjson p "$PID" '.patches[] | select(.pid == $p).hp_id' <<<"$OUT")" "$ID"
-load -p "$PID" "$SVC/server_patch2.so"
-answers "another patch on top of it" "$PID" 'ask 5' 'answer 2005'
 unload -p "$PID" "$ID"
-hp --json list -p "$PID"
-unload -p "$PID" "$(jq -r '.patches[0].hp_id' <<<"$OUT")"
 as_before "everything is as before" "$PID" "$T/before"
 still_right "the service did not notice" "$PID"
 
-# A private hpd, started by hpctl when there is none.
+# A private hpd, started by hpctl on the usual socket when nobody serves it.
 stop_hpd
-HP_SOCKET=$T/private.sock timeout 60 "$O/hpctl" load -p "$PID" "$SVC/server_patch.so" >"$T/o" 2>"$T/e"
-is "without an hpd, hpctl starts a private one" "$? $(cat "$T/e")" "0 "
-answers "which loads" "$PID" 'ask 5' 'answer 1005'
-id=$(cat "$T/o")
-HP_SOCKET=$T/private.sock timeout 60 "$O/hpctl" unload -p "$PID" "$id" >"$T/o" 2>"$T/e"
-is "and unloads" "$? $(cat "$T/e")" "0 "
-as_before "everything is as before" "$PID" "$T/before"
+if [ -S /run/hp/hpd.sock ]; then
+	skip_test "without an hpd, hpctl starts a private one" "somebody serves /run/hp/hpd.sock"
+else
+	private() {
+		env -u HP_SOCKET timeout 60 "$O/hpctl" "$@" >"$T/o" 2>"$T/e"
+		STATUS=$?
+		OUT=$(cat "$T/o")
+		ERR=$(cat "$T/e")
+	}
+	private load -p "$PID" "$SVC/server_patch.so"
+	is "without an hpd, hpctl starts a private one" "$STATUS $ERR" "0 "
+	answers "which loads" "$PID" 'ask 5' 'answer 1005'
+	private unload -p "$PID" "$OUT"
+	is "and unloads" "$STATUS $ERR" "0 "
+	as_before "everything is as before" "$PID" "$T/before"
+	check "it ends when nobody needs it" wait_until 60 test ! -S /run/hp/hpd.sock
+fi
 end_service "$PID"

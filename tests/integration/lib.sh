@@ -352,11 +352,8 @@ maps_of() {
 }
 
 threads_of() {
-	local task
-
-	for task in "/proc/$1/task"/*; do
-		echo "thread ${task##*/} $(grep -hE '^Sig(Blk|Ign|Cgt)' "$task/status" | tr -s '\t\n' '  ')"
-	done
+	grep -HE '^Sig(Blk|Ign|Cgt)' "/proc/$1/task"/*/status 2>/dev/null |
+		sed 's,^/proc/[0-9]*/task/\([0-9]*\)/status:,thread \1 ,'
 }
 
 fds_of() {

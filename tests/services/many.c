@@ -12,7 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define CALLS_A_SECOND 100000 /* of all threads together, 10 a nap */
+
 static unsigned long calls, new_calls, wrong, started;
+static unsigned nap_us;
 
 static void *blocked(void *arg)
 {
@@ -38,7 +41,7 @@ static void *working(void *arg)
 			__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED);
 		__atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
 		if (i % 10 == 0)
-			svc_nap_us(1000);
+			svc_nap_us(nap_us);
 	}
 	return NULL;
 }
@@ -69,6 +72,7 @@ int main(int argc, char **argv)
 	int n = svc_number(argc, argv, 1, 1);
 	bool work = argc > 2 && !strcmp(argv[2], "working");
 
+	nap_us = (unsigned)n * (10 * 1000000u / CALLS_A_SECOND) + 900;
 	for (int i = 0; i < n; i++)
 		svc_thread(work ? working : blocked, NULL);
 	while (__atomic_load_n(&started, __ATOMIC_RELAXED) < (unsigned long)n)
