@@ -36,6 +36,11 @@ WARN	:= -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmis
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iuserspace -Ibpf -I$(O) -Ibuild
 CFLAGS	?= -O2 -g
 HPCFLAGS := -std=gnu11 $(WARN) $(SANFLAGS) -fno-common -pthread
+# What distributions build daemons with; FORTIFY also warns of results that are ignored.
+ifeq ($(SAN),)
+HPCFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+LDFLAGS	+= -Wl,-z,relro,-z,now
+endif
 LIBS	:= -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_parser -pthread
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
