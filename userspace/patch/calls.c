@@ -23,14 +23,13 @@ static int call(struct hp_live *lv, struct hp_borrow *b, const char *what, hp_ad
 	return 0;
 }
 
-static bool frames_given(struct hp_live *lv)
+static bool came_back(const struct hp_live *lv, unsigned word)
 {
-	uint64_t word;
+	uint64_t value;
 
-	return lv->l->fixed.eh_frame &&
-	       hp_mem_read(lv->t, hp_word_addr(&lv->l->fixed, HP_WORD_FRAMES), &word, sizeof(word),
-			   NULL) == 0 &&
-	       word != HP_WORD_UNSET;
+	return hp_mem_read(lv->t, hp_word_addr(&lv->l->fixed, word), &value, sizeof(value), NULL) ==
+		       0 &&
+	       value != HP_WORD_UNSET;
 }
 
 /* The code runs with the thread borrowed once; its end comes in every case, and a failure of the end
@@ -75,27 +74,26 @@ int hp_calls_init(struct hp_live *lv, const struct hp_plan *p, struct hp_err *er
 int hp_calls_fini(struct hp_live *lv, bool initialised, struct hp_err *err)
 {
 	const struct hp_ledger_fixed *f = &lv->l->fixed;
-	uint32_t n_fini = initialised ? f->n_fini : 0;
-	bool frames = frames_given(lv);
+	uint32_t n_fini = initialised ? f->n_fini : 0, first = 0;
+	bool frames = f->eh_frame && came_back(lv, HP_WORD_FRAMES) &&
+		      !came_back(lv, HP_WORD_FRAMES_GONE);
 	struct hp_borrow *b;
 	uint64_t value;
 	int r;
 
-	if (!n_fini && !frames)
+	while (first < n_fini && came_back(lv, HP_WORD_FINI + first))
+		first++;
+	if (first == n_fini && !frames)
 		return 0;
 	if ((r = hp_borrow_begin(&b, lv->t, lv->looker, HP_BORROW_CALL, lv->deadline_ns, err)) < 0)
 		return r;
-	for (uint32_t i = 0; i < n_fini && r >= 0; i++)
-		r = call(lv, b, "fini_array", f->fini[i], NULL, 0, HP_WORD_HOOK, &value, err);
+	for (uint32_t i = first; i < n_fini && r >= 0; i++)
+		r = call(lv, b, "fini_array", f->fini[i], NULL, 0, HP_WORD_FINI + i, &value, err);
 	if (frames && r >= 0) {
 		const uint64_t args[] = {f->eh_frame};
-		const uint64_t unset = HP_WORD_UNSET;
 
 		r = call(lv, b, "__deregister_frame_info", f->deregister_frame, args, 1,
-			 HP_WORD_HOOK, &value, err);
-		if (r >= 0)
-			r = hp_mem_write(lv->t, hp_word_addr(f, HP_WORD_FRAMES), &unset,
-					 sizeof(unset), err);
+			 HP_WORD_FRAMES_GONE, &value, err);
 	}
 	return end(b, r, err);
 }

@@ -10,8 +10,15 @@
 #include "target/agent.h"
 
 /* The words at the area's data page, each written by the return stub of the same number in the code
- * page when a call into the patch came back (target/borrow.h). */
-enum hp_word { HP_WORD_HOOK, HP_WORD_FRAMES, HP_WORDS };
+ * page when a call came back (target/borrow.h): by the target itself, so that a recovery knows what
+ * was done, and does not do it twice, whenever hpd was killed. */
+enum hp_word {
+	HP_WORD_HOOK,	     /* hooks and initialisers */
+	HP_WORD_FRAMES,	     /* unwind tables were given */
+	HP_WORD_FRAMES_GONE, /* and taken back */
+	HP_WORD_FINI,	     /* finalisers, each with its own */
+	HP_WORDS = HP_WORD_FINI + sizeof(((struct hp_ledger_fixed *)0)->fini) / sizeof(uint64_t),
+};
 #define HP_WORD_UNSET 0x6e6f74796574ull /* "notyet" */
 #define HP_FRAME_OBJECT 0x100		/* in the data page: libgcc's struct object */
 

@@ -53,7 +53,7 @@ static int take_out(struct hp_live *lv, enum hp_quiesce how, bool discard, bool 
 		if (hooks && hp_calls_hook(lv, HP_HOOK_AFTER_UNLOAD, &hook) < 0)
 			snprintf(ret->detail, sizeof(ret->detail), "%.250s", hook.text);
 	}
-	/* In MAPPED nobody knows how far the initialisers came; from REMOVING on it is done. */
+	/* In MAPPED nobody knows how far the initialisers came; after REMOVING it is done. */
 	if (phase != HP_PHASE_REMOVING && phase != HP_PHASE_RETAINED)
 		r = hp_calls_fini(lv, phase != HP_PHASE_MAPPED, err);
 	if (r >= 0)
