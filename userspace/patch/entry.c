@@ -16,6 +16,7 @@
 #include "target/threads.h"
 
 #define KEEPER_MS 5000
+#define INT3	  0xcc
 
 struct edit {
 	unsigned fn;
@@ -108,6 +109,35 @@ static int hold(struct hp_live *lv, const struct edits *es, struct hp_session **
 	return r;
 }
 
+/* Before the probes go: what the kernel puts back over an int3 is the first byte of the old code, and
+ * the rest of the old instruction must be behind it. */
+static void mend_held(struct hp_live *lv, const struct edits *es)
+{
+	for (size_t i = 0; i < es->n; i++) {
+		const struct hp_ledger_fn *f = &lv->l->fixed.fn[es->v[i].fn];
+		uint8_t head;
+
+		/* What fails here fails because the target is gone. */
+		if (hp_mem_read(lv->t, f->addr, &head, 1, NULL) == 0 && head == INT3)
+			(void)hp_mem_poke(lv->t, f->addr + 1, f->orig + 1, HP_JUMP_LEN - 1, NULL);
+	}
+	(void)sync_cores(lv, NULL);
+}
+
+static int write_under_hold(struct hp_live *lv, const struct edits *es, bool patched,
+			    struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < es->n && r >= 0; i++)
+		r = poke(lv, &es->v[i], 1, HP_JUMP_LEN - 1, err);
+	if (r >= 0)
+		r = sync_cores(lv, err);
+	for (size_t i = 0; i < es->n && r >= 0 && patched; i++)
+		r = poke(lv, &es->v[i], 0, 1, err);
+	return r;
+}
+
 /* While the uprobe is there, a thread that comes executes the *file's* first instruction out of
  * line and goes on behind it: old code, which is what runs on both sides of this step.  The kernel
  * leaves a head that is no int3 alone when it takes the probe away, and puts the file's byte back
@@ -117,16 +147,15 @@ static int write_held(struct hp_live *lv, const struct edits *es, bool patched, 
 	struct hp_session *s = NULL;
 	hp_autoclose int keeper = -1;
 	struct pollfd p = {.events = POLLIN};
-	int r = hold(lv, es, &s, err);
+	/* Nothing is written before it is known that the target may make that call. */
+	int r = sync_cores(lv, err);
 
-	for (size_t i = 0; i < es->n && r >= 0; i++)
-		r = poke(lv, &es->v[i], 1, HP_JUMP_LEN - 1, err);
-	if (r >= 0)
-		r = sync_cores(lv, err);
-	for (size_t i = 0; i < es->n && r >= 0 && patched; i++)
-		r = poke(lv, &es->v[i], 0, 1, err);
+	if (r >= 0 && (r = hold(lv, es, &s, err)) >= 0)
+		r = write_under_hold(lv, es, patched, err);
 	if (!s)
 		return r;
+	if (r < 0)
+		mend_held(lv, es);
 	hp_session_end(s, &keeper);
 	if (r < 0 || patched)
 		return r;
@@ -163,7 +192,8 @@ static bool held(const struct stopped *s, pid_t tid)
 	return false;
 }
 
-/* Threads are born while others are stopped: listed again until nobody is new. */
+/* Threads are born while others are stopped: listed again until nobody is new.  -EBUSY: one is in an
+ * uninterruptible wait, for which nobody is kept stopped. */
 static int stop_all(struct stopped *s, struct hp_err *err)
 {
 	pid_t agent = hp_agent_tid(s->lv->agent);
@@ -180,9 +210,8 @@ static int stop_all(struct stopped *s, struct hp_err *err)
 			if (now.v[i] == agent || held(s, now.v[i]))
 				continue;
 			r = hp_thread_stop(now.v[i], 0, err);
-			if (r == -ESRCH || r == -EBUSY) {
-				again |= r == -EBUSY;
-				r = hp_now_ns() < s->lv->deadline_ns ? 0 : r;
+			if (r == -ESRCH) {
+				r = 0;
 				continue;
 			}
 			tid = r < 0 ? NULL : HP_ARRAY_ADD(&s->held);
@@ -234,12 +263,16 @@ static void release_all(struct stopped *s)
 static int write_stopped(struct hp_live *lv, const struct edits *es, struct hp_err *err)
 {
 	struct stopped s = {.lv = lv, .es = es};
+	bool busy = false;
 	int r = 0;
 
 	do {
 		r = stop_all(&s, err);
 		if (r >= 0)
 			r = clear(&s, err);
+		busy = r == -EBUSY;
+		if (busy)
+			r = 0;
 		for (size_t i = 0; i < es->n && r == 1; i++)
 			if (poke(lv, &es->v[i], 0, HP_JUMP_LEN, err) < 0)
 				r = -HP_E_PARTIAL;
@@ -248,6 +281,8 @@ static int write_stopped(struct hp_live *lv, const struct edits *es, struct hp_e
 			return r < 0 ? r : 0;
 		hp_pause_ns(HP_MS);
 	} while (hp_now_ns() < lv->deadline_ns);
+	if (busy)
+		return hp_err_prefix(err, -HP_E_NOT_QUIESCENT, "all threads have to be stopped");
 	return hp_err_set(err, -HP_E_NOT_QUIESCENT,
 			  "a thread stands in the first five bytes of %s, or returns there",
 			  lv->l->fixed.fn[es->v[0].fn].old_name);

@@ -187,6 +187,13 @@ static void place(void *arg, hp_addr pc, struct hp_own_place *ret)
 				.kind = HP_OWN_OUTSIDE, .as_pc = f->fn[i].addr, .fn = i};
 			return;
 		}
+	/* Not on the jump perhaps: one that came to the int3 before it has its pc set back by the
+	 * kernel, and executes the old instruction elsewhere (handle_swbp() in events/uprobes.c). */
+	for (unsigned i = 0; i < f->n_fns; i++)
+		if (pc == f->fn[i].addr && f->fn[i].method == HP_ENTRY_INT3) {
+			*ret = (struct hp_own_place){.kind = HP_OWN_UNSURE, .fn = i};
+			return;
+		}
 	fn = hp_live_fn_of_block(lv, pc);
 	if (fn >= 0) {
 		place_in_block(lv, (unsigned)fn, pc, ret);
