@@ -45,18 +45,44 @@ static void let_nested_pass(struct watched *w, struct hp_census_thread *ct, hp_a
 	ct->drain = e < 0 ? -1 : e;
 }
 
+/* 1: the parked thread has to go on in the old code, for it holds a frame of it that is counted, or
+ * one that the draining table let through uncounted before its entry was closed. */
+static int holds_frame(struct watched *w, struct hp_census_thread *ct, pid_t tid, hp_addr *outermost,
+		       struct hp_err *err)
+{
+	struct hp_seen seen;
+	int r;
+
+	if (depth(w, tid, outermost))
+		return 1;
+	if (!ct || ct->outside)
+		return 0;
+	if ((r = hp_census_look(w->c, ct, &seen, err)) < 0)
+		return r;
+	if (r != HP_SEEN_INSIDE)
+		return 0;
+	*outermost = seen.call[seen.n_calls - 1].sp;
+	return 1;
+}
+
 static int judge_parked(struct watched *w, struct hp_attempt *at, struct hp_err *err)
 {
 	for (size_t i = 0; i < at->parked.n; i++) {
-		struct hp_census_thread *ct = hp_census_find(w->c, at->parked.v[i]);
+		pid_t tid = at->parked.v[i];
+		struct hp_census_thread *ct = hp_census_find(w->c, tid);
 		hp_addr outermost;
-		int r;
+		int r = holds_frame(w, ct, tid, &outermost, err);
 
-		if (!ct || !depth(w, ct->tid, &outermost))
+		if (r < 0)
+			return r;
+		if (!r)
 			continue;
-		let_nested_pass(w, ct, outermost);
-		ct->outside = false; /* to be proven again once the entry is closed */
-		if ((r = hp_attempt_pass(at, ct->tid, err)) < 0)
+		/* One that was born since the census is counted by its own call alone. */
+		if (ct) {
+			let_nested_pass(w, ct, outermost);
+			ct->outside = false; /* to be proven again once the entry is closed */
+		}
+		if ((r = hp_attempt_pass(at, tid, err)) < 0)
 			return r;
 	}
 	at->parked.n = 0;
