@@ -10,6 +10,8 @@
 #include "base/array.h"
 #include "hp/err.h"
 
+#define LEDGERS_MAX 256
+
 /* A ledger of the largest kind and its control pages. */
 #define AREA_MAX (HP_PAGE_UP(sizeof(struct hp_ledger)) + 16 * HP_PAGE)
 
@@ -184,6 +186,11 @@ int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *b
 
 		if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)) || m->offset)
 			continue;
+		/* So many are not ours: a target that wants to have our memory filled. */
+		if (ls.n == LEDGERS_MAX) {
+			++*bad;
+			continue;
+		}
 		l = malloc(sizeof(*l));
 		place = l ? HP_ARRAY_ADD(&ls) : NULL;
 		if (!place) {

@@ -229,6 +229,7 @@ int hp_look(struct hp_looker *l, pid_t tid, const struct hp_scene *scene, struct
 	ret->switches = 0;
 	ret->n_calls = 0;
 	ret->blocked_pc = 0;
+	memset(&ret->regs, 0, sizeof(ret->regs)); /* of a thread that could not be read */
 	if (l->snap_prog >= 0)
 		r = look_from_afar(l, tid, scene, ret, err);
 	if (r < 0)
