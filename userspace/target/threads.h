@@ -23,8 +23,9 @@ int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_er
 void hp_tids_free(struct hp_tids *tids);
 
 /* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
- * delivered).  A system call that it interrupts is restarted when the thread goes on.  @options: PTRACE_O_*.  -ESRCH: it is gone; -HP_E_DENIED: somebody else traces it;
- * -EBUSY: it is in an uninterruptible wait. */
+ * delivered).  A system call that it interrupts is restarted when the thread goes on.
+ * @options: PTRACE_O_*.  -ESRCH: it is gone; -HP_E_DENIED: somebody else traces it; -EBUSY: it is
+ * in an uninterruptible wait. */
 int hp_thread_stop(pid_t tid, long options, struct hp_err *err);
 
 /* PTRACE_DETACH; 0 also when the thread died meanwhile. */
