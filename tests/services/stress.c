@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stress [THREADS [SIGNAL_US [FORK]]] – two functions that call each other, called all the time by
- * many threads, out of a signal handler and in forked children, each call checked.
+ * stress [THREADS [SIGNAL_US [FORK [CALLS [NAP_US]]]]] – two functions that call each other, called all the time by
+ * many threads (that nap for NAP_US after so many CALLS), out of a signal handler and in forked
+ * children, each call checked.
  *
  * Beside them threads that must not notice anything: one in futex(2) for ever, one that receives
  * with MSG_WAITALL and counts short counts.
@@ -36,7 +37,7 @@ struct stress_truth truth;
 static unsigned long calls, wrong, mixed, late, signals, shorts, forks, forkbad;
 static int expect = ANY;
 static bool relaxed;
-static int signal_us;
+static int signal_us, calls_a_nap, nap_us;
 static pid_t signalled;
 
 __attribute__((noipa)) int f1(int level)
@@ -98,8 +99,8 @@ static void *caller(void *arg)
 		__atomic_store_n(&signalled, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
 	for (unsigned long n = 0;; n++) {
 		call_and_judge((int)(n * 7 + seed) % 8, n & 1);
-		if (n % 32 == 31) {
-			struct timespec t = {.tv_nsec = 20000};
+		if (n % (unsigned)calls_a_nap == 0) {
+			struct timespec t = {.tv_nsec = nap_us * 1000L};
 
 			(void)nanosleep(&t, NULL); /* cut short by the signals meant to be */
 		}
@@ -237,6 +238,8 @@ int main(int argc, char **argv)
 	int threads = svc_number(argc, argv, 1, 8);
 
 	signal_us = svc_number(argc, argv, 2, 2000);
+	calls_a_nap = svc_number(argc, argv, 4, 32);
+	nap_us = svc_number(argc, argv, 5, 20);
 	if (sigaction(SIGUSR1, &sa, NULL) || socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
 		return 2;
 	for (int i = 0; i < threads; i++)
