@@ -2,23 +2,28 @@
 # The benchmark, its target and the patches for it.  As the services: never sanitized.
 
 BENCH	:= build/tests/bench
-BENCH_PATCHES := $(patsubst %,$(BENCH)/bench_patch_%.so,1 10 100)
+BENCH_SRC := tests/bench
+BENCH_C	:= $(addprefix $(BENCH_SRC)/,bench.c samples.c service.c loads.c calls.c rates.c)
+BENCH_H	:= $(wildcard $(BENCH_SRC)/*.h)
+BENCH_PATCHES := $(patsubst %,$(BENCH)/patch_%.so,1 10 100)
 
 benchmark: $(BENCH)/bench $(BENCH)/target $(BENCH_PATCHES)
 services: benchmark
 
 $(BENCH)/.dir:
 	$(Q)mkdir -p $(@D) && touch $@
-$(BENCH)/bench: tests/bench/bench.c tests/bench/shared.h tests/services/call.c tests/services/call.h | $(BENCH)/.dir
+$(BENCH)/bench: $(BENCH_C) tests/services/call.c tests/services/call.h $(BENCH_H) | $(BENCH)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c,$^) -ljansson
-$(BENCH)/target: tests/bench/target.c tests/bench/shared.h build/tests/services/many_fns.c tests/services/many.h | $(BENCH)/.dir
+$(BENCH)/target: $(BENCH_SRC)/target.c $(BENCH)/functions.c $(BENCH_H) | $(BENCH)/.dir
 	$(call say,CC,$@)
-	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c,$^)
-$(BENCH)/bench_patch_%.c: tests/services/many_gen.sh | $(BENCH)/.dir
-	$(Q)$< plain $* > $@
-$(BENCH_PATCHES): %.so: %.c
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -I$(BENCH_SRC) -o $@ $(filter %.c,$^)
+$(BENCH)/functions.c: $(BENCH_SRC)/functions.sh | $(BENCH)/.dir
+	$(Q)$< target 100 > $@
+$(BENCH)/patch_%.c: $(BENCH_SRC)/functions.sh | $(BENCH)/.dir
+	$(Q)$< patch $* > $@
+$(BENCH_PATCHES): %.so: %.c $(BENCH_H)
 	$(call say,PATCH,$@)
-	$(Q)$(SVC_CC) $(SVC_PATCH) -o $@ $<
+	$(Q)$(SVC_CC) $(SVC_PATCH) -I$(BENCH_SRC) -o $@ $<
 
 .PHONY: benchmark
