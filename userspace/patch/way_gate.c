@@ -51,9 +51,12 @@ static int judge(struct hp_attempt *at, struct hp_census *c, struct hp_census_th
 	return 0;
 }
 
-/* A parked thread with an old frame further up would wait for itself. */
+/* A parked thread with an old frame further up would wait for itself.  It may have parked before its
+ * entry in the draining table was there; one of which nothing can be told yet is asked again. */
 static int judge_parked(struct hp_attempt *at, struct hp_census *c, struct hp_err *err)
 {
+	size_t later = 0;
+
 	for (size_t i = 0; i < at->parked.n; i++) {
 		struct hp_census_thread *ct = hp_census_find(c, at->parked.v[i]);
 		struct hp_seen seen;
@@ -63,17 +66,21 @@ static int judge_parked(struct hp_attempt *at, struct hp_census *c, struct hp_er
 			continue;
 		if ((r = hp_census_look(c, ct, &seen, err)) < 0)
 			return r;
-		if (r == HP_SEEN_INSIDE && ct->drain < 0) {
-			int e = hp_drain_open(c->lv, seen.call[seen.n_calls - 1].sp);
+		if (r == HP_SEEN_INSIDE) {
+			int e = ct->drain < 0
+					? hp_drain_open(c->lv, seen.call[seen.n_calls - 1].sp)
+					: ct->drain;
 
 			ct->drain = e < 0 ? -1 : e;
 			if ((r = hp_attempt_pass(at, ct->tid, err)) < 0)
 				return r;
 		} else if (r == HP_SEEN_OUTSIDE && ct->drain < 0) {
 			ct->outside = true;
+		} else if (r == HP_SEEN_AGAIN || r == HP_SEEN_UNKNOWN) {
+			at->parked.v[later++] = ct->tid;
 		}
 	}
-	at->parked.n = 0;
+	at->parked.n = later;
 	return 0;
 }
 
