@@ -11,6 +11,8 @@
 #define ANSWER_MAX (1 << 20)
 #define TIMEOUT_MS 30000
 
+int call_park_ms = 50;
+
 static char buf[ANSWER_MAX];
 static json_t *last;
 
@@ -111,8 +113,9 @@ static const json_t *call(int fd, const char *path, json_t *body, const json_t *
 const char *call_load(int fd, pid_t pid, const char *patch_path, const char *quiesce,
 		      const json_t **answer)
 {
-	json_t *body = json_pack("{s:i,s:s,s:s,s:i}", "pid", (int)pid, "file", patch_path,
-				 "quiesce", quiesce, "timeout_ms", TIMEOUT_MS);
+	json_t *body =
+		json_pack("{s:i,s:s,s:s,s:i,s:i}", "pid", (int)pid, "file", patch_path, "quiesce",
+			  quiesce, "timeout_ms", TIMEOUT_MS, "park_ms", call_park_ms);
 	const json_t *ok = call(fd, "/hp/v2/load", body, answer);
 
 	return ok ? json_string_value(json_object_get(ok, "hp_id")) : NULL;
@@ -120,9 +123,9 @@ const char *call_load(int fd, pid_t pid, const char *patch_path, const char *qui
 
 int call_unload(int fd, pid_t pid, const char *id, const char *quiesce, const json_t **answer)
 {
-	json_t *body = json_pack("{s:i,s:s,s:s,s:i}", "pid", (int)pid, "id", id, "quiesce", quiesce,
-				 "timeout_ms", TIMEOUT_MS);
+	json_t *body = json_pack("{s:i,s:s,s:s,s:i,s:i}", "pid", (int)pid, "id", id, "quiesce",
+				 quiesce, "timeout_ms", TIMEOUT_MS, "park_ms", call_park_ms);
 	const json_t *ok = call(fd, "/hp/v2/unload", body, answer);
 
-	return ok && !json_is_true(json_object_get(ok, "retained")) ? 0 : -1;
+	return !ok ? -1 : json_is_true(json_object_get(ok, "retained"));
 }

@@ -6,6 +6,9 @@
 #include <jansson.h>
 #include <sys/types.h>
 
+/* How long a thread may be parked; hpd's default until it is set. */
+extern int call_park_ms;
+
 /* Connects; ends the program when it cannot. */
 int call_connect(const char *socket_path);
 
@@ -17,7 +20,7 @@ json_t *call_hpd(int fd, const char *path, json_t *body, int *status);
  * next call. */
 const char *call_load(int fd, pid_t pid, const char *patch_path, const char *quiesce,
 		      const json_t **answer);
-/* 0, or -1 */
+/* 0, 1 when the patch is retained, or -1 */
 int call_unload(int fd, pid_t pid, const char *id, const char *quiesce, const json_t **answer);
 
 #endif
