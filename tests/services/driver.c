@@ -29,7 +29,7 @@
 
 #define WARM_UP     20 /* rounds before memory is first measured */
 #define MAPS_SLACK  4
-#define FDS_SLACK   0
+#define HPD_SLACK   16   /* hpd prepares the slots of a next target when it has time */
 #define DIRTY_SLACK 1024 /* kB: stacks and heaps that find their size */
 #define LINE_ROOM   2048
 #define PATIENCE_MS 60000
@@ -151,9 +151,9 @@ static struct size size_of(pid_t pid)
 	return (struct size){count_lines(pid), count_fds(pid), dirty_kb(pid)};
 }
 
-static bool grew(const char *who, struct size a, struct size b)
+static bool grew(const char *who, struct size a, struct size b, long slack)
 {
-	if (b.maps <= a.maps + MAPS_SLACK && b.fds <= a.fds + FDS_SLACK &&
+	if (b.maps <= a.maps + MAPS_SLACK + slack && b.fds <= a.fds + slack &&
 	    b.dirty_kb <= a.dirty_kb + DIRTY_SLACK)
 		return false;
 	fprintf(stderr,
@@ -163,17 +163,19 @@ static bool grew(const char *who, struct size a, struct size b)
 }
 
 /* hpd's helpers of the last unload may still be on their way out. */
-static bool stays_grown(const char *who, pid_t pid, struct size before, struct size *after)
+static bool stays_grown(const char *who, pid_t pid, struct size before, struct size *after,
+			long slack)
 {
 	for (int i = 0; i < 100; i++) {
 		struct timespec t = {.tv_nsec = 50000000};
 
 		*after = size_of(pid);
-		if (after->fds <= before.fds + FDS_SLACK && after->maps <= before.maps + MAPS_SLACK)
+		if (after->fds <= before.fds + slack &&
+		    after->maps <= before.maps + MAPS_SLACK + slack)
 			break;
 		nanosleep(&t, NULL);
 	}
-	return grew(who, before, *after);
+	return grew(who, before, *after, slack);
 }
 
 struct times {
@@ -237,8 +239,8 @@ static int run(int fd, pid_t hpd, const char *patch, const char *quiesce, long r
 		fprintf(stderr, "driver: round %ld failed\n", i);
 	target_end = target;
 	if (measured) {
-		failed |= stays_grown("the target", service, target, &target_end);
-		failed |= stays_grown("hpd", hpd, daemon, &daemon_end);
+		failed |= stays_grown("the target", service, target, &target_end, 0);
+		failed |= stays_grown("hpd", hpd, daemon, &daemon_end, HPD_SLACK);
 	}
 	dprintf(to_service, "quit\n");
 	await("{\"service\"", line);

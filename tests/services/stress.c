@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stress [THREADS [SIGNAL_US [FORK [CALLS [NAP_US]]]]] – two functions that call each other, called all the time by
- * many threads (that nap for NAP_US after so many CALLS), out of a signal handler and in forked
- * children, each call checked.
+ * stress [THREADS [SIGNAL_US [FORK [CALLS [NAP_US]]]]] – two functions that call each other, called
+ * all the time by many threads (that nap for NAP_US after so many CALLS), out of a signal handler
+ * and in forked children, each call checked.
  *
  * Beside them threads that must not notice anything: one in futex(2) for ever, one that receives
  * with MSG_WAITALL and counts short counts.
