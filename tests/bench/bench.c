@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench --socket S --target PROGRAM --patches DIR --out FILE [--quick] [--json]
+ * bench --socket S --target PROGRAM --patches DIR --out FILE [--quick] [--json] [--part loads|calls|rates]
  *
  * What a load costs, measured from outside (wall time of hpd's answer) and from inside the target.
  * Tables on stdout and JSON in FILE; with --json that goes to stdout as well, and the tables to
@@ -162,13 +162,11 @@ static void compare(const json_t *result)
 
 static int parse(int argc, char **argv, const char **out, bool *json)
 {
-	static const struct option options[] = {{"socket", required_argument, NULL, 's'},
-						{"target", required_argument, NULL, 't'},
-						{"patches", required_argument, NULL, 'p'},
-						{"out", required_argument, NULL, 'o'},
-						{"quick", no_argument, NULL, 'q'},
-						{"json", no_argument, NULL, 'j'},
-						{NULL, 0, NULL, 0}};
+	static const struct option options[] = {
+		{"socket", required_argument, NULL, 's'},  {"target", required_argument, NULL, 't'},
+		{"patches", required_argument, NULL, 'p'}, {"out", required_argument, NULL, 'o'},
+		{"quick", no_argument, NULL, 'q'},         {"json", no_argument, NULL, 'j'},
+		{"part", required_argument, NULL, 'P'},    {NULL, 0, NULL, 0}};
 	int c;
 
 	opt = (struct bench_options){.loads = 20, .budget_ns = 10ull * NS_A_SECOND};
@@ -191,6 +189,9 @@ static int parse(int argc, char **argv, const char **out, bool *json)
 			opt.loads = 10;
 			opt.budget_ns = 4ull * NS_A_SECOND;
 			break;
+		case 'P':
+			opt.part = optarg;
+			break;
 		case 'j':
 			*json = true;
 			break;
@@ -199,6 +200,11 @@ static int parse(int argc, char **argv, const char **out, bool *json)
 		}
 	}
 	return opt.socket_path && opt.target && opt.patches && *out ? 0 : -1;
+}
+
+static bool wanted(const char *part)
+{
+	return !opt.part || !strcmp(opt.part, part);
 }
 
 int main(int argc, char **argv)
@@ -210,7 +216,7 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv, &out, &json) < 0) {
 		fprintf(stderr, "usage: bench --socket S --target PROGRAM --patches DIR --out FILE "
-				"[--quick] [--json]\n");
+				"[--quick] [--json] [--part loads|calls|rates]\n");
 		return 2;
 	}
 	opt.table = json ? stderr : stdout;
@@ -218,16 +224,20 @@ int main(int argc, char **argv)
 	m = machine();
 	result = json_pack("{s:i,s:b}", "schema", 1, "quick", opt.quick);
 	json_object_set_new(result, "machine", m);
-	json_object_set_new(result, "loads", measure_loads());
-	json_object_set_new(result, "ns_a_call", measure_calls());
-	json_object_set_new(result, "watch_or_gate", measure_rates());
+	if (wanted("loads"))
+		json_object_set_new(result, "loads", measure_loads());
+	if (wanted("calls"))
+		json_object_set_new(result, "ns_a_call", measure_calls());
+	if (wanted("rates"))
+		json_object_set_new(result, "watch_or_gate", measure_rates());
 	read_ticks(&all[1], &stolen[1]);
 	json_object_set_new(m, "load_average_after", json_real(load_average()));
 	json_object_set_new(
 		m, "stolen_percent",
 		json_real(100.0 * (double)(stolen[1] - stolen[0]) / (double)(all[1] - all[0] + 1)));
 	json_object_set_new(result, "seconds", json_real((double)(now_ns() - begin) / 1e9));
-	compare(result);
+	if (!opt.part)
+		compare(result);
 	fprintf(opt.table,
 		"\n%.0f s, load average %.1f before and %.1f after, %.1f%% of the time stolen\n",
 		json_real_value(json_object_get(result, "seconds")),

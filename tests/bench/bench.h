@@ -13,6 +13,7 @@
 
 struct bench_options {
 	const char *socket_path, *target, *patches;
+	const char *part;   /* the only one wanted; NULL: all */
 	int loads;          /* wanted of each kind, … */
 	uint64_t budget_ns; /* … if they fit into this; LOADS_MIN else */
 	bool quick;
@@ -48,6 +49,7 @@ struct service {
 	pid_t pid;
 	struct bench_shared *shared;
 	int callers;
+	int refused; /* loads and unloads that were tried again */
 };
 
 void service_start(struct service *s, int threads, int callers);
@@ -71,12 +73,13 @@ struct loaded {
 	uint64_t total_ns, gate_ns, park_ns, borrowed_ns, tries;
 	bool watched;
 };
-void refused(const struct loaded *l) __attribute__((noreturn));
 const char *patch_path(int functions);
 /* False: refused. */
 bool load(const struct service *s, struct loaded *ret, const char *patch, const char *quiesce);
-/* How long it took. */
-uint64_t unload(const struct service *s, const struct loaded *l, const char *quiesce);
+/* Tried again a few times; the end of the program else. */
+void load_surely(struct service *s, struct loaded *ret, const char *patch);
+/* So too; how long it took at last. */
+uint64_t unload(struct service *s, const struct loaded *l, const char *quiesce);
 
 /* --- the measurements: a table on opt.table, JSON returned ---------------------------- */
 

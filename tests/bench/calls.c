@@ -81,8 +81,7 @@ static void cycle(struct calls *c, bool watch)
 
 	service_start(&s, 1, 1);
 	time_calls(&s, CALLS, RUNS, &c->unpatched);
-	if (!load(&s, &l, patch_path(1), "auto"))
-		refused(&l);
+	load_surely(&s, &l, patch_path(1));
 	time_calls(&s, CALLS, RUNS, &c->patched);
 	add(&c->first_more, more(&c->unpatched, &c->patched, 50));
 	add(&c->second_more, more(&c->unpatched, &c->patched, 0));

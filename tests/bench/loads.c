@@ -14,19 +14,13 @@ struct cell {
 	struct memory before, during, after;
 };
 
-static void must_load(struct service *s, struct loaded *l, const char *patch)
-{
-	if (!load(s, l, patch, "auto"))
-		refused(l);
-}
-
 static void there_and_back(struct cell *c, enum bench_do what, struct samples *gap,
 			   struct samples *gap_unload)
 {
 	struct loaded l;
 
 	service_do(&c->s, what);
-	must_load(&c->s, &l, c->patch);
+	load_surely(&c->s, &l, c->patch);
 	add(gap, service_longest(&c->s));
 	add(&c->load, l.took_ns);
 	add(&c->job, l.total_ns);
@@ -47,7 +41,7 @@ static void load_elsewhere(struct cell *c)
 	struct loaded l;
 
 	service_do(&c->s, DO_CLOCK);
-	must_load(&c->other, &l, c->patch);
+	load_surely(&c->other, &l, c->patch);
 	add(&c->elsewhere, service_longest(&c->s));
 	service_do(&c->s, DO_REST);
 	(void)unload(&c->other, &l, "auto");
@@ -58,10 +52,10 @@ static void weigh(struct cell *c)
 	struct loaded l;
 
 	/* Not the first: a written page of text stays private, libraries are bound. */
-	must_load(&c->s, &l, c->patch);
+	load_surely(&c->s, &l, c->patch);
 	(void)unload(&c->s, &l, "auto");
 	c->before = service_memory(&c->s);
-	must_load(&c->s, &l, c->patch);
+	load_surely(&c->s, &l, c->patch);
 	c->during = service_memory(&c->s);
 	(void)unload(&c->s, &l, "auto");
 	c->after = service_memory(&c->s);
@@ -84,8 +78,11 @@ static void print_cell(struct cell *c, int threads, int functions)
 	print_pair(&c->call, 1e6, 6, 2);
 	print_pair(&c->idle, 1e6, 6, 2);
 	print_pair(&c->elsewhere, 1e6, 6, 2);
-	fprintf(opt.table, " | %6ld %5ld %5ld\n", c->during.mapped_kb - c->before.mapped_kb,
+	fprintf(opt.table, " | %6ld %5ld %5ld", c->during.mapped_kb - c->before.mapped_kb,
 		c->during.dirty_kb - c->before.dirty_kb, c->after.mapped_kb - c->before.mapped_kb);
+	if (c->s.refused + c->other.refused)
+		fprintf(opt.table, " refused %d", c->s.refused + c->other.refused);
+	fputs("\n", opt.table);
 	fflush(opt.table);
 }
 
@@ -113,6 +110,7 @@ static json_t *cell_json(struct cell *c, int threads, int functions)
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		json_object_set_new(row, all[i].name, summary(all[i].s));
 	json_object_set_new(row, "memory_added", difference(&c->before, &c->during));
+	json_object_set_new(row, "refused", json_integer(c->s.refused + c->other.refused));
 	json_object_set_new(row, "memory_left", difference(&c->before, &c->after));
 	return row;
 }

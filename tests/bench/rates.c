@@ -106,9 +106,9 @@ static bool watch_pays(struct way *watch, struct way *gate)
 
 json_t *measure_rates(void)
 {
-	static const struct point points[] = {{100, 0},    {1000, 0},    {10000, 0},   {50000, 0},
-					      {200000, 0}, {1000000, 0}, {100, 1000},  {1000, 1000},
-					      {8000, 100}, {100, 10000}, {20, 100000}, {60, 30000}};
+	static const struct point points[] = {{100, 0},    {1000, 0},    {10000, 0},  {50000, 0},
+					      {200000, 0}, {1000000, 0}, {100, 1000}, {1000, 1000},
+					      {8000, 100}, {100, 10000}, {4, 100000}, {60, 30000}};
 	static struct way watch, gate, by_itself;
 	json_t *rows = json_array(), *pays = json_array();
 	uint64_t highest = 0;

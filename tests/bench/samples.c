@@ -27,12 +27,6 @@ void die(const char *what)
 	exit(2);
 }
 
-void refused(const struct loaded *l)
-{
-	fprintf(stderr, "bench: a load was refused: %s\n", l->refused);
-	exit(2);
-}
-
 void add(struct samples *s, uint64_t v)
 {
 	if (s->n < SAMPLES_MAX)
