@@ -4,9 +4,9 @@
  *
  * hpd loads the programs once (hp_watch).  A target that it knows has a view: a pair of slots, which
  * outlive it and are used again, and pins under /sys/fs/bpf/hp/<pid>/{inflight,names,session}.
- * While something counts there is a session, in one of the two slots; its probes are held by a probe keeper, a small process of its own, because a SIGKILL
- * during attach or detach leaks a uprobe in the kernel: at the end of its socket it detaches and
- * ends by itself.
+ * While something counts there is a session, in one of the two slots; its probes are held by a probe
+ * keeper, a small process of its own, because a SIGKILL during attach or detach leaks a uprobe in the
+ * kernel: at the end of its socket it detaches and ends by itself.
  *
  * Everything here survives fork(2): a job inherits watch and view.
  */
