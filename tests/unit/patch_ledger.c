@@ -202,17 +202,20 @@ static void test_text(void **state)
 static void test_pick(void **state)
 {
 	struct fixture *x = *state;
-	struct hp_ledger other = *x->l, *two[] = {x->l, &other}, *got;
+	struct hp_ledger *other = calloc(1, sizeof(*other)), *two[] = {x->l, other}, *got;
 	struct hp_ledgers ls = {.v = two, .n = 2};
 	struct hp_err err;
 
-	other.fixed.id[1] = 'b';
+	assert_non_null(other);
+	fill(other, x->child);
+	other->fixed.id[1] = 'b';
 	assert_int_equal(hp_ledgers_pick(&ls, "aa", &got, &err), 0);
 	assert_ptr_equal(got, x->l);
 	assert_int_equal(hp_ledgers_pick(&ls, "a", &got, &err), -HP_E_AMBIGUOUS);
 	assert_int_equal(hp_ledgers_pick(&ls, "c", &got, &err), -HP_E_NOT_LOADED);
 	assert_string_equal(err.text, "patch c not loaded");
 	assert_int_equal(hp_ledgers_pick(&ls, "", &got, &err), -HP_E_USAGE);
+	free(other);
 }
 
 int main(void)

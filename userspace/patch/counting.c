@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread's list is only ever written while it is stopped, and never while it stands in a path
- * block: behind the probed nop its call is counted but not yet on its stack's account.
+ * A thread's list is only ever written while it is stopped, and never while it stands in a watch
+ * path: behind the probed nop its call is counted but not yet on its stack's account.  One that
+ * parks at the gate has decided nothing: a call of its that was counted on the way there is not in
+ * flight.
  */
 #include "patch/counting.h"
 
@@ -165,6 +167,13 @@ struct held {
 	bool written;
 };
 
+static bool being_counted(const struct hp_live *lv, hp_addr pc)
+{
+	int fn = hp_live_fn_of_block(lv, pc);
+
+	return fn >= 0 && pc - hp_live_block(lv, (unsigned)fn) < hp_path_offset(HP_PATH_OLD);
+}
+
 static int write_list(void *arg, pid_t tid, const struct hp_seen *seen)
 {
 	struct held *h = arg;
@@ -172,7 +181,7 @@ static int write_list(void *arg, pid_t tid, const struct hp_seen *seen)
 
 	if (seen->verdict != HP_SEEN_INSIDE && seen->verdict != HP_SEEN_OUTSIDE)
 		return 0;
-	if (hp_live_fn_of_block(h->lv, seen->regs.rip) >= 0)
+	if (being_counted(h->lv, seen->regs.rip))
 		return 0;
 	/* The list is outermost first; a call that does not fit is told by the overflow counter of
 	 * the program as soon as it matters. */
@@ -207,8 +216,7 @@ static int baseline_one(struct held *h, struct hp_census *c, struct hp_census_th
 		c->last_tid = ct->tid;
 		c->last = seen;
 	}
-	if (seen.verdict != HP_SEEN_OUTSIDE || seen.stopped ||
-	    hp_live_fn_of_block(c->lv, seen.regs.rip) >= 0)
+	if (seen.verdict != HP_SEEN_OUTSIDE || seen.stopped || being_counted(c->lv, seen.regs.rip))
 		return 0;
 	if (!counted(h->s, ct->tid))
 		return 1;
@@ -222,17 +230,25 @@ static int baseline_one(struct held *h, struct hp_census *c, struct hp_census_th
 	return r < 0 ? r : h->written;
 }
 
-int hp_counting_baseline(struct hp_session *s, struct hp_census *c, bool only_counted,
-			 struct hp_err *err)
+int hp_counting_recount(struct hp_session *s, struct hp_census *c, struct hp_census_thread *ct,
+			struct hp_err *err)
+{
+	struct held h = {.s = s, .lv = c->lv};
+	int r = 0;
+
+	for (unsigned try = 0; r == 0 && try < RECOUNT_TRIES && counted(s, ct->tid); try++)
+		r = baseline_one(&h, c, ct, err);
+	return r < 0 ? r : 0;
+}
+
+int hp_counting_baseline(struct hp_session *s, struct hp_census *c, struct hp_err *err)
 {
 	struct held h = {.s = s, .lv = c->lv};
 
 	for (size_t i = 0; i < c->n; i++) {
-		unsigned tries = only_counted ? RECOUNT_TRIES : BASELINE_TRIES;
+		unsigned tries = BASELINE_TRIES;
 		int r = 0;
 
-		if (only_counted && !counted(s, c->v[i].tid))
-			continue;
 		while (r == 0 && tries--) {
 			r = baseline_one(&h, c, &c->v[i], err);
 			if (r == 0)
@@ -240,8 +256,17 @@ int hp_counting_baseline(struct hp_session *s, struct hp_census *c, bool only_co
 		}
 		if (r < 0)
 			return r;
-		if (r == 0 && !only_counted)
+		if (r == 0)
 			return hp_census_blame(c, err);
 	}
 	return 0;
+}
+
+int hp_counting_recount_all(struct hp_session *s, struct hp_census *c, struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n && r >= 0; i++)
+		r = hp_counting_recount(s, c, &c->v[i], err);
+	return r;
 }

@@ -19,9 +19,13 @@ int hp_counting_start(struct hp_session **ret, struct hp_live *lv, enum hp_side 
 /* Ends the session; the keeper detaches on its own time. */
 void hp_counting_stop(struct hp_session **s);
 
-/* Makes the counted calls of each thread of @c what its stack says.  @only_counted: only of threads
- * that have counted calls (to remove those that ended without an exit), as far as possible now. */
-int hp_counting_baseline(struct hp_session *s, struct hp_census *c, bool only_counted,
-			 struct hp_err *err);
+/* Makes the counted calls of each thread of @c what its stack says. */
+int hp_counting_baseline(struct hp_session *s, struct hp_census *c, struct hp_err *err);
+
+/* The same for one thread, or all, that have counted calls, as far as it can be told now: a call that
+ * ended by longjmp or an exception met no exit. */
+int hp_counting_recount(struct hp_session *s, struct hp_census *c, struct hp_census_thread *ct,
+			struct hp_err *err);
+int hp_counting_recount_all(struct hp_session *s, struct hp_census *c, struct hp_err *err);
 
 #endif

@@ -32,7 +32,7 @@ static int count_until(struct hp_live *lv, int stop_fd, struct hp_err *err)
 	if ((r = hp_live_show_second(lv, HP_PATH_NEW, err)) >= 0 &&
 	    (r = hp_live_show_first(lv, HP_PATH_WATCH, err)) >= 0 &&
 	    (r = hp_census_take(&c, err)) >= 0)
-		r = hp_counting_baseline(s, &c, false, err);
+		r = hp_counting_baseline(s, &c, err);
 	while (r >= 0 && poll(&p, 1, -1) < 0)
 		if (errno != EINTR)
 			r = hp_err_sys(err, errno, "poll");

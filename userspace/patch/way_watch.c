@@ -16,7 +16,7 @@
 #include "patch/ways.h"
 
 #define FIRST_WINDOW_NS (2 * HP_MS)
-#define RECOUNT_NS	(10 * HP_MS)
+#define RECOUNT_NS	(2 * HP_MS)
 
 struct watched {
 	struct hp_census *c;
@@ -71,8 +71,10 @@ static int judge_parked(struct watched *w, struct hp_attempt *at, struct hp_err 
 		pid_t tid = at->parked.v[i];
 		struct hp_census_thread *ct = hp_census_find(w->c, tid);
 		hp_addr outermost;
-		int r = holds_frame(w, ct, tid, &outermost, err);
+		int r = ct ? hp_counting_recount(w->s, w->c, ct, err) : 0;
 
+		if (r >= 0)
+			r = holds_frame(w, ct, tid, &outermost, err);
 		if (r < 0)
 			return r;
 		if (!r)
@@ -150,7 +152,7 @@ static int drain_under_gate(struct watched *w, struct hp_attempt *at, struct hp_
 		/* A call that ended by longjmp or an exception is still on the list. */
 		if (hp_now_ns() - recounted > RECOUNT_NS) {
 			recounted = hp_now_ns();
-			if ((r = hp_counting_baseline(w->s, w->c, true, err)) < 0)
+			if ((r = hp_counting_recount_all(w->s, w->c, err)) < 0)
 				return r;
 		}
 	}
@@ -168,7 +170,7 @@ static int wait_for_zero(struct watched *w, uint64_t window_ns, struct hp_err *e
 		(void)wait_edge(w, HP_MS);
 		if (hp_now_ns() - recounted > RECOUNT_NS) {
 			recounted = hp_now_ns();
-			if ((r = hp_counting_baseline(w->s, w->c, true, err)) < 0)
+			if ((r = hp_counting_recount_all(w->s, w->c, err)) < 0)
 				return r;
 		}
 	}
@@ -223,7 +225,7 @@ static int start(struct watched *w, struct hp_err *err)
 	hp_live_report(w->lv, "watch", since, "probes on");
 	since = hp_now_ns();
 	if ((r = hp_census_take(w->c, err)) < 0 ||
-	    (r = hp_counting_baseline(w->s, w->c, false, err)) < 0)
+	    (r = hp_counting_baseline(w->s, w->c, err)) < 0)
 		return r;
 	hp_live_report(w->lv, "baseline", since, NULL);
 	return 0;
@@ -242,7 +244,7 @@ static int resume(struct watched *w, struct hp_err *err)
 	hp_session_gate(w->s, false);
 	if ((r = hp_census_take(w->c, err)) < 0)
 		return r;
-	return hp_counting_baseline(w->s, w->c, false, err);
+	return hp_counting_baseline(w->s, w->c, err);
 }
 
 static int restart(struct watched *w, struct hp_err *err)
