@@ -18,8 +18,6 @@
 #define MADV_DONTNEED_LOCKED 24
 #endif
 
-#define BUSY_TRIES 40
-
 static hp_addr page_of(const struct hp_live *lv, enum hp_path gate)
 {
 	return gate == HP_PATH_GATE ? lv->l->fixed.gate : lv->l->fixed.gate_back;
@@ -86,11 +84,9 @@ int hp_attempt_pass(struct hp_attempt *at, pid_t tid, struct hp_err *err)
 	struct user_regs_struct regs;
 	int r, fn;
 
-	/* It waits for the page; a moment before it may wait for the lock of the memory map. */
-	for (unsigned try = 0; (r = hp_thread_stop(tid, 0, err)) == -EBUSY && try < BUSY_TRIES; try++)
-		hp_pause_ns(50 * HP_US);
+	r = hp_thread_stop(tid, 0, err);
 	if (r < 0)
-		return r == -ESRCH || r == -EBUSY ? 0 : r;
+		return r == -ESRCH ? 0 : r;
 	/* It may have gone on meanwhile: only one that still stands on the test is moved. */
 	if (hp_thread_regs(tid, &regs) == 0 &&
 	    (fn = hp_live_fn_of_block(at->lv, regs.rip)) >= 0) {

@@ -38,7 +38,8 @@ int hp_attempt_close(struct hp_attempt *at, uint64_t budget_ns, struct hp_err *e
 /* Takes what the gatekeeper has to say: at->over, at->parked. */
 int hp_attempt_events(struct hp_attempt *at, struct hp_err *err);
 
-/* A parked thread that holds an old frame: goes on in @from's code. */
+/* A parked thread that holds an old frame: goes on in @from's code.  -EBUSY: it waits for the lock
+ * of the memory map now; to be tried again. */
 int hp_attempt_pass(struct hp_attempt *at, pid_t tid, struct hp_err *err);
 
 /* 0: the other side runs, for everybody; the caller moves the slots to it.  -ETIME: the deadline

@@ -93,6 +93,7 @@ int hp_census_look(struct hp_census *c, struct hp_census_thread *ct, struct hp_s
 		return r;
 	ct->known = seen->verdict == HP_SEEN_OUTSIDE && !seen->stopped;
 	ct->switches = seen->switches;
+	ct->sp = seen->verdict == HP_SEEN_GONE ? 0 : seen->regs.rsp;
 	if (seen->verdict == HP_SEEN_INSIDE)
 		ct->inside_n++;
 	else if (seen->verdict != HP_SEEN_AGAIN)

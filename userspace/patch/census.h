@@ -12,6 +12,7 @@ struct hp_census_thread {
 	bool outside;	   /* proven, for the question that the census is asked now */
 	bool known;	   /* switches is of a look that found it outside */
 	uint64_t switches;
+	hp_addr sp;	   /* when it was last looked at; 0: never */
 	int drain;	   /* its entry in the draining table, -1: none */
 	unsigned inside_n; /* how often in a row it was seen inside */
 };

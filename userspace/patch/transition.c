@@ -10,6 +10,8 @@
 #include "patch/drain.h"
 #include "patch/ways.h"
 
+#define GATE_FIRST_ATTEMPTS 3
+
 int hp_way_settle(struct hp_live *lv, enum hp_side side, struct hp_err *err)
 {
 	enum hp_path path = hp_side_path(side);
@@ -27,29 +29,51 @@ int hp_way_announce(struct hp_live *lv, enum hp_side from, struct hp_err *err)
 				   from == HP_OLD ? HP_PHASE_LOADING : HP_PHASE_UNLOADING, err);
 }
 
-/* Who is in flight now decides: with nobody inside, the gate is closed for less than a probe takes
- * to attach.  Else a busy set is gated, a slow one watched. */
-static int choose(struct hp_census *c, enum hp_side from, enum hp_quiesce *how, struct hp_err *err)
+static int long_calls(struct hp_census *c, bool *found, struct hp_err *err)
 {
-	bool possible = c->lv->ops->view && hp_counting_possible(c->lv, from);
 	unsigned inside;
-	double rate;
 	int r;
 
-	if (!possible)
-		*how = HP_QUIESCE_GATE;
-	if (*how != HP_QUIESCE_AUTO)
-		return 0;
+	*found = false;
 	if ((r = hp_census_take(c, err)) < 0 || (r = hp_census_survey(c, &inside, err)) < 0)
 		return r;
-	*how = HP_QUIESCE_GATE;
 	if (!inside)
 		return 0;
-	if ((r = hp_way_rate(c->lv, from, &rate, err)) < 0)
-		return r;
-	if (rate < HP_WATCH_MAX_RATE)
-		*how = HP_QUIESCE_WATCH;
+	hp_pause_ns(HP_LONG_CALL_NS);
+	for (size_t i = 0; i < c->n && !*found; i++)
+		*found = c->v[i].inside_n &&
+			 hp_look_unmoved(c->lv->looker, c->v[i].tid, c->v[i].switches);
 	return 0;
+}
+
+/* Gate first, with half of the time for which threads may park; then watch. */
+static int either_way(struct hp_census *c, enum hp_side from, struct hp_err *err)
+{
+	struct hp_live *lv = c->lv;
+	uint64_t kept = lv->park_left_ns / 2;
+	bool found;
+	int r = long_calls(c, &found, err);
+
+	if (r < 0)
+		return r;
+	if (found)
+		return hp_way_watch(c, from, err);
+	lv->park_left_ns -= kept;
+	r = hp_way_gate(c, from, GATE_FIRST_ATTEMPTS, err);
+	lv->park_left_ns += kept;
+	if (r != -HP_E_NOT_QUIESCENT || hp_now_ns() >= lv->deadline_ns)
+		return r;
+	return hp_way_watch(c, from, err);
+}
+
+static int by_any_way(struct hp_census *c, enum hp_side from, enum hp_quiesce how,
+		      struct hp_err *err)
+{
+	bool possible = c->lv->ops->view && hp_counting_possible(c->lv, from);
+
+	if (how == HP_QUIESCE_GATE || !possible)
+		return hp_way_gate(c, from, HP_ATTEMPTS_MAX, err);
+	return how == HP_QUIESCE_WATCH ? hp_way_watch(c, from, err) : either_way(c, from, err);
 }
 
 int hp_transition(struct hp_live *lv, enum hp_side from, enum hp_quiesce how, struct hp_err *err)
@@ -62,10 +86,9 @@ int hp_transition(struct hp_live *lv, enum hp_side from, enum hp_quiesce how, st
 	if (r >= 0)
 		r = hp_way_settle(lv, from, err);
 	if (r >= 0)
-		r = choose(&c, from, &how, err);
+		r = hp_drain_renew(&c, err);
 	if (r >= 0)
-		r = how == HP_QUIESCE_WATCH ? hp_way_watch(&c, from, err)
-					    : hp_way_gate(&c, from, err);
+		r = by_any_way(&c, from, how, err);
 	hp_census_free(&c);
 	return r;
 }

@@ -8,10 +8,11 @@
 
 #include "patch/live.h"
 
-/* Below so many calls a second a set that is in flight is watched, above it is gated at once: a
- * probe costs each call 1-20 µs, a closed gate each thread a part of a millisecond once.
- * docs/ARCHITECTURE.md has the figures of `make bench`. */
-#define HP_WATCH_MAX_RATE 20000
+/* HP_QUIESCE_AUTO: a call that has been asleep in the set for so long is a long one.  With long calls
+ * in flight the moment when there are none is watched for; else the gate is closed at once, which
+ * for calls of up to a millisecond costs the callers less than a probe at any rate (the sweep of
+ * `make bench`, docs/ARCHITECTURE.md), and the watch is what comes when that was not enough. */
+#define HP_LONG_CALL_NS 1000000ull
 
 /* From @from to the other side.  0: the other side runs and the slots are at rest.
  * -HP_E_NOT_QUIESCENT: names thread and frame; @from runs and the slots are at rest. */

@@ -39,7 +39,7 @@ static int judge(struct hp_attempt *at, struct hp_census *c, struct hp_census_th
 		/* Most leave by themselves; one that is still there may be held up by nested
 		 * calls. */
 		if (ct->drain < 0 && ct->inside_n > 1 && seen.n_calls) {
-			int e = hp_drain_open(c->lv, seen.call[seen.n_calls - 1].sp);
+			int e = hp_drain_open(c, ct->tid, seen.call[seen.n_calls - 1].sp);
 
 			ct->drain = e < 0 ? -1 : e;
 		}
@@ -67,12 +67,15 @@ static int judge_parked(struct hp_attempt *at, struct hp_census *c, struct hp_er
 		if ((r = hp_census_look(c, ct, &seen, err)) < 0)
 			return r;
 		if (r == HP_SEEN_INSIDE) {
-			int e = ct->drain < 0
-					? hp_drain_open(c->lv, seen.call[seen.n_calls - 1].sp)
-					: ct->drain;
+			int e = ct->drain < 0 ? hp_drain_open(c, ct->tid,
+							      seen.call[seen.n_calls - 1].sp)
+					      : ct->drain;
 
 			ct->drain = e < 0 ? -1 : e;
-			if ((r = hp_attempt_pass(at, ct->tid, err)) < 0)
+			r = hp_attempt_pass(at, ct->tid, err);
+			if (r == -EBUSY)
+				at->parked.v[later++] = ct->tid;
+			else if (r < 0)
 				return r;
 		} else if (r == HP_SEEN_OUTSIDE && ct->drain < 0) {
 			ct->outside = true;
@@ -131,7 +134,7 @@ static int attempt(struct hp_attempt *at, struct hp_census *c, struct hp_err *er
 	return at->over ? -ETIME : hp_attempt_commit(at, err);
 }
 
-int hp_way_gate(struct hp_census *c, enum hp_side from, struct hp_err *err)
+int hp_way_gate(struct hp_census *c, enum hp_side from, unsigned attempts, struct hp_err *err)
 {
 	struct hp_live *lv = c->lv;
 	enum hp_side to = from == HP_OLD ? HP_NEW : HP_OLD;
@@ -139,7 +142,7 @@ int hp_way_gate(struct hp_census *c, enum hp_side from, struct hp_err *err)
 	int r = -ETIME;
 
 	lv->used = HP_QUIESCE_GATE;
-	for (unsigned try = 0; r == -ETIME && try < HP_ATTEMPTS_MAX; try++) {
+	for (unsigned try = 0; r == -ETIME && try < attempts; try++) {
 		struct hp_attempt at;
 		uint64_t since = hp_now_ns();
 

@@ -15,8 +15,8 @@
 #include "patch/drain.h"
 #include "patch/ways.h"
 
-#define FIRST_WINDOW_NS (2 * HP_MS)
-#define RECOUNT_NS	(2 * HP_MS)
+#define WINDOW_NS  (2 * HP_MS)
+#define RECOUNT_NS (2 * HP_MS)
 
 struct watched {
 	struct hp_census *c;
@@ -40,7 +40,7 @@ static unsigned depth(const struct watched *w, pid_t tid, hp_addr *outermost)
 
 static void let_nested_pass(struct watched *w, struct hp_census_thread *ct, hp_addr outermost)
 {
-	int e = ct->drain < 0 ? hp_drain_open(w->lv, outermost) : ct->drain;
+	int e = ct->drain < 0 ? hp_drain_open(w->c, ct->tid, outermost) : ct->drain;
 
 	ct->drain = e < 0 ? -1 : e;
 }
@@ -67,6 +67,8 @@ static int holds_frame(struct watched *w, struct hp_census_thread *ct, pid_t tid
 
 static int judge_parked(struct watched *w, struct hp_attempt *at, struct hp_err *err)
 {
+	size_t later = 0;
+
 	for (size_t i = 0; i < at->parked.n; i++) {
 		pid_t tid = at->parked.v[i];
 		struct hp_census_thread *ct = hp_census_find(w->c, tid);
@@ -84,10 +86,13 @@ static int judge_parked(struct watched *w, struct hp_attempt *at, struct hp_err 
 			let_nested_pass(w, ct, outermost);
 			ct->outside = false; /* to be proven again once the entry is closed */
 		}
-		if ((r = hp_attempt_pass(at, tid, err)) < 0)
+		r = hp_attempt_pass(at, tid, err);
+		if (r == -EBUSY)
+			at->parked.v[later++] = tid;
+		else if (r < 0)
 			return r;
 	}
-	at->parked.n = 0;
+	at->parked.n = later;
 	return 0;
 }
 
@@ -158,18 +163,41 @@ static int drain_under_gate(struct watched *w, struct hp_attempt *at, struct hp_
 	}
 }
 
-/* eBPF picks the moment. */
-static int wait_for_zero(struct watched *w, uint64_t window_ns, struct hp_err *err)
+/* Would the calls in flight be over before the gate has to open again?  Their mean duration is the
+ * number of them by the rate at which they end (Little's law). */
+static bool ends_soon(const struct watched *w, uint64_t ended, uint64_t elapsed_ns)
 {
-	uint64_t until = hp_now_ns() + window_ns, recounted = hp_now_ns();
+	uint64_t in_flight = (uint64_t)hp_session_total(w->s);
+
+	return ended && in_flight * elapsed_ns / ended < hp_attempt_slice(w->lv) / 2;
+}
+
+/* eBPF picks the moment: nothing in flight, or only calls that are over soon.  -ETIME: it did not
+ * come. */
+static int wait_for_moment(struct watched *w, struct hp_err *err)
+{
+	uint64_t since = hp_now_ns(), recounted = since;
+	uint64_t exits = hp_view_state(w->lv->ops->view)->exits;
 	int r;
 
-	if (until > w->lv->deadline_ns)
-		until = w->lv->deadline_ns;
-	while (hp_session_total(w->s) > 0 && hp_now_ns() < until) {
+	while (hp_session_total(w->s) > 0) {
+		uint64_t now = hp_now_ns();
+
+		if (now >= w->lv->deadline_ns)
+			return -ETIME;
+		if (now - since > WINDOW_NS) {
+			uint64_t after = hp_view_state(w->lv->ops->view)->exits;
+
+			if (ends_soon(w, after - exits, now - since))
+				return 0;
+			since = now;
+			exits = after;
+		}
+		if (!hp_session_alive(w->s))
+			return -ECONNRESET;
 		(void)wait_edge(w, HP_MS);
-		if (hp_now_ns() - recounted > RECOUNT_NS) {
-			recounted = hp_now_ns();
+		if (now - recounted > RECOUNT_NS) {
+			recounted = now;
 			if ((r = hp_counting_recount_all(w->s, w->c, err)) < 0)
 				return r;
 		}
@@ -177,17 +205,14 @@ static int wait_for_zero(struct watched *w, uint64_t window_ns, struct hp_err *e
 	return 0;
 }
 
-static int attempt(struct watched *w, struct hp_attempt *at, uint64_t window_ns, struct hp_err *err)
+static int attempt(struct watched *w, struct hp_attempt *at, struct hp_err *err)
 {
 	struct hp_live *lv = w->lv;
 	bool zero;
 	int r;
 
-	if ((r = wait_for_zero(w, window_ns, err)) < 0)
+	if ((r = wait_for_moment(w, err)) < 0)
 		return r;
-	/* Calls that stay for long would only make others park in vain. */
-	if (hp_session_total(w->s) > 0 && window_ns > 16 * FIRST_WINDOW_NS)
-		return -EAGAIN;
 	if ((r = hp_census_take(w->c, err)) < 0 || (r = hp_way_announce(lv, w->from, err)) < 0 ||
 	    (r = hp_attempt_close(at, hp_attempt_slice(lv), err)) < 0 ||
 	    (r = hp_live_show_second(lv, at->gate, err)) < 0)
@@ -257,7 +282,6 @@ static int restart(struct watched *w, struct hp_err *err)
 
 static int attempts(struct watched *w, struct hp_err *err)
 {
-	uint64_t window = FIRST_WINDOW_NS;
 	struct hp_err ignored;
 	int r = start(w, err);
 
@@ -270,7 +294,7 @@ static int attempts(struct watched *w, struct hp_err *err)
 		w->lv->tries++;
 		r = hp_attempt_arm(&at, w->lv, w->from, err);
 		if (r >= 0)
-			r = attempt(w, &at, window, err);
+			r = attempt(w, &at, err);
 		if (r == 0) {
 			hp_attempt_free(&at);
 			hp_live_report(w->lv, "gate", since, "committed");
@@ -278,12 +302,10 @@ static int attempts(struct watched *w, struct hp_err *err)
 		}
 		(void)hp_attempt_give_up(&at, &ignored); /* the first failure is the one to tell */
 		hp_attempt_free(&at);
-		if (r != -ETIME && r != -EAGAIN && r != -ECONNRESET)
+		if (r != -ETIME && r != -ECONNRESET)
 			return r;
 		hp_live_report(w->lv, "retry", since, "still in use");
-		if (r != -EAGAIN)
-			hp_attempt_backoff(try);
-		window *= 4;
+		hp_attempt_backoff(try);
 		r = r == -ECONNRESET ? restart(w, err) : resume(w, err);
 	}
 	return r < 0 ? r : -ETIME;
@@ -310,27 +332,4 @@ int hp_way_watch(struct hp_census *c, enum hp_side from, struct hp_err *err)
 	if (settled < 0)
 		return settled;
 	return r < 0 ? hp_err_set(err, r, "%s", why.text) : 0;
-}
-
-int hp_way_rate(struct hp_live *lv, enum hp_side from, double *ret, struct hp_err *err)
-{
-	struct hp_session *s;
-	uint64_t t0, n0, n1, t1;
-	int r = hp_counting_start(&s, lv, from, false, err);
-
-	if (r < 0)
-		return r;
-	hp_session_gate(s, true);
-	if ((r = hp_live_show_second(lv, hp_side_path(from), err)) == 0 &&
-	    (r = hp_live_show_first(lv, HP_PATH_WATCH, err)) == 0) {
-		t0 = hp_now_ns();
-		n0 = hp_view_state(lv->ops->view)->gate_calls;
-		hp_pause_ns(HP_MS);
-		n1 = hp_view_state(lv->ops->view)->gate_calls;
-		t1 = hp_now_ns();
-		*ret = (double)(n1 - n0) * 1e9 / (double)(t1 - t0);
-		r = hp_live_show_first(lv, hp_side_path(from), err);
-	}
-	hp_counting_stop(&s);
-	return r;
 }

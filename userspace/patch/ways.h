@@ -8,14 +8,12 @@
 
 #include "patch/census.h"
 
-/* Gate and look alone: every new call parks at once, every thread is looked at. */
-int hp_way_gate(struct hp_census *c, enum hp_side from, struct hp_err *err);
+/* Gate and look alone: every new call parks at once, every thread is looked at.  The gate is closed
+ * at most @attempts times. */
+int hp_way_gate(struct hp_census *c, enum hp_side from, unsigned attempts, struct hp_err *err);
 
 /* Probes count the calls first; the gate closes at a moment when none, or few, are in flight. */
 int hp_way_watch(struct hp_census *c, enum hp_side from, struct hp_err *err);
-
-/* Calls a second of the whole set, measured for a millisecond with the entry probe alone. */
-int hp_way_rate(struct hp_live *lv, enum hp_side from, double *ret, struct hp_err *err);
 
 /* After a commit: both slots to the side that runs; the table closed. */
 int hp_way_settle(struct hp_live *lv, enum hp_side side, struct hp_err *err);
