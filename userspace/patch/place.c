@@ -5,6 +5,7 @@
  * own image within 2 GB; everything else is free.
  */
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define ADDRESS_LO	0x10000ull
 #define ADDRESS_HI	0x7fffffff0000ull
 #define BRK_ROOM	(64ull << 20)
+#define JITTER_PAGES	4096
 #define CONTROL_PAGES	5 /* table, gate, gate_back, data, code */
 #define STUB_IN_MOVED	(HP_MOVED_ROOM - 8)
 
@@ -236,7 +238,7 @@ static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 {
 	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_SIZE};
-	uint64_t lo = UINT64_MAX, hi = 0;
+	uint64_t lo = UINT64_MAX, hi = 0, jitter;
 	hp_addr at;
 
 	p->area_bytes = HP_PAGE_UP(hp_ledger_size(p->n_fns)) + CONTROL_PAGES * HP_PAGE;
@@ -262,12 +264,15 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 	if (hi <= lo || hi - lo > (1ull << 30))
 		return hp_err_set(err, -HP_E_BAD_ELF, "the patch's segments span %llu bytes",
 				  (unsigned long long)(hi - lo));
+	/* Not where an earlier patch lay: freed memory of the target may still hold its addresses. */
+	jitter = HP_PAGE * randombytes_uniform(JITTER_PAGES);
 	near = p->fn[0].old.module->span;
-	at = hp_maps_find_room(&s->maps, hi - lo, near, REACH);
+	at = hp_maps_find_room(&s->maps, hi - lo + jitter, near, REACH);
 	if (!at)
-		at = hp_maps_find_room(&s->maps, hi - lo, near, ADDRESS_HI);
-	if (!at || take(s, at, hi - lo) < 0)
+		at = hp_maps_find_room(&s->maps, hi - lo + jitter, near, ADDRESS_HI);
+	if (!at || take(s, at + jitter, hi - lo) < 0)
 		return hp_err_set(err, -HP_E_PLACE, "no free memory for the patch");
+	at += jitter;
 	p->bias = at - lo;
 	p->patch = (struct hp_range){at, at + (hi - lo)};
 	return 0;

@@ -19,11 +19,11 @@ struct thread_sp {
 	hp_addr sp;
 };
 
-#define N_TABLES 3
+#define N_TABLES 11
 
 struct scan {
 	struct hp_live *lv;
-	struct hp_range table[N_TABLES]; /* of the patch, for unwinding */
+	struct hp_range table[N_TABLES]; /* of the patch, for unwinding and linking */
 	struct {
 		struct thread_sp *v;
 		size_t n, room;
@@ -33,10 +33,10 @@ struct scan {
 	struct hp_pointers *ret;
 };
 
-/* libgcc keeps sorted copies of unwind tables in memory that it frees with them, and exceptions that
+/* No code of the patch has the addresses of these to give away.  libgcc keeps sorted copies of unwind tables in memory that it frees with them, and exceptions that
  * are over keep addresses of such tables: nobody follows them while no frame of the patch is on a
  * stack, which is proven by now. */
-static bool in_unwind_tables(const struct scan *s, uint64_t w)
+static bool in_tables(const struct scan *s, uint64_t w)
 {
 	for (size_t i = 0; i < N_TABLES; i++)
 		if (hp_in(s->table[i], w))
@@ -48,13 +48,15 @@ static bool points_in(const struct scan *s, uint64_t w)
 {
 	const struct hp_ledger_fixed *f = &s->lv->l->fixed;
 
-	return w >= f->patch_lo && w < f->patch_hi && !in_unwind_tables(s, w);
+	return w >= f->patch_lo && w < f->patch_hi && !in_tables(s, w);
 }
 
-static void find_unwind_tables(struct scan *s)
+static void find_tables(struct scan *s)
 {
-	static const char *const name[N_TABLES] = {".eh_frame", ".eh_frame_hdr",
-						   ".gcc_except_table"};
+	static const char *const name[N_TABLES] = {
+		".eh_frame", ".eh_frame_hdr", ".gcc_except_table", ".hp.patch", ".dynsym", ".dynstr",
+		".gnu.hash", ".gnu.version", ".gnu.version_r", ".rela.dyn", ".rela.plt",
+	};
 	const struct hp_module *m = s->lv->fn[0].module[HP_NEW];
 	uint64_t vaddr;
 	size_t n;
@@ -162,7 +164,7 @@ int hp_pointers_find(struct hp_live *lv, struct hp_pointers *ret, struct hp_err 
 	s.buf = malloc(CHUNK);
 	if (!s.buf)
 		return hp_err_set(err, -ENOMEM, "no memory to read the target's");
-	find_unwind_tables(&s);
+	find_tables(&s);
 	r = registers(&s, err);
 	for (size_t i = 0; i < lv->t->maps.n && r >= 0; i++) {
 		const struct hp_map *m = &lv->t->maps.v[i];

@@ -132,7 +132,7 @@ static int threads_out(struct hp_live *lv, struct hp_err *err)
 static int unreferenced(struct hp_live *lv, bool *retained, char *detail, size_t n,
 			struct hp_err *err)
 {
-	struct hp_pointers found;
+	struct hp_pointers found = {0};
 
 	for (unsigned try = 0; try < POINTER_TRIES; try++) {
 		int r = hp_pointers_find(lv, &found, err);
@@ -142,11 +142,11 @@ static int unreferenced(struct hp_live *lv, bool *retained, char *detail, size_t
 		*retained = found.in_memory;
 		if (!found.in_memory)
 			return 0;
-		snprintf(detail, n, "%s", found.detail);
 		if (!found.stacks_only)
-			return 0;
+			break;
 		hp_pause_ns(HP_MS << try);
 	}
+	snprintf(detail, n, "%s", found.detail);
 	return 0;
 }
 
