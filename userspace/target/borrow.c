@@ -90,7 +90,10 @@ static int take(struct search *s, const struct hp_choice *c, struct hp_err *err)
 		return hp_err_set(err, r, "%s", why.text);
 	if (r < 0)
 		return 0; /* it ended, or cannot be stopped now: another one */
-	r = take_stopped(s, c, err);
+	/* After an exec nothing of what is known of its memory holds. */
+	r = hp_target_check(s->b->t, err);
+	if (r == 0)
+		r = take_stopped(s, c, err);
 	if (r != 1)
 		(void)hp_thread_release(c->tid); /* 0 when it died meanwhile */
 	return r;
