@@ -16,7 +16,7 @@ SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
 SVC_PLAIN := ticker stress jumper eventloop prefork retained
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
-SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx libsvc shorts many ipa_ra stackalign
+SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx libsvc shorts methods many ipa_ra stackalign
 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
@@ -86,6 +86,10 @@ $(SVC)/ipa_ra $(SVC)/stackalign: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/callsite.c 
 	$(svc_link)
 
 $(SVC)/shorts: $(SVC_SRC)/shorts.c $(SVC_SRC)/callsite.c $(SVC_SRC)/shorts_fns.S $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+
+$(SVC)/methods: $(SVC_SRC)/methods.c $(SVC_SRC)/methods_fns.S $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link)
 

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * methods THREADS – so many threads call the functions of methods_fns.S all the time; each returns
+ * its number, or 77 when it is replaced, and nothing else ever.  "ask" prints what they return.
+ */
+#include "svc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int by_pun(void);
+int by_int3(void);
+int by_stop(void);
+
+char methods_room[1 << 20]; /* what lies above the text: see by_int3 */
+
+static unsigned long calls, wrong;
+
+static void expect(int r, int old)
+{
+	__atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);
+	if (r != old && r != 77)
+		__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED);
+}
+
+static void *caller(void *arg)
+{
+	for (;;) {
+		for (int i = 0; i < 2000; i++) {
+			expect(by_pun(), 1);
+			expect(by_int3(), 2);
+			expect(by_stop(), 3);
+		}
+		svc_nap_us(200);
+	}
+	return NULL;
+}
+
+static bool verdict(FILE *out)
+{
+	fprintf(out, ",\"calls\":%lu,\"wrong\":%lu", calls, wrong);
+	return !wrong;
+}
+
+static bool command(const char *line)
+{
+	if (strcmp(line, "ask"))
+		return false;
+	printf("pun=%d int3=%d stop=%d\n", by_pun(), by_int3(), by_stop());
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct svc methods = {"methods", verdict, command};
+
+	for (int i = argc > 1 ? atoi(argv[1]) : 1; i > 0; i--)
+		svc_thread(caller, NULL);
+	svc_ready(&methods);
+	while (svc_step(-1))
+		;
+	return svc_end();
+}
