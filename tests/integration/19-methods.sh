@@ -12,12 +12,13 @@ snapshot "$PID" "$T/before"
 for way in pun int3 stop; do
 	hp --json check -p "$PID" --replace "new_any=by_$way" "$SVC/shorts_patch.so"
 	is "check says $way" "$(jq -r '.. | .method? // empty' <<<"$OUT")" "$way"
-	new=$(sed "s/$way=[0-9]/$way=77/" <<<'pun=1 int3=2 stop=3')
+	old='pun=1 int3=2 stop=3'
+	new=${old/"$way"=[0-9]/"$way"=77}
 	for quiesce in gate watch auto auto auto auto; do
 		load -p "$PID" --quiesce "$quiesce" --park 500ms --replace "new_any=by_$way" "$SVC/shorts_patch.so"
 		answers "by_$way is new ($quiesce)" "$PID" ask "$new"
 		unload -p "$PID" --quiesce "$quiesce" --park 500ms "$ID"
-		answers "by_$way is old ($quiesce)" "$PID" ask 'pun=1 int3=2 stop=3'
+		answers "by_$way is old ($quiesce)" "$PID" ask "$old"
 	done
 done
 as_before "everything is as before" "$PID" "$T/before"

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,6 +60,7 @@ static int set_up(void **state)
 	assert_ptr_not_equal(x->l, MAP_FAILED);
 	x->child = fork();
 	if (x->child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		munmap(x->l, AREA_PAGES * HP_PAGE);
 		if (mmap((void *)AT, AREA_PAGES * HP_PAGE, PROT_READ,
 			 MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) != (void *)AT ||

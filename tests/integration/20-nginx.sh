@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Debian's nginx: two functions are replaced and put back in both workers while clients ask for a
+# file all the time.
+#	NGINX_ROUNDS	(10)
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+need "nginx is not installed" which nginx curl
+rounds=${NGINX_ROUNDS:-10}
+mkdir "$T/www" "$T/tmp"
+echo hello >"$T/www/file"
+chmod -R a+rX "$T"
+cat >"$T/nginx.conf" <<END
+daemon off; worker_processes 2; pid $T/nginx.pid; error_log $T/error.log;
+events { worker_connections 512; }
+http {
+	access_log off;
+	client_body_temp_path $T/tmp/body; proxy_temp_path $T/tmp/proxy;
+	fastcgi_temp_path $T/tmp/fcgi; uwsgi_temp_path $T/tmp/uwsgi; scgi_temp_path $T/tmp/scgi;
+	keepalive_requests 100000;
+	server { listen unix:$T/nginx.sock; root $T/www; }
+}
+END
+start_hpd
+nginx -c "$T/nginx.conf" >"$T/nginx.log" 2>&1 </dev/null &
+nginx=$!
+clients=()
+trap 'kill -KILL "${clients[@]}" 2>/dev/null; kill -TERM "$nginx"; wait "$nginx"; at_end' EXIT
+get() {
+	curl -s --unix-socket "$T/nginx.sock" "$@" http://nginx/file
+}
+modified() {
+	get -o /dev/null -D - | tr -d '\r' | sed -n 's/^Last-Modified: //p'
+}
+check "nginx serves" wait_until "$PATIENCE" get -f -o "$T/file"
+mapfile -t workers < <(pgrep -P "$nginx")
+is "two workers" "${#workers[@]}" 2
+before=$(modified)
+epoch='Thu, 01 Jan 1970 00:00:00 GMT'
+# Many requests on one connection each; one line an answer.
+for i in 1 2; do
+	curl -s --unix-socket "$T/nginx.sock" -o /dev/null -w '%{http_code}\n' \
+		'http://nginx/file?[1-2000000]' >"$T/client$i" 2>"$T/client$i.err" &
+	clients+=($!)
+done
+answered() {
+	[ "$(cat "$T"/client? | wc -l)" -ge "$1" ]
+}
+check "clients are answered" wait_until "$PATIENCE" answered 1000
+for worker in "${workers[@]}"; do
+	"$SVC/peek" text "$worker" | grep -v uprobes >"$T/text.$worker"
+	check "worker $worker has text" test -s "$T/text.$worker"
+done
+
+wrong=0 failed=0
+for ((i = 0; i < rounds; i++)); do
+	ids=()
+	for worker in "${workers[@]}"; do
+		hp load -p "$worker" --park 500ms "$SVC/nginx_patch.so"
+		[ "$STATUS" = 0 ] || { failed=$((failed + 1)); echo "# $ERR"; }
+		ids+=("$OUT")
+	done
+	[ "$(modified)" = "$epoch" ] || wrong=$((wrong + 1))
+	answers=$(cat "$T"/client? | wc -l)
+	wait_until "$PATIENCE" answered $((answers + 500)) || wrong=$((wrong + 1))
+	for k in "${!workers[@]}"; do
+		hp unload -p "${workers[$k]}" --park 500ms "${ids[$k]}"
+		[ "$STATUS" = 0 ] || { failed=$((failed + 1)); echo "# $ERR"; }
+	done
+	[ "$(modified)" = "$before" ] || wrong=$((wrong + 1))
+done
+is "$rounds rounds in both workers" "$failed" 0
+is "every answer was the one of the moment" "$wrong" 0
+check "the clients are alive" kill -0 "${clients[@]}"
+kill -TERM "${clients[@]}"
+wait "${clients[@]}" 2>/dev/null
+# The last line may have been cut by the end of its client.
+is "every answer was 200" "$(cat "$T"/client? | grep -cvE '^2(0(0)?)?$')" 0
+is "nginx logged nothing but its start" "$(grep -cE '\[(alert|crit|error)\]' "$T/error.log")" 0
+for worker in "${workers[@]}"; do
+	"$SVC/peek" text "$worker" | grep -v uprobes >"$T/text.now"
+	same "the text of worker $worker is what it was" "$T/text.$worker" "$T/text.now"
+done
