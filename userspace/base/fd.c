@@ -62,6 +62,8 @@ int hp_pwrite_all(int fd, const void *buf, size_t n, off_t off)
 			continue;
 		if (r < 0)
 			return -errno;
+		if (r == 0) /* /proc/PID/mem when the memory is gone */
+			return -ENODATA;
 		done += (size_t)r;
 	}
 	return 0;
