@@ -294,8 +294,9 @@ static int attach_all(const struct lab *l, struct hp_session *s, struct hp_err *
 					 {offset_of(second), FN_SECOND}};
 	const struct hp_probe leave[] = {{offset_of(first_ret), FN_FIRST},
 					 {offset_of(second_ret), FN_SECOND}};
-	const struct hp_probe_set sets[] = {{HP_PROBE_EXIT, l->self, leave, N_FNS},
-					    {HP_PROBE_ENTRY, l->self, entry, N_FNS}};
+	const struct hp_probe_set sets[] = {
+		{.role = HP_PROBE_EXIT, .file_fd = l->self, .v = leave, .n = N_FNS},
+		{.role = HP_PROBE_ENTRY, .file_fd = l->self, .v = entry, .n = N_FNS}};
 
 	return hp_session_attach(s, l->pid, sets, 2, err);
 }
@@ -707,8 +708,9 @@ static void attaches_all_or_nothing(void **state)
 {
 	struct lab *l = *state;
 	const struct hp_probe entry = {offset_of(first), FN_FIRST};
-	struct hp_probe_set sets[] = {{HP_PROBE_ENTRY, l->self, &entry, 1},
-				      {HP_PROBE_EXIT, l->sock, &entry, 1}};
+	struct hp_probe_set sets[] = {
+		{.role = HP_PROBE_ENTRY, .file_fd = l->self, .v = &entry, .n = 1},
+		{.role = HP_PROBE_EXIT, .file_fd = l->sock, .v = &entry, .n = 1}};
 	struct hp_err err = {0};
 
 	end(l);
@@ -728,7 +730,8 @@ static void hold_does_nothing(void **state)
 {
 	struct lab *l = *state;
 	const struct hp_probe at = {offset_of(first), FN_FIRST};
-	const struct hp_probe_set set = {HP_PROBE_HOLD, l->self, &at, 1};
+	const struct hp_probe_set set = {
+		.role = HP_PROBE_HOLD, .file_fd = l->self, .v = &at, .n = 1};
 
 	end(l);
 	assert_int_equal(hp_session_begin(&l->s, l->v, names, N_FNS, NULL), 0);

@@ -28,11 +28,28 @@ struct edits {
 	size_t n, room;
 };
 
-/* What a kill between the tail and the head leaves: the kernel put the old first byte back. */
+/* What a kill of both job and keeper between the tail and the head leaves: the kernel put the old
+ * first byte back. */
 static bool half_written(const struct hp_ledger_fn *f, const uint8_t now[HP_JUMP_LEN])
 {
 	return f->method == HP_ENTRY_INT3 && now[0] == f->orig[0] &&
 	       !memcmp(now + 1, f->jump + 1, HP_JUMP_LEN - 1);
+}
+
+/* An int3 on such an entry is held by the keeper of a job that was killed: it goes when the keeper
+ * has made the entry whole, and until then nobody else may write there. */
+static int read_settled(struct hp_live *lv, const struct hp_ledger_fn *f, uint8_t now[HP_JUMP_LEN],
+			struct hp_err *err)
+{
+	uint64_t until = hp_now_ns() + KEEPER_MS * HP_MS;
+	int r;
+
+	for (;;) {
+		r = hp_mem_read(lv->t, f->addr, now, HP_JUMP_LEN, err);
+		if (r < 0 || f->method != HP_ENTRY_INT3 || now[0] != INT3 || hp_now_ns() >= until)
+			return r;
+		hp_pause_ns(HP_MS);
+	}
 }
 
 static int verify(struct hp_live *lv, const struct hp_ledger_fn *f, bool patched, bool *done,
@@ -40,7 +57,7 @@ static int verify(struct hp_live *lv, const struct hp_ledger_fn *f, bool patched
 {
 	const uint8_t *want = patched ? f->jump : f->orig, *have = patched ? f->orig : f->jump;
 	uint8_t now[HP_JUMP_LEN];
-	int r = hp_mem_read(lv->t, f->addr, now, sizeof(now), err);
+	int r = read_settled(lv, f, now, err);
 
 	if (r < 0)
 		return r;
@@ -105,30 +122,21 @@ static int hold(struct hp_live *lv, const struct edits *es, struct hp_session **
 		const struct hp_ledger_fn *f = &lv->l->fixed.fn[es->v[i].fn];
 		const struct hp_module *m = lv->fn[es->v[i].fn].module[HP_OLD];
 		struct hp_probe probe = {.fn = es->v[i].fn};
-		struct hp_probe_set set = {
-			.role = HP_PROBE_HOLD, .file_fd = m->image->fd, .v = &probe, .n = 1};
+		struct hp_held held = {.addr = f->addr};
+		struct hp_probe_set set = {.role = HP_PROBE_HOLD,
+					   .file_fd = m->image->fd,
+					   .v = &probe,
+					   .n = 1,
+					   .held = &held,
+					   .mem_fd = lv->t->mem_fd};
 
+		memcpy(held.tail, f->orig + 1, sizeof(held.tail));
 		if (!hp_image_offset(m->image, f->addr - m->bias, &probe.offset))
 			r = hp_err_set(err, -HP_E_ENTRY, "%s is not in %s", f->old_name, m->path);
 		else
 			r = hp_session_attach(*s, lv->t->pid, &set, 1, err);
 	}
 	return r;
-}
-
-/* Before the probes go: what the kernel puts back over an int3 is the first byte of the old code, and
- * the rest of the old instruction must be behind it. */
-static void mend_held(struct hp_live *lv, const struct edits *es)
-{
-	for (size_t i = 0; i < es->n; i++) {
-		const struct hp_ledger_fn *f = &lv->l->fixed.fn[es->v[i].fn];
-		uint8_t head;
-
-		/* What fails here fails because the target is gone. */
-		if (hp_mem_read(lv->t, f->addr, &head, 1, NULL) == 0 && head == INT3)
-			(void)hp_mem_poke(lv->t, f->addr + 1, f->orig + 1, HP_JUMP_LEN - 1, NULL);
-	}
-	(void)sync_cores(lv, NULL);
 }
 
 static int write_under_hold(struct hp_live *lv, const struct edits *es, bool patched,
@@ -148,7 +156,7 @@ static int write_under_hold(struct hp_live *lv, const struct edits *es, bool pat
 /* While the uprobe is there, a thread that comes executes the *file's* first instruction out of
  * line and goes on behind it: old code, which is what runs on both sides of this step.  The kernel
  * leaves a head that is no int3 alone when it takes the probe away, and puts the file's byte back
- * over one that is. */
+ * over one that is; behind which the keeper puts the old tail, unless all is written. */
 static int write_held(struct hp_live *lv, const struct edits *es, bool patched, struct hp_err *err)
 {
 	struct hp_session *s = NULL;
@@ -161,16 +169,14 @@ static int write_held(struct hp_live *lv, const struct edits *es, bool patched, 
 		r = write_under_hold(lv, es, patched, err);
 	if (!s)
 		return r;
-	if (r < 0)
-		mend_held(lv, es);
-	hp_session_end(s, &keeper);
-	if (r < 0 || patched)
+	(r < 0 ? hp_session_abandon : hp_session_end)(s, &keeper);
+	if (r >= 0 && patched)
 		return r;
 	p.fd = keeper;
-	if (keeper >= 0 && poll(&p, 1, KEEPER_MS) != 1)
-		return hp_err_set(err, -HP_E_PARTIAL,
-				  "the kernel did not take the probes on the entries away");
-	return 0;
+	if (keeper >= 0 && poll(&p, 1, KEEPER_MS) != 1 && r >= 0)
+		r = hp_err_set(err, -HP_E_PARTIAL,
+			       "the kernel did not take the probes on the entries away");
+	return r;
 }
 
 struct stopped {

@@ -3,12 +3,19 @@
  * The probe keeper.  A SIGKILL during attach or detach leaks the uprobe in the kernel, and the
  * controller is the process that gets killed: so the links belong to this one, which has no work
  * but to wait for the end of its socket, and which takes its time then.
+ *
+ * Under an int3 that it holds, the job writes the rest of an instruction.  When a probe goes, the
+ * kernel puts the file's byte back over the int3; over half of another instruction, if the job was
+ * killed in between.  So the keeper has what belongs there, and writes it while the int3 stands.
+ * Only where the job heard of its probe: one that did not has written nothing, and by the time that
+ * its successor writes there, an int3 may be the successor's.
  */
 #include "watch/keeper.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <linux/bpf.h>
+#include <linux/membarrier.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,13 +31,28 @@
 #include "base/helper.h"
 #include "base/kernel.h"
 #include "hp/err.h"
+#include "watch/watch.h"
 
 #define ANSWER_NS  (10 * HP_S)
 #define PROBES_MAX (1u << 20) /* MAX_UPROBE_MULTI_CNT of the kernel */
 
-typedef HP_ARRAY(int) link_list;
+#define INT3	   0xcc
 
-enum { FD_PROGRAM, FD_FILE, FD_SITES, N_FDS };
+enum { FD_PROGRAM, FD_FILE, FD_SITES, FD_MEM, N_FDS };
+
+struct held {
+	struct hp_held site;
+	size_t link; /* index */
+};
+
+struct keeper {
+	int sock;
+	HP_ARRAY(int) links;
+	HP_ARRAY(struct held) held;
+	uint32_t pid; /* whose memory @mem is */
+	int mem;
+	bool ended; /* in order */
+};
 
 static int make_link(const struct probes_request *q, const int *fd, const uint64_t *sites)
 {
@@ -52,28 +74,43 @@ static int make_link(const struct probes_request *q, const int *fd, const uint64
 	return r < 0 ? -errno : (int)r;
 }
 
-static int attach(link_list *links, const struct probes_request *q, const int *fd, uint32_t *ret_id)
+static void drop(struct keeper *k, size_t n)
 {
-	size_t bytes = 2ul * q->n * sizeof(uint64_t);
+	while (n-- && k->links.n)
+		hp_close(&k->links.v[--k->links.n]);
+	while (k->held.n && k->held.v[k->held.n - 1].link >= k->links.n)
+		k->held.n--;
+}
+
+static int remember_held(struct keeper *k, const struct probes_request *q, int *mem,
+			 const struct hp_held *site)
+{
+	if (k->mem >= 0 && k->pid != q->pid)
+		return -EINVAL;
+	for (uint32_t i = 0; i < q->n; i++) {
+		struct held *h = HP_ARRAY_ADD(&k->held);
+
+		if (!h)
+			return -ENOMEM;
+		*h = (struct held){site[i], k->links.n - 1};
+	}
+	if (k->mem < 0)
+		k->mem = HP_TAKE_FD(*mem);
+	k->pid = q->pid;
+	return 0;
+}
+
+/* The link, and what it is called. */
+static int add_link(struct keeper *k, int made, uint32_t *ret_id)
+{
 	struct bpf_link_info info = {0};
 	uint32_t n_info = sizeof(info);
-	hp_autoclose int link = -1;
-	void *sites;
-	int *room, r;
+	hp_autoclose int link = made;
+	int *room;
 
-	if (!q->n || q->n > PROBES_MAX)
-		return -EINVAL;
-	sites = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd[FD_SITES], 0);
-	if (sites == MAP_FAILED)
-		return -errno;
-	r = make_link(q, fd, sites);
-	(void)munmap(sites, bytes); /* EINVAL only */
-	if (r < 0)
-		return r;
-	link = r;
 	if (bpf_obj_get_info_by_fd(link, &info, &n_info))
 		return -errno;
-	room = HP_ARRAY_ADD(links);
+	room = HP_ARRAY_ADD(&k->links);
 	if (!room)
 		return -ENOMEM;
 	*room = HP_TAKE_FD(link);
@@ -81,37 +118,85 @@ static int attach(link_list *links, const struct probes_request *q, const int *f
 	return 0;
 }
 
-static void drop(link_list *links, size_t n)
+static int attach(struct keeper *k, const struct probes_request *q, int *fd, uint32_t *ret_id)
 {
-	while (n-- && links->n)
-		hp_close(&links->v[--links->n]);
+	bool hold = q->op == PROBES_HOLD;
+	size_t bytes = q->n * (2 * sizeof(uint64_t) + (hold ? sizeof(struct hp_held) : 0));
+	uint64_t *sites;
+	int r;
+
+	if (!q->n || q->n > PROBES_MAX)
+		return -EINVAL;
+	sites = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd[FD_SITES], 0);
+	if (sites == MAP_FAILED)
+		return -errno;
+	r = make_link(q, fd, sites);
+	if (r >= 0)
+		r = add_link(k, r, ret_id);
+	if (r >= 0 && hold) {
+		r = remember_held(k, q, &fd[FD_MEM], (const void *)(sites + 2ul * q->n));
+		if (r < 0)
+			drop(k, 1);
+	}
+	(void)munmap(sites, bytes); /* EINVAL only */
+	return r;
 }
 
-static bool serve(int sock, link_list *links)
+static bool serve(struct keeper *k)
 {
 	struct probes_request q;
 	struct probes_reply reply = {0};
 	int fd[N_FDS];
 	size_t n_fds = N_FDS;
+	bool attaches, heard;
 
-	if (hp_recv_fds(sock, &q, sizeof(q), fd, &n_fds))
+	if (hp_recv_fds(k->sock, &q, sizeof(q), fd, &n_fds))
 		return false;
-	if (q.op == PROBES_ATTACH && n_fds == N_FDS)
-		reply.rc = attach(links, &q, fd, &reply.link_id);
+	attaches = (q.op == PROBES_ATTACH && n_fds == FD_MEM) ||
+		   (q.op == PROBES_HOLD && n_fds == N_FDS);
+	k->ended = q.op == PROBES_END;
+	if (attaches)
+		reply.rc = attach(k, &q, fd, &reply.link_id);
 	else if (q.op == PROBES_DROP)
-		drop(links, q.n);
+		drop(k, q.n);
 	else
 		reply.rc = -EBADMSG;
 	for (size_t i = 0; i < n_fds; i++)
 		hp_close(&fd[i]);
-	return hp_send_fds(sock, &reply, sizeof(reply), NULL, 0) == 0;
+	if (k->ended)
+		return false;
+	heard = hp_send_fds(k->sock, &reply, sizeof(reply), NULL, 0) == 0;
+	if (!heard && attaches && !reply.rc)
+		drop(k, 1);
+	return heard;
+}
+
+/* What fails here fails because the process, or its memory, is gone. */
+static void mend(const struct keeper *k)
+{
+	bool wrote = false;
+
+	for (size_t i = 0; i < k->held.n; i++) {
+		const struct hp_held *h = &k->held.v[i].site;
+		uint8_t head;
+
+		/* Without an int3 the job has written the whole. */
+		if (hp_pread_all(k->mem, &head, 1, (off_t)h->addr) || head != INT3)
+			continue;
+		wrote |= !hp_pwrite_all(k->mem, h->tail, HP_HELD_TAIL, (off_t)h->addr + 1);
+	}
+	/* Every core has been in the kernel since, and come back by an IRET, which serialises (Intel
+	 * SDM 3A, 10.3): none has the old bytes fetched when the int3 goes.  Where it is not to be
+	 * had (EINVAL with nohz_full=) the kernel's own TLB flush before it changes the byte does. */
+	if (wrote)
+		(void)syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0);
 }
 
 _Noreturn static void keeper_run(int sock, const struct probe_keeper_end *end)
 {
 	const int keep[] = {sock, end->fd[0], end->fd[1]};
 	struct probes_reply hello = {.link_id = (uint32_t)getpid()};
-	link_list links = {0};
+	struct keeper k = {.sock = sock, .mem = -1};
 	hp_autoclose int self = -1;
 
 	if (hp_helper_begin("hp-probes", keep, 3))
@@ -119,10 +204,12 @@ _Noreturn static void keeper_run(int sock, const struct probe_keeper_end *end)
 	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (self < 0 || hp_send_fds(sock, &hello, sizeof(hello), &self, 1))
 		_exit(1);
-	while (serve(sock, &links))
+	while (serve(&k))
 		;
+	if (!k.ended)
+		mend(&k);
 	/* While the process is whole: what the kernel closes for a killed one may leak. */
-	drop(&links, links.n);
+	drop(&k, k.links.n);
 	end->call(end->arg);
 	_exit(0);
 }

@@ -10,7 +10,10 @@ struct hp_err;
 
 enum probes_op {
 	PROBES_ATTACH = 1, /* beside it: program, file, memfd of @n offsets and then @n cookies */
+	PROBES_HOLD,       /* the same; then @n struct hp_held in the memfd, and /proc/@pid/mem */
 	PROBES_DROP,       /* the @n youngest links */
+	PROBES_END,        /* no reply: code is left as it is.  An end of the socket without it is
+			      a job that was killed, or gave up: what it wrote is taken back. */
 };
 
 struct probes_request {

@@ -149,12 +149,13 @@ static int keeper_lost(const struct hp_session *s, struct hp_err *err)
 		(int)s->keeper_pid);
 }
 
-/* The sites as the keeper wants them: offsets, then cookies, in a file of their own because a
- * record of a socket has a limit. */
+/* The sites as the keeper wants them: offsets, then cookies, then what is held, in a file of their
+ * own because a record of a socket has a limit. */
 static int write_sites(const struct hp_session *s, const struct hp_probe_set *set)
 {
 	hp_autoclose int fd = memfd_create("hp-probes", MFD_CLOEXEC);
-	size_t bytes = 2 * set->n * sizeof(uint64_t);
+	size_t n_held = set->held ? set->n : 0;
+	size_t bytes = 2 * set->n * sizeof(uint64_t) + n_held * sizeof(*set->held);
 	uint64_t *site;
 
 	if (fd < 0 || ftruncate(fd, (off_t)bytes))
@@ -166,6 +167,8 @@ static int write_sites(const struct hp_session *s, const struct hp_probe_set *se
 		site[i] = set->v[i].offset;
 		site[set->n + i] = HP_COOKIE(s->slot->index, s->number, set->v[i].fn);
 	}
+	if (n_held)
+		memcpy(site + 2 * set->n, set->held, n_held * sizeof(*set->held));
 	(void)munmap(site, bytes); /* EINVAL only */
 	return HP_TAKE_FD(fd);
 }
@@ -181,10 +184,11 @@ static int attach_failed(int r, pid_t pid, const struct hp_probe_set *set, struc
 static int attach_set(struct hp_session *s, pid_t pid, const struct hp_probe_set *set,
 		      struct hp_err *err)
 {
-	struct probes_request q = {
-		.op = PROBES_ATTACH, .pid = (uint32_t)pid, .n = (uint32_t)set->n};
+	struct probes_request q = {.op = set->held ? PROBES_HOLD : PROBES_ATTACH,
+				   .pid = (uint32_t)pid,
+				   .n = (uint32_t)set->n};
 	hp_autoclose int sites = write_sites(s, set);
-	int fds[] = {s->v->w->prog[set->role], set->file_fd, sites};
+	int fds[] = {s->v->w->prog[set->role], set->file_fd, sites, set->mem_fd};
 	struct probes_reply reply;
 	uint32_t *id;
 
@@ -196,7 +200,7 @@ static int attach_set(struct hp_session *s, pid_t pid, const struct hp_probe_set
 	s->links.n--; /* room is made; it counts when it is attached */
 	if (set->role != HP_PROBE_HOLD)
 		watch_slot_soil(s->v->w, s->slot, s->number);
-	if (hp_send_fds(s->keeper, &q, sizeof(q), fds, 3) ||
+	if (hp_send_fds(s->keeper, &q, sizeof(q), fds, set->held ? 4 : 3) ||
 	    probe_keeper_receive(s->keeper, &reply, NULL))
 		return keeper_lost(s, err);
 	if (reply.rc)
@@ -297,12 +301,25 @@ int hp_session_edges(struct hp_session *s)
 	return n;
 }
 
-void hp_session_end(struct hp_session *s, int *keeper_pidfd)
+static void finish(struct hp_session *s, int *keeper_pidfd)
 {
-	if (!s)
-		return;
 	__atomic_store_n(&s->slot->state->session, 0, __ATOMIC_SEQ_CST);
 	if (keeper_pidfd)
 		*keeper_pidfd = HP_TAKE_FD(s->keeper_pidfd);
 	free_session(s);
+}
+
+void hp_session_end(struct hp_session *s, int *keeper_pidfd)
+{
+	const struct probes_request q = {.op = PROBES_END};
+
+	if (!s)
+		return;
+	(void)hp_send_fds(s->keeper, &q, sizeof(q), NULL, 0); /* only a dead keeper takes none */
+	finish(s, keeper_pidfd);
+}
+
+void hp_session_abandon(struct hp_session *s, int *keeper_pidfd)
+{
+	finish(s, keeper_pidfd);
 }

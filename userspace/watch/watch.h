@@ -6,7 +6,8 @@
  * outlive it and are used again, and pins under /sys/fs/bpf/hp/<pid>/{inflight,names,session}.
  * While something counts there is a session, in one of the two slots; its probes are held by a probe
  * keeper, a small process of its own, because a SIGKILL during attach or detach leaks a uprobe in the
- * kernel: at the end of its socket it detaches and ends by itself.
+ * kernel: at the end of its socket it detaches and ends by itself.  When that is because the job was
+ * killed, it first makes whole what the job was writing under its int3s (struct hp_held).
  *
  * Everything here survives fork(2): a job inherits watch and view.
  */
@@ -58,13 +59,25 @@ struct hp_probe {
 	uint32_t fn;
 };
 
+/* Code whose first byte a HOLD keeps replaced, while what is behind it is written. */
+#define HP_HELD_TAIL 4
+struct hp_held {
+	uint64_t addr; /* of the int3, in the process */
+	uint8_t tail[HP_HELD_TAIL]; /* belongs behind the byte that the kernel will put back there */
+	uint8_t pad[4];
+};
+
 /* All sites of one role in one file: one uprobe_multi link.  Only a 1-byte nop, a RET or a jump,
- * and only in a regular file (DESIGN 2.2). */
+ * and only in a regular file (DESIGN 2.2); a HOLD lies on any instruction. */
 struct hp_probe_set {
 	enum hp_probe_role role;
 	int file_fd;
 	const struct hp_probe *v;
 	size_t n;
+	/* Of a HOLD only, or NULL: for each of @v what the keeper puts back when the job is killed.
+	 * @mem_fd: /proc/PID/mem, open for writing; of one process in a session. */
+	const struct hp_held *held;
+	int mem_fd;
 };
 
 /* A new session: zeroes the view's counters, writes @names (n_fns ≤ HP_SLOT_FNS) and starts a
@@ -106,5 +119,8 @@ int hp_session_thread_set(struct hp_session *s, pid_t tid, const struct hp_threa
 /* Ends counting at once and lets the keeper detach on its own time; @s is freed. *keeper_pidfd
  * (may be NULL): becomes readable when the last probe is gone; the caller closes it. */
 void hp_session_end(struct hp_session *s, int *keeper_pidfd);
+/* The same as if the caller had been killed: where there still is an int3 of a HOLD, the keeper
+ * writes the tail that belongs behind it before the int3 goes. */
+void hp_session_abandon(struct hp_session *s, int *keeper_pidfd);
 
 #endif
