@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
@@ -24,8 +25,12 @@ __attribute__((format(printf, 2, 0))) static int print(enum libbpf_print_level l
 						       const char *fmt, va_list ap)
 {
 	char line[512];
-	int n = vsnprintf(line, sizeof(line), fmt, ap);
+	int n;
 
+	if (level != LIBBPF_WARN)
+		return 0;
+	n = vsnprintf(line, sizeof(line), fmt, ap);
+	line[strcspn(line, "\n")] = 0;
 	hp_debug("%s", line);
 	return n;
 }
