@@ -440,6 +440,47 @@ static void own_code_is_placed(void **state)
 	rig_close(&r);
 }
 
+static void child_interrupted_in_its_wait(void)
+{
+	use_alternate();
+	child_outside();
+}
+
+/* A call that waits in hp's own code is interrupted, and the handler comes to wait there too. */
+static void own_code_that_a_signal_interrupted_is_placed(void **state)
+{
+	struct hp_range own;
+	struct hp_seen seen;
+	struct rig r;
+
+	rig_open(&r, child_interrupted_in_its_wait);
+	assert_int_equal(look(&r, &seen), HP_SEEN_OUTSIDE);
+	own = (struct hp_range){seen.regs.rip, seen.regs.rip + 1};
+	truth->ready = 0;
+	assert_int_equal(syscall(SYS_tgkill, r.pid, truth->tid, SIGALRM), 0);
+	while (!truth->ready)
+		assert_int_equal(waitpid(r.pid, NULL, WNOHANG), 0);
+	while (look(&r, &seen) != HP_SEEN_OUTSIDE || seen.regs.rip != own.lo)
+		hp_pause_ns(HP_MS);
+	assert_true(seen.regs.rsp - (uint64_t)(uintptr_t)alternate < sizeof(alternate));
+
+	r.scene.own = &own;
+	r.scene.n_own = 1;
+	r.scene.place = place;
+	placed = (struct hp_own_place){.kind = HP_OWN_UNSURE};
+	assert_int_equal(look(&r, &seen), HP_SEEN_AGAIN);
+	placed = (struct hp_own_place){.kind = HP_OWN_OUTSIDE};
+	assert_int_equal(look(&r, &seen), HP_SEEN_OUTSIDE);
+	assert_int_equal(seen.n_calls, 0);
+	placed = (struct hp_own_place){.kind = HP_OWN_INSIDE, .as_pc = r.part[0].range.lo, .fn = 0};
+	r.scene.entry_is_patched = true;
+	assert_int_equal(look(&r, &seen), HP_SEEN_INSIDE);
+	assert_int_equal(seen.n_calls, 2);
+	assert_int_equal(seen.call[0].sp, seen.regs.rsp);
+	assert_true(seen.call[1].sp - (uint64_t)(uintptr_t)alternate >= sizeof(alternate));
+	rig_close(&r);
+}
+
 static NOINLINE void pass_time(void)
 {
 	struct timespec t = {0, 30000};
@@ -563,6 +604,7 @@ static const struct CMUnitTest truth_tests[] = {
 	cmocka_unit_test(coroutine_is_unknown),
 	cmocka_unit_test(holds_what_is_inside),
 	cmocka_unit_test(own_code_is_placed),
+	cmocka_unit_test(own_code_that_a_signal_interrupted_is_placed),
 	cmocka_unit_test(never_lies),
 };
 

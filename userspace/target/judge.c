@@ -13,6 +13,7 @@
 #include "target/stack.h"
 
 #define SCAN_MAX (8u << 20)
+#define WALKS_MAX 64 /* signals on top of each other */
 #define ROOT_TCB (64u << 10) /* the control block lies no farther above a thread's first frame */
 
 struct judge {
@@ -23,6 +24,8 @@ struct judge {
 	bool placed;		    /* the first frame is in placed_fn, as place() said */
 	unsigned placed_fn;
 	bool first, again;
+	bool resumed; /* the walk goes on from @from */
+	struct user_regs_struct from;
 	bool inside; /* the frame before is of the set: its CFA is to come */
 	unsigned fn;
 	hp_addr last_sp;
@@ -120,6 +123,50 @@ static void add_call(struct judge *j, hp_addr sp)
 	s->call[s->n_calls - 1] = (struct hp_call){j->fn, sp};
 }
 
+/* hp's own code has no frame of its own for the unwinder: the thread is moved to where it came
+ * from, or to where in the function it is. False: nothing can be told. */
+static bool leave_own_code(struct judge *j, struct user_regs_struct *regs)
+{
+	struct hp_own_place at = {.kind = HP_OWN_NO};
+	uint64_t caller;
+
+	if (j->scene->place)
+		j->scene->place(j->scene->arg, regs->rip, &at);
+	switch (at.kind) {
+	case HP_OWN_NO:
+		return !is_own(j, regs->rip);
+	case HP_OWN_UNSURE:
+		return false;
+	case HP_OWN_INSIDE:
+		regs->rip = at.as_pc;
+		regs->rsp += at.pushed;
+		j->placed = true;
+		j->placed_fn = at.fn;
+		return true;
+	case HP_OWN_OUTSIDE:
+		regs->rsp += at.pushed;
+		if (hp_mem_read(j->l->t, regs->rsp, &caller, sizeof(caller), NULL) < 0)
+			return false;
+		/* inside the call, so that the row and the function are the caller's */
+		regs->rip = caller - 1;
+		regs->rsp += sizeof(caller);
+		return true;
+	}
+	return false;
+}
+
+/* A frame behind hp's own code: of a call into it, of which nothing is known; or one that a signal
+ * interrupted, which is placed like the innermost. */
+static void leave_frame(struct judge *j, const struct hp_frame *f)
+{
+	j->placed = false;
+	if (f->activation && is_own(j, f->pc)) {
+		hp_frame_regs(f, &j->from);
+		j->resumed = leave_own_code(j, &j->from);
+	}
+	j->again = !j->resumed;
+}
+
 static int on_frame(void *arg, const struct hp_frame *f)
 {
 	struct judge *j = arg;
@@ -132,7 +179,7 @@ static int on_frame(void *arg, const struct hp_frame *f)
 	j->inside = false;
 	j->last_sp = f->sp;
 	if (!j->first && (is_own(j, f->pc) || in_uprobes(j, f->pc))) {
-		j->again = true;
+		leave_frame(j, f);
 		return 1;
 	}
 	p = part_at(j, at);
@@ -164,47 +211,22 @@ static bool ended_at_root(struct judge *j)
 static enum hp_verdict walk(struct judge *j, const struct user_regs_struct *regs)
 {
 	enum hp_walk w;
+	unsigned n = 0;
 
 	j->l->stats.unwound++;
-	j->first = true;
-	w = hp_unwind_walk(j->l->unwind, regs, on_frame, j);
+	j->from = *regs;
+	do {
+		struct user_regs_struct from = j->from;
+
+		j->first = true;
+		j->resumed = false;
+		w = hp_unwind_walk(j->l->unwind, &from, on_frame, j);
+	} while (j->resumed && ++n < WALKS_MAX);
 	if (j->again)
 		return HP_SEEN_AGAIN;
 	if (w != HP_WALK_END || j->inside || !ended_at_root(j))
 		return HP_SEEN_UNKNOWN;
 	return j->seen->n_calls ? HP_SEEN_INSIDE : HP_SEEN_OUTSIDE;
-}
-
-/* hp's own code has no frame of its own for the unwinder: the thread is moved to where it came
- * from, or to where in the function it is. False: nothing can be told. */
-static bool leave_own_code(struct judge *j, struct user_regs_struct *regs)
-{
-	struct hp_own_place at = {.kind = HP_OWN_NO};
-	uint64_t caller;
-
-	if (j->scene->place)
-		j->scene->place(j->scene->arg, regs->rip, &at);
-	switch (at.kind) {
-	case HP_OWN_NO:
-		return !is_own(j, regs->rip);
-	case HP_OWN_UNSURE:
-		return false;
-	case HP_OWN_INSIDE:
-		regs->rip = at.as_pc;
-		regs->rsp += at.pushed;
-		j->placed = true;
-		j->placed_fn = at.fn;
-		return true;
-	case HP_OWN_OUTSIDE:
-		regs->rsp += at.pushed;
-		if (hp_mem_read(j->l->t, regs->rsp, &caller, sizeof(caller), NULL) < 0)
-			return false;
-		/* inside the call, so that the row and the function are the caller's */
-		regs->rip = caller - 1;
-		regs->rsp += sizeof(caller);
-		return true;
-	}
-	return false;
 }
 
 /* A pc where no file says anything: the kernel's copy of a probed instruction. */

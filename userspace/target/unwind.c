@@ -90,6 +90,23 @@ static bool read_memory(Dwfl *dwfl, Dwarf_Addr at, Dwarf_Word *ret, void *arg)
 	return true;
 }
 
+void hp_frame_regs(const struct hp_frame *f, struct user_regs_struct *ret)
+{
+	struct user_regs_struct r = {.rip = f->pc, .rsp = f->sp};
+	/* as in set_registers() */
+	unsigned long long *to[DWARF_REGS - 1] = {&r.rax, &r.rdx, &r.rcx, &r.rbx, &r.rsi, &r.rdi,
+						  &r.rbp, &r.rsp, &r.r8,  &r.r9,  &r.r10, &r.r11,
+						  &r.r12, &r.r13, &r.r14, &r.r15};
+
+	for (unsigned i = 0; i < DWARF_REGS - 1; i++) {
+		Dwarf_Word w;
+
+		if (i != REG_SP && dwfl_frame_reg(f->state, i, &w) == 0)
+			*to[i] = w;
+	}
+	*ret = r;
+}
+
 static bool set_registers(Dwfl_Thread *thread, void *arg)
 {
 	const struct user_regs_struct *r = ((struct hp_unwind *)arg)->regs;
@@ -296,7 +313,7 @@ static bool is_root(struct hp_unwind *u, hp_addr at)
 static int on_frame(Dwfl_Frame *state, void *arg)
 {
 	struct hp_unwind *u = arg;
-	struct hp_frame f = {0};
+	struct hp_frame f = {.state = state};
 	Dwarf_Addr pc;
 	Dwarf_Word sp;
 	hp_addr at;

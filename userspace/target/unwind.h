@@ -19,6 +19,7 @@ struct hp_frame {
 	hp_addr pc, sp;
 	bool activation; /* pc is where it stands, not a return address */
 	bool no_cfi;	 /* nothing is known about this pc: what would follow is a guess */
+	void *state;	 /* libdwfl's, while the callback runs */
 };
 
 enum hp_walk {
@@ -30,6 +31,10 @@ enum hp_walk {
 
 /* Nonzero stops the walk. */
 typedef int (*hp_frame_fn)(void *arg, const struct hp_frame *f);
+
+/* The registers of the frame, to walk on from elsewhere; 0 where one was not kept.  In the callback
+ * only. */
+void hp_frame_regs(const struct hp_frame *f, struct user_regs_struct *ret);
 
 int hp_unwind_open(struct hp_unwind **ret, struct hp_target *t, struct hp_err *err);
 void hp_unwind_free(struct hp_unwind *u);
