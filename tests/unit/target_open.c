@@ -167,7 +167,8 @@ static void modules_come_and_go(void **state)
 	end();
 }
 
-static void another_program_is_told(void **state)
+/* A child that executes @program when told; @program is then told from what was opened. */
+static void executes(const char *program, const char *arg)
 {
 	struct hp_err err = {0};
 	int sync[2];
@@ -179,7 +180,7 @@ static void another_program_is_told(void **state)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (read(sync[0], &c, 1) == 1)
-			execl("/bin/sleep", "sleep", "100", NULL);
+			execl(program, program, arg, NULL);
 		_exit(1);
 	}
 	assert_int_equal(hp_target_open(&t, pid, &err), 0);
@@ -192,6 +193,17 @@ static void another_program_is_told(void **state)
 	close(sync[0]);
 	close(sync[1]);
 	end();
+}
+
+static void another_program_is_told(void **state)
+{
+	executes("/bin/sleep", "100");
+}
+
+/* The same inode: what was opened is a memory that is gone. */
+static void the_same_program_anew_is_told(void **state)
+{
+	executes("/proc/self/exe", "wait");
 }
 
 /* Both kinds of borrowing work however a program was linked. */
@@ -218,15 +230,18 @@ static void every_linking_can_be_borrowed(void **state)
 	}
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses_by_name),
 		cmocka_unit_test(knows_its_modules),
 		cmocka_unit_test(modules_come_and_go),
 		cmocka_unit_test(another_program_is_told),
+		cmocka_unit_test(the_same_program_anew_is_told),
 		cmocka_unit_test(every_linking_can_be_borrowed),
 	};
 
+	if (argc > 1)
+		pause(); /* executed by a test, which kills it */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,9 +165,20 @@ void hp_target_free(struct hp_target *t)
 	free(t);
 }
 
+/* mem_fd is of the memory that the process had when it was opened, and at the end of its last user
+ * it reads as empty, whatever the address (mem_rw() in fs/proc/base.c; an address with nothing at it
+ * gives EIO).  After an exec of the same file nothing else tells. */
+static bool memory_is_gone(const struct hp_target *t)
+{
+	char byte;
+
+	return hp_pread_all(t->mem_fd, &byte, 1, 0) == -ENODATA;
+}
+
 int hp_target_check(const struct hp_target *t, struct hp_err *err)
 {
 	struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
+	bool other = memory_is_gone(t);
 	char path[64];
 	struct stat st;
 
@@ -178,8 +189,9 @@ int hp_target_check(const struct hp_target *t, struct hp_err *err)
 	if (stat(path, &st))
 		return hp_err_set(err, -HP_E_GONE, "process %d (%s) is exiting", (int)t->pid,
 				  t->comm);
-	if (st.st_ino != t->exe_ino || st.st_dev != t->exe_dev)
-		return hp_err_set(err, -HP_E_GONE, "process %d runs another program now", (int)t->pid);
+	if (other || st.st_ino != t->exe_ino || st.st_dev != t->exe_dev)
+		return hp_err_set(err, -HP_E_GONE, "process %d executes another program now",
+				  (int)t->pid);
 	return 0;
 }
 
