@@ -3,57 +3,19 @@
  * What gcc's callers assume, found in what gcc made of fixtures/ipa.c: as it is, with frame
  * pointers, and with both optimisations off, where nothing may be found.
  */
-#include <fcntl.h>
-#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <cmocka.h>
 
 #include "arch/callsite.h"
-#include "elf/cfi.h"
-#include "elf/image.h"
-#include "elf/symtab.h"
-#include "hp/err.h"
+#include "arch_fixture.h"
 
 enum { RDX = 1 << 2, RSI = 1 << 6, RCX = 1 << 1, R8 = 1 << 8, R9 = 1 << 9 };
 #define XMM(n) (1u << (16 + (n)))
-
-struct program {
-	struct hp_image *im;
-	struct hp_symtab *st;
-	struct hp_cfi *cfi;
-};
-
-/* Beside this test's own binary: fixtures/@name. */
-static int open_fixture(struct program *p, const char *name)
-{
-	char path[PATH_MAX] = "";
-	struct hp_err e = {0};
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 64);
-	char *slash = n > 0 ? strrchr(path, '/') : NULL;
-
-	assert_non_null(slash);
-	snprintf(slash, 64, "/fixtures/%s", name);
-	if (hp_image_open(&p->im, open(path, O_RDONLY | O_CLOEXEC), name, &e) ||
-	    hp_symtab_load(&p->st, p->im, NULL, &e) || hp_cfi_open(&p->cfi, p->im, &e)) {
-		print_message("%s: %s\n", path, e.text);
-		return -1;
-	}
-	return 0;
-}
-
-static void close_fixture(struct program *p)
-{
-	hp_cfi_free(p->cfi);
-	hp_symtab_free(p->st);
-	hp_image_free(p->im);
-}
 
 static struct hp_call_sites sites_of(const struct program *p, const char *name)
 {

@@ -35,8 +35,17 @@ __asm__(".text\n"
 	FN("f_frame_loop", PUSH "jmp f_frame_loop\n" POP "ret")
 	FN("f_head", "xor %eax,%eax; 1: inc %eax; nop; nop; dec %edi; jne 1b; ret")
 	FN("f_cond", "test %edi,%edi; x_cond_u: jne f_other; ret")
-	FN("f_leaf_ind", "mov (%rdi),%rax; x_leaf_ind_u: jmp *%rax")
-	FN("f_leaf_mem", "x_leaf_mem_u: jmp *8(%rdi)")
+	FN("f_leaf_ind", "mov (%rdi),%rax; ror $17,%rax; x_leaf_ind_u: jmp *%rax")
+	FN("f_leaf_mem", "x_leaf_mem_0: jmp *8(%rdi)")
+	FN("f_aside", "mov -8(%rsp),%rax; mov %rax,%rcx; x_aside_u: jmp *%rcx")
+	FN("f_called", "call f_other; x_called_u: jmp *%rax")
+	FN("f_mixed", "lea f_pointer(%rip),%rdx; mov (%rdi),%rax; test %esi,%esi; jne 1f\n"
+		      "movslq (%rdx),%rax; add %rdx,%rax; 1: x_mixed_u: jmp *%rax")
+	FN("f_label", "lea 1f(%rip),%rax; mov %rax,(%rdi); mov 8(%rdi),%rax\n"
+		      "x_label_u: jmp *%rax; 1: x_label_0: ret")
+	FN("f_word", "x_word_u: jmp *8(%rdi); x_word_in: ret")
+	FN("f_chosen", "mov (%rdi),%rax; test %edx,%edx; cmove %rsi,%rax; x_chosen_0: jmp *%rax")
+	FN("f_nowhere", "jmp *(%rdi); x_nowhere_u: jmp *%rdi")
 	FN("f_got", "x_got_0: jmp *f_pointer(%rip)")
 	FN("f_notrack", "mov f_pointer(%rip),%rax; notrack jmp *%rax; x_notrack_0: ret")
 	FN("f_table", "lea f_pointer(%rip),%rdx; movslq (%rdx,%rdi,4),%rax; add %rdx,%rax\n"
@@ -64,7 +73,7 @@ __asm__(".text\n"
 	FN("f_short_size", "nop; jmp 1f; nop; nop; nop\n"
 			   "1: nop; x_short_size_0: ret")
 	".size f_short_size,3\n"
-	".data\nf_pointer: .quad f_other\n.text\n");
+	".data\nf_pointer: .quad f_other\n.quad x_word_in\n.text\n");
 
 /* vaddr of a local label, as link-time difference to a known function */
 #define LABEL(name)                                                                                \
@@ -183,28 +192,39 @@ static void loops_to_the_entry_are_told(void **state)
 	hp_flow_free(&f);
 }
 
-static void indirect_jumps_are_told_apart(void **state)
+static void assert_unknown(struct hp_flow f, hp_addr at)
 {
-	struct hp_flow f = FLOW("leaf_ind");
-
 	assert_true(f.exits_unknown);
-	assert_int_equal(f.unknown_at, LABEL("x_leaf_ind_u"));
+	assert_int_equal(f.unknown_at, at);
+	hp_flow_free(&f);
+}
+
+static void what_cannot_be_told_is_said(void **state)
+{
+	assert_unknown(FLOW("cond"), LABEL("x_cond_u"));
+	assert_unknown(FLOW("no_cfi"), LABEL("x_no_cfi_u"));
+	assert_unknown(FLOW("leaf_ind"), LABEL("x_leaf_ind_u"));
+	assert_unknown(FLOW("aside"), LABEL("x_aside_u"));
+	assert_unknown(FLOW("called"), LABEL("x_called_u"));
+	assert_unknown(FLOW("mixed"), LABEL("x_mixed_u"));
+	assert_unknown(FLOW("label"), LABEL("x_label_u"));
+	assert_unknown(FLOW("word"), LABEL("x_word_u"));
+	assert_unknown(FLOW("nowhere"), LABEL("x_nowhere_u"));
+}
+
+static void jumps_through_pointers_are_exits(void **state)
+{
+	struct hp_flow f = FLOW("got");
+
+	EXITS(&f, LABEL("x_got_0"));
+	assert_plain(&f, 1);
 	hp_flow_free(&f);
 	f = FLOW("leaf_mem");
-	assert_true(f.exits_unknown);
-	assert_int_equal(f.unknown_at, LABEL("x_leaf_mem_u"));
+	EXITS(&f, LABEL("x_leaf_mem_0"));
+	assert_plain(&f, 1);
 	hp_flow_free(&f);
-	f = FLOW("no_cfi");
-	assert_true(f.exits_unknown);
-	assert_int_equal(f.unknown_at, LABEL("x_no_cfi_u"));
-	EXITS(&f, LABEL("x_no_cfi_0"));
-	hp_flow_free(&f);
-	f = FLOW("cond");
-	assert_true(f.exits_unknown);
-	assert_int_equal(f.unknown_at, LABEL("x_cond_u"));
-	hp_flow_free(&f);
-	f = FLOW("got");
-	EXITS(&f, LABEL("x_got_0"));
+	f = FLOW("chosen");
+	EXITS(&f, LABEL("x_chosen_0"));
 	assert_plain(&f, 1);
 	hp_flow_free(&f);
 }
@@ -286,7 +306,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(returns_and_tail_calls_are_exits),
 		cmocka_unit_test(loops_to_the_entry_are_told),
-		cmocka_unit_test(indirect_jumps_are_told_apart),
+		cmocka_unit_test(what_cannot_be_told_is_said),
+		cmocka_unit_test(jumps_through_pointers_are_exits),
 		cmocka_unit_test(jump_tables_are_no_exits),
 		cmocka_unit_test(cold_parts_belong_to_the_function),
 		cmocka_unit_test(ends_are_known),

@@ -12,6 +12,18 @@ $(UNIT_FIXTURES): tests/unit/fixtures/ipa.c
 
 $(O)/tests/unit/arch_callsite: | $(UNIT_FIXTURES)
 
+# What both compilers make of indirect jumps, in position-independent programs and in others.
+JUMPS	:= $(foreach c,gcc clang,$(foreach k,pie nopie cet relr,$(O)/tests/unit/fixtures/jumps-$(c)-$(k)))
+$(filter %-pie,$(JUMPS)): jumps_flags := -fPIE -pie
+$(filter %-nopie,$(JUMPS)): jumps_flags := -fno-pie -no-pie
+$(filter %-cet,$(JUMPS)): jumps_flags := -fPIE -pie -fcf-protection=full
+$(filter %-relr,$(JUMPS)): jumps_flags := -fPIE -pie -Wl,-z,pack-relative-relocs
+$(JUMPS): tests/unit/fixtures/jumps.cc
+	$(call say,CXX,$@)
+	$(Q)mkdir -p $(@D) && $(if $(findstring clang,$@),$(CLANG)++,g++) -O2 -w $(jumps_flags) -o $@ $<
+
+$(O)/tests/unit/arch_jump: | $(JUMPS)
+
 # One program in the ways that programs are linked.
 TWINS := $(addprefix $(O)/tests/unit/fixtures/,twins twins-nopie twins-static twins-stripped)
 $(O)/tests/unit/fixtures/twins-nopie: twins_flags := -no-pie

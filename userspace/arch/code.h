@@ -64,7 +64,7 @@ bool hp_head_moved_in_call(const struct hp_head *h, size_t len, hp_addr to, size
 struct hp_flow {
 	struct hp_range part[HP_PARTS_MAX];
 	size_t n_parts;
-	hp_addr *exit; /* every RET, and every jump that is a tail call */
+	hp_addr *exit; /* every RET, and every jump that is a tail call; by address */
 	size_t n_exits;
 	bool back_to_entry;   /* F branches to its own first byte, and it is no tail call */
 	bool into_head;	      /* F branches into its bytes 1..4 */
@@ -74,8 +74,9 @@ struct hp_flow {
 };
 
 /* Follows @size bytes at @at and its cold parts: `name.cold*` symbols, and FDEs reached by a jump
- * whose first CFI row is not a function entry's.  A direct jump out of all parts is an exit; an
- * indirect one is a jump table when CFI says CFA != rsp+8 there, else exits_unknown.
+ * whose first CFI row is not a function entry's.  A direct jump out of all parts is an exit.  An
+ * indirect one is a jump table when CFI says CFA != rsp+8 there, or when it is seen to be one; an
+ * exit when it is proven that it goes through a pointer to elsewhere; else exits_unknown.
  * -HP_E_ENTRY when the body cannot be decoded. */
 int hp_flow_read(struct hp_flow *ret, const struct hp_image *im, const struct hp_symtab *st,
 		 const struct hp_cfi *cfi, const char *name, hp_addr at, uint64_t size,

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "arch/insn.h"
+#include "arch/jump_int.h"
 #include "base/array.h"
 #include "elf/cfi.h"
 #include "elf/image.h"
@@ -25,8 +26,8 @@ struct walk {
 	hp_addr at;
 	struct hp_flow f;
 	HP_ARRAY(hp_addr) exits;
-	hp_addr before;		     /* the instruction before this one, 0: none led here */
-	ZydisMnemonic last_write[16]; /* per register: what wrote it last, in the order of bytes */
+	HP_ARRAY(struct hp_insn) indirect; /* jumps, judged when all parts are known */
+	hp_addr before; /* the instruction before this one, 0: none led here */
 	struct hp_err *err;
 };
 
@@ -165,55 +166,54 @@ static int on_branch(struct walk *w, const struct hp_insn *in)
 	return 0;
 }
 
-static int gpr_number(ZydisRegister reg)
-{
-	ZydisRegister full =
-		ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
-
-	return full >= ZYDIS_REGISTER_RAX && full <= ZYDIS_REGISTER_R15
-		       ? (int)(full - ZYDIS_REGISTER_RAX)
-		       : -1;
-}
-
-/* Jump tables of PIC are offsets to which the table's address was added; nothing that one would
- * call is computed so. */
-static bool is_table_jump(const struct walk *w, const struct hp_insn *in)
-{
-	int reg = -1;
-
-	if (in->i.attributes & ZYDIS_ATTRIB_HAS_NOTRACK) /* what -fcf-protection makes of switch */
-		return true;
-	if (in->op[0].type == ZYDIS_OPERAND_TYPE_REGISTER)
-		reg = gpr_number(in->op[0].reg.value);
-	return reg >= 0 && w->last_write[reg] == ZYDIS_MNEMONIC_ADD;
-}
-
 static int on_indirect_jump(struct walk *w, const struct hp_insn *in)
 {
-	struct hp_fde fde;
+	struct hp_insn *kept = HP_ARRAY_ADD(&w->indirect);
 
-	if (is_table_jump(w, in))
-		return 0;
-	/* one fixed place in memory, a GOT entry or another pointer to a function, is no table */
-	if (hp_insn_rip_operand(in) && frame_is_gone(w, in->at))
-		return add_exit(w, in->at);
-	if (hp_insn_rip_operand(in) || frame_is_gone(w, in->at) ||
-	    !hp_cfi_find(w->cfi, in->at, &fde))
-		add_unknown(w, in->at);
+	if (!kept)
+		return hp_err_sys(w->err, ENOMEM, "jumps of %s", w->name);
+	*kept = *in;
 	return 0;
 }
 
-static void note_write(struct walk *w, const struct hp_insn *in)
+static int judge(struct walk *w, struct hp_jumps *j, const struct hp_insn *in)
 {
-	const ZydisDecodedOperand *op = &in->op[0];
-	int reg;
+	enum hp_leads leads = HP_LEADS_INSIDE;
+	struct hp_fde fde;
+	int r = 0;
 
-	if (in->i.operand_count == 0 || op->type != ZYDIS_OPERAND_TYPE_REGISTER ||
-	    !(op->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE))
-		return;
-	reg = gpr_number(op->reg.value);
-	if (reg >= 0)
-		w->last_write[reg] = in->i.mnemonic;
+	if (in->i.attributes & ZYDIS_ATTRIB_HAS_NOTRACK) /* what -fcf-protection makes of switch */
+		return 0;
+	if (frame_is_gone(w, in->at))
+		r = hp_jump_leads(j, in, &leads, w->err);
+	else if (hp_insn_rip_operand(in) || !hp_cfi_find(w->cfi, in->at, &fde))
+		leads = HP_LEADS_UNKNOWN;
+	if (r == 0 && leads == HP_LEADS_OUT)
+		r = add_exit(w, in->at);
+	else if (r == 0 && leads == HP_LEADS_UNKNOWN)
+		add_unknown(w, in->at);
+	return r;
+}
+
+static int by_address(const void *a, const void *b)
+{
+	const hp_addr *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static int judge_all(struct walk *w)
+{
+	struct hp_jumps j = {.im = w->im, .cfi = w->cfi, .f = &w->f};
+	size_t k;
+	int r = 0;
+
+	for (k = 0; k < w->indirect.n && r == 0; k++)
+		r = judge(w, &j, &w->indirect.v[k]);
+	hp_jumps_free(&j);
+	if (w->exits.n)
+		qsort(w->exits.v, w->exits.n, sizeof(*w->exits.v), by_address);
+	return r;
 }
 
 static int on_insn(struct walk *w, const struct hp_insn *in)
@@ -237,13 +237,7 @@ static int on_insn(struct walk *w, const struct hp_insn *in)
 	case HP_INSN_STOP:
 		break;
 	}
-	if (in->flow == HP_INSN_NEXT || in->flow == HP_INSN_COND) {
-		note_write(w, in);
-		w->before = in->at;
-	} else {
-		memset(w->last_write, 0, sizeof(w->last_write));
-		w->before = 0;
-	}
+	w->before = in->flow == HP_INSN_NEXT || in->flow == HP_INSN_COND ? in->at : 0;
 	return r;
 }
 
@@ -253,7 +247,6 @@ static int walk_part(struct walk *w, struct hp_range part)
 	hp_addr pc = part.lo;
 
 	w->before = 0;
-	memset(w->last_write, 0, sizeof(w->last_write));
 	while (pc < part.hi) {
 		int r;
 
@@ -298,6 +291,9 @@ int hp_flow_read(struct hp_flow *ret, const struct hp_image *im, const struct hp
 	w.f.part[0] = (struct hp_range){at, at + size};
 	w.f.n_parts = 1;
 	r = walk_all(&w);
+	if (r == 0)
+		r = judge_all(&w);
+	HP_ARRAY_FREE(&w.indirect);
 	if (r) {
 		HP_ARRAY_FREE(&w.exits);
 		return r;

@@ -59,6 +59,16 @@ static int add_address(struct hp_addrs *a, hp_addr v, struct hp_err *err)
 	return 0;
 }
 
+static bool is_exit(const struct hp_flow *f, hp_addr at)
+{
+	size_t k;
+
+	for (k = 0; k < f->n_exits; k++)
+		if (f->exit[k] == at)
+			return true;
+	return false;
+}
+
 static int add_insn(struct hp_own *o, const struct hp_flow *f, const struct hp_insn *in,
 		    struct hp_err *err)
 {
@@ -71,7 +81,7 @@ static int add_insn(struct hp_own *o, const struct hp_flow *f, const struct hp_i
 		o->unknown = true;
 		return 0;
 	case HP_INSN_JUMP_IND:
-		o->unknown |= f->exits_unknown || hp_insn_rip_operand(in);
+		o->unknown |= f->exits_unknown || is_exit(f, in->at);
 		return 0;
 	case HP_INSN_CALL:
 	case HP_INSN_JUMP:

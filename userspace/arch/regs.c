@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-static int number(ZydisRegister reg)
+int hp_reg_number(ZydisRegister reg)
 {
 	ZydisRegister full = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
 
@@ -20,7 +20,7 @@ static int number(ZydisRegister reg)
 
 static uint32_t bit_of(ZydisRegister reg)
 {
-	int n = number(reg);
+	int n = hp_reg_number(reg);
 
 	return n < 0 ? 0 : 1u << n;
 }

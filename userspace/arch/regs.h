@@ -23,4 +23,7 @@ struct hp_insn_regs {
 
 void hp_insn_regs(struct hp_insn_regs *ret, const struct hp_insn *in);
 
+/* The number of @reg's bit, or -1. */
+int hp_reg_number(ZydisRegister reg);
+
 #endif
