@@ -4,10 +4,12 @@
 
 #include <string.h>
 
+#include "elf/dynsym.h"
 #include "elf/patchinfo.h"
 #include "elf/symtab.h"
 
-static void look_up(const struct hp_image *im, const struct hp_symtab *st)
+static void look_up(const struct hp_image *im, const struct hp_symtab *st,
+		    const struct hp_dynsym *dyn)
 {
 	const struct hp_sym *v, *found;
 	size_t n = hp_symtab_all(st, &v);
@@ -16,13 +18,14 @@ static void look_up(const struct hp_image *im, const struct hp_symtab *st)
 	/* A prefix is enough: every look-up is of the same kind. */
 	for (size_t i = 0; i < n && i < 64; i++) {
 		const struct hp_sym *f = hp_symtab_func_at(st, v[i].value);
+		Elf64_Sym sym;
 
 		if (f && (v[i].value < f->value || v[i].value - f->value >= f->size))
 			abort();
 		if (!hp_symtab_find(st, v[i].name, NULL, &found, 1))
 			abort();
 		(void)hp_symtab_find(st, v[i].name, "x.c", &found, 1);	   /* for the sanitizers */
-		(void)hp_symtab_find_version(st, v[i].name, v[i].version); /* likewise */
+		(void)hp_dynsym_find(dyn, v[i].name, v[i].version, &sym);  /* likewise */
 		(void)hp_symtab_aliases(st, v[i].value, &found, 1);	   /* likewise */
 		(void)hp_symtab_prefix(st, v[i].name, &found, 1);	   /* likewise */
 		(void)hp_symtab_similar(st, v[i].name, &similar, 1);	   /* likewise */
@@ -38,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	struct hp_image *im = fuzz_image(bytes, n, &err);
 	struct hp_symtab *st = NULL;
 	struct hp_patchinfo pi;
+	struct hp_dynsym dyn;
 	const char *needed;
 
 	if (!im) {
@@ -53,7 +57,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		hp_image_free(im);
 		return 0;
 	}
-	look_up(im, st);
+	if (hp_dynsym_open(&dyn, im, &err))
+		abort(); /* the table of symbols has read it */
+	look_up(im, st, &dyn);
+	hp_dynsym_close(&dyn);
 	if (hp_patchinfo_read(&pi, im, st, &err))
 		fuzz_refused(&err);
 	else

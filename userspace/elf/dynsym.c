@@ -243,3 +243,90 @@ bool hp_dynsym_at(const struct hp_dynsym *d, size_t i, Elf64_Sym *ret, const cha
 	*hidden = *version && (v & VERSION_HIDDEN);
 	return true;
 }
+
+bool hp_dynsym_has_place(const struct hp_image *im, const Elf64_Sym *e)
+{
+	uint8_t type = ELF64_ST_TYPE(e->st_info);
+	const Elf64_Phdr *p;
+
+	if (e->st_shndx == SHN_UNDEF || e->st_shndx == SHN_ABS || e->st_shndx == SHN_COMMON ||
+	    type == STT_SECTION || type == STT_FILE)
+		return false;
+	if (type != STT_FUNC && type != STT_GNU_IFUNC)
+		return true;
+	p = hp_image_segment(im, e->st_value);
+	return p && (p->p_flags & PF_X) && e->st_size <= p->p_memsz - (e->st_value - p->p_vaddr);
+}
+
+struct wanted {
+	const char *name, *version;
+	bool found; /* a definition without a version so far */
+	Elf64_Sym sym;
+};
+
+/* True: the @i-th symbol is the one, and no other can be. */
+static bool is_wanted(const struct hp_dynsym *d, size_t i, struct wanted *w)
+{
+	const char *name, *version;
+	Elf64_Sym e;
+	bool hidden;
+
+	if (!hp_dynsym_at(d, i, &e, &name, &version, &hidden) || strcmp(name, w->name) ||
+	    ELF64_ST_BIND(e.st_info) == STB_LOCAL || !hp_dynsym_has_place(d->im, &e))
+		return false;
+	if (version && (w->version ? strcmp(version, w->version) != 0 : hidden))
+		return false;
+	w->found = true;
+	w->sym = e;
+	return version != NULL;
+}
+
+/* Of the file format, so not to be changed (Bernstein's, times 33). */
+static uint32_t gnu_hash(const char *s)
+{
+	uint32_t h = 5381;
+
+	while (*s)
+		h = h * 33 + (uint8_t)*s++;
+	return h;
+}
+
+static void find_by_gnu_hash(const struct hp_dynsym *d, uint64_t table, size_t n, struct wanted *w)
+{
+	uint32_t n_buckets, first, n_bloom, i, have = 0, want = gnu_hash(w->name);
+	const struct hp_image *im = d->im;
+	uint64_t buckets, chains;
+
+	if (!word_at(im, table, &n_buckets) || !word_at(im, table + 4, &first) ||
+	    !word_at(im, table + 8, &n_bloom) || !n_buckets)
+		return;
+	buckets = table + 16 + (uint64_t)n_bloom * 8;
+	chains = buckets + (uint64_t)n_buckets * 4;
+	if (!word_at(im, buckets + (uint64_t)(want % n_buckets) * 4, &i) || i < first)
+		return;
+	for (; i < n && !(have & 1); i++)
+		if (!word_at(im, chains + (uint64_t)(i - first) * 4, &have) ||
+		    ((have ^ want) <= 1 && is_wanted(d, i, w)))
+			return;
+}
+
+bool hp_dynsym_find(const struct hp_dynsym *d, const char *name, const char *version,
+		    Elf64_Sym *ret)
+{
+	struct wanted w = {.name = name, .version = version};
+	uint64_t table;
+
+	if (!d->symtab)
+		return false;
+	if (hp_image_dynamic(d->im, DT_GNU_HASH, &table)) {
+		find_by_gnu_hash(d, table, hp_image_left(d->im, d->symtab) / sizeof(Elf64_Sym), &w);
+	} else {
+		size_t n = hp_dynsym_count(d);
+
+		for (size_t i = 1; i < n && !is_wanted(d, i, &w); i++)
+			;
+	}
+	if (w.found)
+		*ret = w.sym;
+	return w.found;
+}

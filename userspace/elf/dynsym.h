@@ -30,6 +30,16 @@ void hp_dynsym_close(struct hp_dynsym *d);
 /* How many symbols its hash tables know; relocations may name more of them. */
 size_t hp_dynsym_count(const struct hp_dynsym *d);
 
+/* Whether @e names a place in a process: defined, not absolute; a function lies wholly in one
+ * executable segment of @im. */
+bool hp_dynsym_has_place(const struct hp_image *im, const Elf64_Sym *e);
+
+/* What a dynamic linker binds @name to: a symbol with a place that is not local, of version
+ * @version, or, where @version is NULL, of the default version or none.  A definition without a
+ * version serves every version.  False if there is none. */
+bool hp_dynsym_find(const struct hp_dynsym *d, const char *name, const char *version,
+		    Elf64_Sym *ret);
+
 /* The @i-th symbol, its name ("" without), its version (or NULL) and whether that is hidden, not
  * the default; false if there is no such symbol or its name lies outside the strings. */
 bool hp_dynsym_at(const struct hp_dynsym *d, size_t i, Elf64_Sym *ret, const char **name,

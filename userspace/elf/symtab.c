@@ -151,24 +151,6 @@ size_t hp_symtab_find(const struct hp_symtab *st, const char *name, const char *
 	return n;
 }
 
-const struct hp_sym *hp_symtab_find_version(const struct hp_symtab *st, const char *name,
-					    const char *version)
-{
-	const struct hp_sym *unversioned = NULL;
-
-	for (uint32_t i = first_of(st, name); i != HP_SYMTAB_NONE; i = st->next[i]) {
-		const struct hp_sym *s = &st->syms.v[i];
-
-		if (!s->dynamic || s->bind == STB_LOCAL || strcmp(s->name, name))
-			continue;
-		if (!s->version)
-			unversioned = s;
-		else if (version ? !strcmp(s->version, version) : !s->hidden_version)
-			return s;
-	}
-	return unversioned;
-}
-
 const struct hp_sym *hp_symtab_func_at(const struct hp_symtab *st, uint64_t vaddr)
 {
 	size_t lo = 0, hi = st->n_funcs;

@@ -42,12 +42,6 @@ void hp_symtab_free(struct hp_symtab *st);
 size_t hp_symtab_find(const struct hp_symtab *st, const char *name, const char *file,
 		      const struct hp_sym **out, size_t max);
 
-/* What a dynamic linker binds @name to: a dynamic symbol that is not local, of version @version, or,
- * where @version is NULL, of the default version or none.  A definition without a version serves
- * every version.  NULL if there is none. */
-const struct hp_sym *hp_symtab_find_version(const struct hp_symtab *st, const char *name,
-					    const char *version);
-
 /* The function (STT_FUNC, STT_GNU_IFUNC) that covers @vaddr (start ≤ vaddr < start+size), or NULL. */
 const struct hp_sym *hp_symtab_func_at(const struct hp_symtab *st, uint64_t vaddr);
 

@@ -11,21 +11,6 @@
 #include "elf/section.h"
 #include "hp/err.h"
 
-/* False for what names no place, and for functions that are not where code is. */
-static bool has_place(const struct hp_image *im, const Elf64_Sym *e)
-{
-	uint8_t type = ELF64_ST_TYPE(e->st_info);
-	const Elf64_Phdr *p;
-
-	if (e->st_shndx == SHN_UNDEF || e->st_shndx == SHN_ABS || e->st_shndx == SHN_COMMON ||
-	    type == STT_SECTION || type == STT_FILE)
-		return false;
-	if (type != STT_FUNC && type != STT_GNU_IFUNC)
-		return true;
-	p = hp_image_segment(im, e->st_value);
-	return p && (p->p_flags & PF_X) && e->st_size <= p->p_memsz - (e->st_value - p->p_vaddr);
-}
-
 /* In .symtab a version is a part of the name. */
 static int split_version(struct hp_symtab *st, struct hp_sym *s)
 {
@@ -75,7 +60,7 @@ static int read_dynamic(struct hp_symtab *st, const struct hp_image *im, struct 
 		Elf64_Sym e;
 
 		if (!hp_dynsym_at(&d, i, &e, &s.name, &s.version, &s.hidden_version) ||
-		    !*s.name || !has_place(im, &e))
+		    !*s.name || !hp_dynsym_has_place(im, &e))
 			continue;
 		s.value = e.st_value;
 		s.size = e.st_size;
@@ -132,7 +117,7 @@ static int read_section(struct hp_symtab *st, const struct hp_image *im,
 		s.size = e.st_size;
 		if (s.type == STT_FILE)
 			source = *s.name ? s.name : NULL;
-		if (!*s.name || !has_place(im, &e))
+		if (!*s.name || !hp_dynsym_has_place(im, &e))
 			continue;
 		s.file = s.bind == STB_LOCAL ? source : NULL;
 		r = add(st, &s);

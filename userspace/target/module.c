@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "elf/cfi.h"
+#include "elf/dynsym.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
@@ -35,6 +36,9 @@ static void module_free(struct hp_module *m)
 {
 	hp_cfi_free(m->cfi);
 	hp_symtab_free(m->symtab);
+	if (m->dynsym)
+		hp_dynsym_close(m->dynsym);
+	free(m->dynsym);
 	if (m->debug)
 		hp_image_free(m->debug);
 	if (m->image)
@@ -322,6 +326,26 @@ int hp_module_cfi(struct hp_module *m, const struct hp_cfi **ret, struct hp_err 
 	if (r == 0)
 		*ret = m->cfi;
 	return r;
+}
+
+int hp_module_dynsym(struct hp_module *m, const struct hp_dynsym **ret, struct hp_err *err)
+{
+	struct hp_dynsym *d;
+	int r;
+
+	if (!m->dynsym) {
+		d = malloc(sizeof(*d));
+		if (!d)
+			return hp_err_sys(err, ENOMEM, "%s: its dynamic symbols", m->path);
+		r = hp_dynsym_open(d, m->image, err);
+		if (r < 0) {
+			free(d);
+			return r;
+		}
+		m->dynsym = d;
+	}
+	*ret = m->dynsym;
+	return 0;
 }
 
 int hp_module_each_text(const struct hp_module *m,

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "elf/cfi.h"
+#include "elf/dynsym.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
@@ -238,17 +239,19 @@ int hp_resolve_import(struct hp_target *t, const char *name, const char *version
 
 	for (size_t i = 0; i < t->n_modules; i++) {
 		struct hp_module *m = &t->module[i];
-		const struct hp_symtab *st;
-		const struct hp_sym *sym;
+		const struct hp_dynsym *d;
+		Elf64_Sym sym;
 		int r;
 
 		if (is_patch(m))
 			continue;
-		if ((r = hp_module_symtab(m, &st, err)) < 0)
+		if ((r = hp_module_dynsym(m, &d, err)) < 0)
 			return r;
-		sym = hp_symtab_find_version(st, name, version);
-		if (sym) {
-			found(ret, m, sym);
+		if (hp_dynsym_find(d, name, version, &sym)) {
+			found(ret, m, &(struct hp_sym){.name = name,
+						       .value = sym.st_value,
+						       .size = sym.st_size,
+						       .type = ELF64_ST_TYPE(sym.st_info)});
 			return 0;
 		}
 	}

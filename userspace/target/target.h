@@ -21,6 +21,7 @@ struct hp_err;
 struct hp_image;
 struct hp_symtab;
 struct hp_cfi;
+struct hp_dynsym;
 
 /* A mapped ELF file. */
 struct hp_module {
@@ -35,6 +36,7 @@ struct hp_module {
 	struct hp_image *debug;	  /* or NULL; with symtab */
 	struct hp_symtab *symtab; /* lazily: hp_module_symtab() */
 	struct hp_cfi *cfi;	  /* lazily: hp_module_cfi() */
+	struct hp_dynsym *dynsym; /* lazily: hp_module_dynsym() */
 };
 
 struct hp_target {
@@ -86,6 +88,7 @@ struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a);	       /*
 struct hp_module *hp_target_module_named(struct hp_target *t, const char *name); /* soname or file */
 int hp_module_symtab(struct hp_module *m, const struct hp_symtab **ret, struct hp_err *err);
 int hp_module_cfi(struct hp_module *m, const struct hp_cfi **ret, struct hp_err *err);
+int hp_module_dynsym(struct hp_module *m, const struct hp_dynsym **ret, struct hp_err *err);
 
 /* "func (libfoo.so.1+0x1234)" or "0x…" for messages; returns @buf. */
 const char *hp_target_describe(struct hp_target *t, hp_addr a, char *buf, size_t n);
