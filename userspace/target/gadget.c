@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/gadget.h"
 
+#include <emmintrin.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "elf/image.h"
@@ -87,11 +89,57 @@ int hp_gadgets_find(struct hp_target *t, struct hp_err *err)
 			  (int)t->pid, t->comm);
 }
 
+/* What all of them end in: …0f 00 00 00, syscall. */
+static const uint8_t core[6] = {0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
+
+/* Sixteen places at a time: every load needs them all, and programs are large. */
+static const uint8_t *next_core(const uint8_t *p, const uint8_t *end)
+{
+	const __m128i zero = _mm_setzero_si128();
+	const __m128i lo = _mm_set1_epi8(0x0f), hi = _mm_set1_epi8(0x05);
+
+	for (; end - p >= 16 + (ptrdiff_t)sizeof(core); p += 16) {
+		__m128i b3 = _mm_loadu_si128((const __m128i *)(p + 3));
+		__m128i b4 = _mm_loadu_si128((const __m128i *)(p + 4));
+		__m128i b5 = _mm_loadu_si128((const __m128i *)(p + 5));
+		unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(
+			_mm_cmpeq_epi8(b3, zero),
+			_mm_and_si128(_mm_cmpeq_epi8(b4, lo), _mm_cmpeq_epi8(b5, hi))));
+
+		for (; hits; hits &= hits - 1) {
+			const uint8_t *at = p + __builtin_ctz(hits);
+
+			if (!memcmp(at, core, sizeof(core)))
+				return at;
+		}
+	}
+	return memmem(p, (size_t)(end - p), core, sizeof(core));
+}
+
+static int search_restorers(void *arg, hp_addr at, const uint8_t *bytes, size_t n)
+{
+	const uint8_t *end = bytes + n, *p = bytes;
+	struct search *s = arg;
+
+	for (; (p = next_core(p, end)) && s->n < s->max; p++)
+		for (size_t i = 0; i < N_RESTORER; i++) {
+			size_t before = restorer[i].n - sizeof(core);
+			hp_addr found = at + (hp_addr)(p - bytes) - before;
+
+			if ((size_t)(p - bytes) >= before && verified(s->t, found, &restorer[i])) {
+				s->out[s->n++] = found;
+				break;
+			}
+		}
+	return s->n == s->max;
+}
+
 size_t hp_restorers_all(struct hp_target *t, hp_addr out[HP_RESTORERS_MAX])
 {
-	size_t n = 0;
+	struct search s = {.t = t, .out = out, .max = HP_RESTORERS_MAX};
 
-	for (size_t i = 0; i < N_RESTORER && n < HP_RESTORERS_MAX; i++)
-		n += search(t, &restorer[i], out + n, HP_RESTORERS_MAX - n);
-	return n;
+	for (size_t i = 0; i < t->n_modules; i++)
+		if (hp_module_each_text(&t->module[i], search_restorers, &s))
+			break;
+	return s.n;
 }

@@ -60,7 +60,7 @@ int hp_looker_refresh(struct hp_looker *l, struct hp_err *err)
 	int r = hp_target_refresh(l->t, err);
 
 	if (r == 0)
-		r = hp_unwind_refresh(l->unwind, err);
+		hp_unwind_refresh(l->unwind);
 	if (r == 0 && seen != l->t->modules_seen)
 		l->n_restorers = hp_restorers_all(l->t, l->restorer);
 	return r;

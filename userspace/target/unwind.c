@@ -41,6 +41,7 @@ struct hp_unwind {
 	struct hp_target *t;
 	Dwfl *dwfl;
 	HP_ARRAY(struct added) added;
+	bool built; /* what is reported is as it should be */
 	uint64_t modules_seen;
 	/* pc -> it has CFI; 0: empty */
 	struct known {
@@ -173,8 +174,11 @@ static void report_vdso(struct hp_unwind *u)
 	free(bytes);
 }
 
-static int build(struct hp_unwind *u, struct hp_err *err)
+/* Once after all changes: it costs a tenth of a millisecond a module. */
+int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err)
 {
+	if (u->built)
+		return 0;
 	dwfl_end(u->dwfl);
 	memset(u->known, 0, sizeof(u->known));
 	u->dwfl = dwfl_begin(&callbacks);
@@ -191,23 +195,18 @@ static int build(struct hp_unwind *u, struct hp_err *err)
 	    !dwfl_attach_state(u->dwfl, NULL, u->t->pid, &thread_callbacks, u))
 		return hp_err_set(err, -HP_E_FAILED, "cannot unwind process %d: %s", (int)u->t->pid,
 				  dwfl_errmsg(-1));
-	u->modules_seen = u->t->modules_seen;
+	u->built = true;
 	return 0;
 }
 
 int hp_unwind_open(struct hp_unwind **ret, struct hp_target *t, struct hp_err *err)
 {
 	struct hp_unwind *u = calloc(1, sizeof(*u));
-	int r;
 
 	if (!u)
 		return hp_err_sys(err, ENOMEM, "unwinder for process %d", (int)t->pid);
 	u->t = t;
-	r = build(u, err);
-	if (r < 0) {
-		hp_unwind_free(u);
-		return r;
-	}
+	u->modules_seen = t->modules_seen;
 	*ret = u;
 	return 0;
 }
@@ -225,9 +224,11 @@ void hp_unwind_free(struct hp_unwind *u)
 	free(u);
 }
 
-int hp_unwind_refresh(struct hp_unwind *u, struct hp_err *err)
+void hp_unwind_refresh(struct hp_unwind *u)
 {
-	return u->modules_seen == u->t->modules_seen ? 0 : build(u, err);
+	if (u->modules_seen != u->t->modules_seen)
+		u->built = false;
+	u->modules_seen = u->t->modules_seen;
 }
 
 static bool already_added(const struct hp_unwind *u, const char *name, hp_addr bias)
@@ -254,7 +255,8 @@ int hp_unwind_add_file(struct hp_unwind *u, const char *name, int fd, hp_addr bi
 		return hp_err_sys(err, ENOMEM, "unwinder for process %d", (int)u->t->pid);
 	}
 	*a = fresh;
-	return build(u, err);
+	u->built = false;
+	return 0;
 }
 
 static bool cfi_covers(Dwarf_CFI *cfi, Dwarf_Addr at)
@@ -352,6 +354,10 @@ enum hp_walk hp_unwind_walk(struct hp_unwind *u, const struct user_regs_struct *
 {
 	int r;
 
+	if (hp_unwind_prepare(u, NULL) < 0) {
+		u->seed_n = 0;
+		return HP_WALK_BROKEN;
+	}
 	u->regs = regs;
 	u->fn = fn;
 	u->arg = arg;

@@ -40,7 +40,9 @@ int hp_unwind_open(struct hp_unwind **ret, struct hp_target *t, struct hp_err *e
 void hp_unwind_free(struct hp_unwind *u);
 
 /* Takes over what hp_target_refresh() found. */
-int hp_unwind_refresh(struct hp_unwind *u, struct hp_err *err);
+void hp_unwind_refresh(struct hp_unwind *u);
+/* Does now what the next walk would do first: while nobody waits. */
+int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err);
 int hp_unwind_add_file(struct hp_unwind *u, const char *name, int fd, hp_addr bias,
 		       struct hp_err *err);
 
