@@ -23,6 +23,8 @@
 struct hp_gate {
 	pid_t pid;
 	int cmd, events;
+	bool ready; /* it has said so */
+	bool armed;
 	bool lost;
 	uint32_t generation;
 	uint64_t budget_ns; /* for messages */
@@ -74,9 +76,32 @@ static int receive(struct hp_gate *g, struct gate_reply *ret, const char *what, 
 	return 0;
 }
 
+/* It sets itself up while the job goes on. */
+static int await_ready(struct hp_gate *g, struct hp_err *err)
+{
+	struct gate_reply reply;
+	int r;
+
+	if (g->ready || g->lost)
+		return 0;
+	r = receive(g, &reply, "at its start", err);
+	if (r)
+		return r;
+	if (reply.rc) {
+		(void)lose(g, "at its start", NULL); /* what it said is told instead */
+		return hp_err_sys(err, -reply.rc, "the gatekeeper could not set itself up");
+	}
+	g->ready = true;
+	return 0;
+}
+
 static int ask(struct hp_gate *g, struct gate_request *q, struct gate_reply *ret, const char *what,
 	       struct hp_err *err)
 {
+	int r = await_ready(g, err);
+
+	if (r)
+		return r;
 	q->generation = g->generation;
 	if (g->lost || hp_send_fds(g->cmd, q, sizeof(*q), NULL, 0))
 		return lose(g, what, err);
@@ -113,23 +138,24 @@ static int start_process(struct hp_gate *g, struct hp_err *err)
 int hp_gate_start(struct hp_gate **ret, struct hp_err *err)
 {
 	struct hp_gate *g = calloc(1, sizeof(*g));
-	struct gate_reply ready;
 	int r;
 
 	if (!g)
 		return hp_err_sys(err, ENOMEM, "gatekeeper");
 	g->pid = g->cmd = g->events = -1;
 	r = start_process(g, err);
-	if (!r)
-		r = receive(g, &ready, "at its start", err);
-	if (!r && ready.rc)
-		r = hp_err_sys(err, -ready.rc, "the gatekeeper could not set itself up");
 	if (r) {
 		hp_gate_stop(g);
 		return r;
 	}
 	*ret = g;
 	return 0;
+}
+
+void hp_gate_release(struct hp_gate *g)
+{
+	if (g && g->armed)
+		(void)lose(g, "any more", NULL); /* nobody asks again */
 }
 
 void hp_gate_stop(struct hp_gate *g)
@@ -182,7 +208,10 @@ int hp_gate_arm(struct hp_gate *g, pid_t agent_tid, int agent_fd, hp_addr page, 
 	r = ask(g, &q, &reply, "when the gate was armed", err);
 	if (r)
 		return r;
-	return reply.rc ? arm_failed(&q, &reply, err) : 0;
+	if (reply.rc)
+		return arm_failed(&q, &reply, err);
+	g->armed = true;
+	return 0;
 }
 
 int hp_gate_close(struct hp_gate *g, uint64_t budget_ns, struct hp_err *err)
@@ -205,6 +234,7 @@ static int open_gate(struct hp_gate *g, enum gate_op op, const char *what, struc
 
 	if (r)
 		return r;
+	g->armed = false;
 	switch (reply.rc) {
 	case 0:
 		return 0;

@@ -35,8 +35,12 @@ struct hp_gate_event {
 };
 
 /* Forks the gatekeeper (real-time priority where allowed, seccomp: read, ioctl, poll, futex, send,
- * recv, exit), with nothing armed.  It ends with the thread that calls this. */
+ * recv, exit), with nothing armed.  It ends with the thread that calls this.  It sets itself up
+ * meanwhile: that it could not is told by the first call that asks something of it. */
 int hp_gate_start(struct hp_gate **ret, struct hp_err *err);
+/* A gate that is still armed opens to old code, at once; the gatekeeper is of no use then.  NULL is
+ * harmless. */
+void hp_gate_release(struct hp_gate *g);
 /* Ends the gatekeeper (a closed gate opens to old code) and reaps it.  NULL is harmless. */
 void hp_gate_stop(struct hp_gate *g);
 pid_t hp_gate_pid(const struct hp_gate *g);

@@ -23,6 +23,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -332,13 +333,15 @@ static int prepare(struct keeper *k)
 	/* EOF would do, if no other child of the job held a copy of its end of the socket. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		return -errno;
-	/* Both may be forbidden (EPERM, in a container or a cgroup without real-time budget): then
-	 * the deadline is kept as well as the machine's load allows. */
-	(void)sched_setscheduler(0, SCHED_FIFO, &first);
-	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 	k->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (k->wake < 0)
 		return -errno;
+	/* Each may be forbidden (EPERM, in a container or a cgroup without real-time budget): then
+	 * the deadline is kept as well as the machine's load allows.  Real time comes last: until
+	 * then nothing is urgent. */
+	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
+	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		(void)setpriority(PRIO_PROCESS, 0, -20);
 	r = start_deadline_thread(k);
 	return r ? r : hp_gatekeeper_confine();
 }
