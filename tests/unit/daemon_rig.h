@@ -119,6 +119,10 @@ static void stub_wait(const char *file)
 	close(fd);
 }
 
+void hp_ops_end(struct hp_ops *ops)
+{
+}
+
 int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_load_result *ret,
 	       struct hp_err *err)
 {

@@ -195,5 +195,6 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
 	else
 		tell(sock, hp_json_error(k, err.text[0] ? err.text : strerror(k > -4096 ? -k : 0)));
+	hp_ops_end(&ops);
 	_exit(0);
 }

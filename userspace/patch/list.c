@@ -110,7 +110,7 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, struct hp_err *err)
 {
 	struct hp_work w;
-	int r = hp_work_open(&w, ops, pid, HP_DEFAULT_TIMEOUT_NS, err);
+	int r = hp_work_open(&w, ops, pid, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
 
 	if (r < 0)
 		return r;

@@ -65,13 +65,13 @@ static int make_plan(struct load *l, struct hp_err *err)
 }
 
 static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_request *req,
-		   struct hp_err *err)
+		   enum hp_work_kind kind, struct hp_err *err)
 {
 	int r;
 
 	*l = (struct load){.req = req, .copy_fd = -1, .store_fd = -1, .template_fd = -1};
 	if ((r = hp_store_read(req->file_fd, req->file, l->id, &l->copy_fd, err)) < 0 ||
-	    (r = hp_work_open(&l->w, ops, req->pid, req->timeout_ns, err)) < 0 ||
+	    (r = hp_work_open(&l->w, ops, req->pid, kind, req->timeout_ns, err)) < 0 ||
 	    (r = refuse_loaded(l, err)) < 0)
 		return r;
 	return make_plan(l, err);
@@ -204,7 +204,7 @@ static void fill_result(const struct load *l, struct hp_load_result *ret)
 	ret->used = l->lv->used;
 	ret->gate_ns = l->lv->gate_ns;
 	ret->longest_park_ns = l->lv->longest_park_ns;
-	ret->borrowed_ns = l->w.borrowed_ns;
+	ret->borrowed_ns = hp_agent_borrowed_ns(l->w.agent);
 	ret->tries = l->lv->tries;
 	ret->threads_parked = l->lv->threads_parked;
 	ret->memory_bytes = hp_stage_bytes(l->ledger);
@@ -216,7 +216,7 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 	enum reached reached = STAGING;
 	struct load l;
 	struct hp_err why = {0}, more;
-	int r = prepare(&l, ops, req, &why), closed;
+	int closed, r = prepare(&l, ops, req, HP_WORK_TOUCHES, &why);
 
 	*ret = (struct hp_load_result){0};
 	if (r >= 0)
@@ -240,7 +240,7 @@ int hp_op_check(struct hp_ops *ops, const struct hp_load_request *req, struct hp
 	struct hp_patch_list list = {0};
 	struct hp_patch_info *info;
 	struct load l;
-	int r = prepare(&l, ops, req, err);
+	int r = prepare(&l, ops, req, HP_WORK_LOOKS, err);
 
 	if (r >= 0) {
 		info = HP_ARRAY_ADD(&list);

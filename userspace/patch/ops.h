@@ -20,6 +20,7 @@
 struct hp_err;
 struct hp_watch;
 struct hp_view;
+struct hp_work;
 
 #define HP_ID_LEN 64 /* hex digits of a SHA-256 */
 
@@ -64,7 +65,11 @@ struct hp_ops {
 	struct hp_view *view;	   /* of the target; NULL with watch NULL and for list, check, explain */
 	const char *state_dir;	   /* "/var/lib/hp": patches/, template */
 	struct hp_ops_report report;
+	struct hp_work *rest; /* NULL; what operations leave for hp_ops_end() */
 };
+
+/* Frees what took part in an operation but need not hold up its answer; to be called after it. */
+void hp_ops_end(struct hp_ops *ops);
 
 /* One function of a patch. */
 struct hp_site_info {
@@ -112,7 +117,7 @@ struct hp_load_result {
 	uint64_t total_ns;
 	uint64_t gate_ns;	  /* the gate was closed so long */
 	uint64_t longest_park_ns; /* of one thread */
-	uint64_t borrowed_ns;	  /* the borrowed thread was away so long */
+	uint64_t borrowed_ns;	  /* the borrowed thread was away so long, for the agent's birth */
 	unsigned tries;
 	unsigned threads_parked;
 	unsigned on_old_code;	  /* relaxed: threads inside old code at the flip */

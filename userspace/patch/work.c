@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "patch/work.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 
 #include "base/clock.h"
 #include "hp/err.h"
+#include "target/unwind.h"
 
 void hp_work_report(struct hp_work *w, const char *step, uint64_t since_ns, const char *detail)
 {
@@ -14,16 +16,17 @@ void hp_work_report(struct hp_work *w, const char *step, uint64_t since_ns, cons
 				    since_ns ? hp_now_ns() - since_ns : 0, detail);
 }
 
-int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, uint64_t timeout_ns,
-		 struct hp_err *err)
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, enum hp_work_kind kind,
+		 uint64_t timeout_ns, struct hp_err *err)
 {
-	int r;
+	int r = 0;
 
 	*w = (struct hp_work){.ops = ops, .started_ns = hp_now_ns()};
 	w->deadline_ns = w->started_ns + timeout_ns;
-	if ((r = hp_target_open(&w->t, pid, err)) < 0)
-		return r;
-	if ((r = hp_target_refresh(w->t, err)) < 0 ||
+	if (kind == HP_WORK_TOUCHES)
+		r = hp_gate_start(&w->gate, err);
+	if (r < 0 || (r = hp_target_open(&w->t, pid, err)) < 0 ||
+	    (r = hp_target_refresh(w->t, err)) < 0 ||
 	    (r = hp_ledgers_read(w->t, &w->ledgers, &w->bad_ledgers, err)) < 0 ||
 	    (r = hp_looker_open(&w->looker, w->t,
 				ops->watch ? hp_watch_snap_prog(ops->watch) : -1, err)) < 0)
@@ -34,34 +37,67 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, uint64_t time
 int hp_work_touch(struct hp_work *w, struct hp_err *err)
 {
 	uint64_t since = hp_now_ns();
-	int r;
+	int r = 0;
 
 	/* While a gate is closed threads wait for this process: it must not wait for them, however
 	 * many are runnable.  Where it is not allowed, a busy target is quiescent later. */
 	(void)setpriority(PRIO_PROCESS, 0, -20);
-	r = hp_gate_start(&w->gate, err);
-
+	if (!w->gate)
+		r = hp_gate_start(&w->gate, err);
 	if (r >= 0)
 		r = hp_agent_start(&w->agent, w->t, w->looker, w->deadline_ns, err);
-	w->borrowed_ns = hp_now_ns() - since;
 	if (r >= 0)
 		hp_work_report(w, "agent", since, NULL);
 	return r;
 }
 
+static void free_parts(struct hp_work *w)
+{
+	hp_gate_stop(w->gate);
+	hp_looker_free(w->looker);
+	hp_ledgers_free(&w->ledgers);
+	hp_target_free(w->t);
+}
+
+void hp_ops_end(struct hp_ops *ops)
+{
+	struct hp_work *w;
+
+	while ((w = ops->rest)) {
+		ops->rest = w->next;
+		free_parts(w);
+		free(w);
+	}
+}
+
+/* Waiting for the gatekeeper's end and freeing takes milliseconds, and somebody waits for the
+ * answer. */
+static bool leave_rest(const struct hp_work *w)
+{
+	struct hp_work *rest = malloc(sizeof(*rest));
+
+	if (!rest)
+		return false;
+	*rest = *w;
+	rest->next = w->ops->rest;
+	w->ops->rest = rest;
+	return true;
+}
+
 int hp_work_close(struct hp_work *w, struct hp_err *err)
 {
+	bool touched = w->agent;
 	int r = 0;
 
-	hp_gate_stop(w->gate);
+	hp_gate_release(w->gate);
 	if (w->agent)
 		r = hp_agent_end(w->agent, err);
 	/* A target that ended took everything of ours with it. */
 	if (r < 0 && hp_target_check(w->t, NULL) < 0)
 		r = 0;
-	hp_looker_free(w->looker);
-	hp_ledgers_free(&w->ledgers);
-	hp_target_free(w->t);
+	w->agent = NULL;
+	if (!touched || !leave_rest(w))
+		free_parts(w);
 	*w = (struct hp_work){0};
 	return r;
 }
@@ -69,13 +105,21 @@ int hp_work_close(struct hp_work *w, struct hp_err *err)
 int hp_work_live(struct hp_work *w, struct hp_ledger *l, uint64_t park_ns, struct hp_live **ret,
 		 struct hp_err *err)
 {
-	int r = hp_live_open(ret, w->ops, w->t, w->looker, l, err);
+	struct hp_live *lv;
+	int r = hp_live_open(&lv, w->ops, w->t, w->looker, l, err);
 
 	if (r < 0)
 		return r;
-	(*ret)->agent = w->agent;
-	(*ret)->gate = w->gate;
-	(*ret)->deadline_ns = w->deadline_ns;
-	(*ret)->park_left_ns = park_ns;
+	/* Now, so that a thread that parks need not wait for it. */
+	r = hp_unwind_prepare(hp_looker_unwind(w->looker), err);
+	if (r < 0) {
+		hp_live_free(lv);
+		return r;
+	}
+	lv->agent = w->agent;
+	lv->gate = w->gate;
+	lv->deadline_ns = w->deadline_ns;
+	lv->park_left_ns = park_ns;
+	*ret = lv;
 	return 0;
 }

@@ -17,15 +17,21 @@ struct hp_work {
 	struct hp_ledgers ledgers;
 	size_t bad_ledgers;
 	uint64_t started_ns, deadline_ns;
-	uint64_t borrowed_ns; /* for the agent's birth */
+	struct hp_work *next; /* in ops->rest */
+};
+
+enum hp_work_kind {
+	HP_WORK_LOOKS,
+	HP_WORK_TOUCHES, /* probably: the gatekeeper sets itself up meanwhile */
 };
 
 /* Opens the target and reads its ledgers: enough to look. */
-int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, uint64_t timeout_ns,
-		 struct hp_err *err);
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, enum hp_work_kind kind,
+		 uint64_t timeout_ns, struct hp_err *err);
 /* Starts gatekeeper and agent: from here on the target is touched. */
 int hp_work_touch(struct hp_work *w, struct hp_err *err);
-/* Ends both, and frees everything.  The target's gone-ness is no error then. */
+/* Leaves the target; the rest is freed here, or by hp_ops_end() where the target was touched.  The
+ * target's gone-ness is no error then. */
 int hp_work_close(struct hp_work *w, struct hp_err *err);
 
 /* @l as a live patch with the work's hands. */

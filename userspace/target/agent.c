@@ -43,6 +43,7 @@ struct hp_agent {
 	pid_t tid;
 	bool gone;     /* it died */
 	bool filtered; /* by the target's seccomp filter, which it inherited */
+	uint64_t borrowed_ns;
 	struct user_regs_struct regs;
 	hp_addr area; /* scratch page, then a stack for resolvers; 0: not mapped */
 	int sock;     /* our end; -1: none yet */
@@ -52,6 +53,11 @@ struct hp_agent {
 pid_t hp_agent_tid(const struct hp_agent *a)
 {
 	return a->tid;
+}
+
+uint64_t hp_agent_borrowed_ns(const struct hp_agent *a)
+{
+	return a->borrowed_ns;
 }
 
 hp_addr hp_agent_scratch(const struct hp_agent *a, size_t *n)
@@ -182,6 +188,7 @@ static int map_area(struct hp_agent *a, int fd, struct hp_err *err)
 static int start(struct hp_agent *a, uint64_t deadline_ns, struct hp_err *err)
 {
 	struct hp_borrow *b;
+	uint64_t since;
 	int fd = -1, r, e;
 
 	r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, deadline_ns, err);
@@ -190,7 +197,9 @@ static int start(struct hp_agent *a, uint64_t deadline_ns, struct hp_err *err)
 	r = bear(a, b, err);
 	if (r == 0)
 		r = settle(a, b->inj.scratch, &fd, err);
+	since = hp_borrow_since_ns(b);
 	e = hp_borrow_end(b, r < 0 ? NULL : err);
+	a->borrowed_ns = hp_now_ns() - since;
 	if (r == 0)
 		r = e;
 	return r < 0 ? r : map_area(a, fd, err);

@@ -27,6 +27,8 @@ int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker 
 int hp_agent_end(struct hp_agent *a, struct hp_err *err);
 
 pid_t hp_agent_tid(const struct hp_agent *a);
+/* How long a thread of the target stood still for its birth. */
+uint64_t hp_agent_borrowed_ns(const struct hp_agent *a);
 
 /* One system call; the result as the kernel gives it, or -HP_E_GONE. */
 int64_t hp_agent_syscall(struct hp_agent *a, long nr, uint64_t a0, uint64_t a1, uint64_t a2,

@@ -85,6 +85,7 @@ static int take(struct search *s, const struct hp_choice *c, struct hp_err *err)
 	if (s->need == HP_BORROW_CALL && c->rank != HP_CHOICE_RUNNING &&
 	    !hp_safepoint(s->b->l, c->tid, false, s->why, sizeof(s->why)))
 		return 0;
+	s->b->since_ns = hp_now_ns();
 	r = hp_thread_stop(c->tid, options, &why);
 	if (r == -HP_E_DENIED)
 		return hp_err_set(err, r, "%s", why.text);
@@ -188,6 +189,11 @@ int hp_borrow_begin(struct hp_borrow **ret, struct hp_target *t, struct hp_looke
 pid_t hp_borrow_tid(const struct hp_borrow *b)
 {
 	return b->inj.tid;
+}
+
+uint64_t hp_borrow_since_ns(const struct hp_borrow *b)
+{
+	return b->since_ns;
 }
 
 int64_t hp_borrow_syscall(struct hp_borrow *b, long nr, const uint64_t args[6])

@@ -32,6 +32,8 @@ enum hp_borrow_need {
 int hp_borrow_begin(struct hp_borrow **ret, struct hp_target *t, struct hp_looker *l,
 		    enum hp_borrow_need need, uint64_t deadline_ns, struct hp_err *err);
 pid_t hp_borrow_tid(const struct hp_borrow *b);
+/* hp_now_ns() when it was asked to stop. */
+uint64_t hp_borrow_since_ns(const struct hp_borrow *b);
 
 /* The result as the kernel gives it (-errno in -4095..-1); -HP_E_GONE when the thread died. */
 int64_t hp_borrow_syscall(struct hp_borrow *b, long nr, const uint64_t args[6]);

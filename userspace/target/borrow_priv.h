@@ -9,6 +9,7 @@
 struct hp_borrow {
 	struct hp_target *t;
 	struct hp_looker *l;
+	uint64_t since_ns;
 	bool let_go; /* it runs on by itself: nothing is left to be put back */
 	struct hp_inject inj;
 };
