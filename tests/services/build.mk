@@ -145,10 +145,6 @@ $(SVC_PATCHES_PLAIN:%=$(SVC)/%.so): $(SVC)/%.so: $(SVC_SRC)/%.c | $(SVC)/.dir
 	$(call say,PATCH,$@)
 	$(Q)$(SVC_CC) $(SVC_PATCH) -o $@ $<
 
-# A call through a pointer at the end of a function would become an indirect jump, of which nobody
-# can tell whether it leaves the function: its calls could not be counted, and the demo shows that.
-$(SVC)/ticker_patch.so: SVC_PATCH += -fno-optimize-sibling-calls
-
 define svc_variant
 $(SVC)/$(1).so: $(SVC_SRC)/$(src_$(1)).c | $(SVC)/.dir
 	$$(call say,PATCH,$$@)
