@@ -142,13 +142,31 @@ static bool may_abandon(const struct call *c)
 	       !fr.foreign;
 }
 
+static int left_waiting(struct call *c, struct hp_err *err)
+{
+	pid_t tid = c->b->inj.tid;
+
+	hp_thread_leave(tid);
+	c->b->let_go = true;
+	return hp_err_set(err, -HP_E_PARTIAL,
+			  "the function at 0x%llx was not back in time and is in an uninterruptible "
+			  "wait: thread %d runs on in it",
+			  (unsigned long long)c->fn, (int)tid);
+}
+
 static int timed_out(struct call *c, struct hp_err *err)
 {
 	pid_t tid = c->b->inj.tid;
 	int status;
 
 	do {
-		if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) || hp_thread_wait(tid, &status) < 0)
+		int r = -ESRCH;
+
+		if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0)
+			r = hp_thread_wait_until(tid, &status, hp_now_ns() + HP_THREAD_STOP_NS);
+		if (r == -ETIMEDOUT)
+			return left_waiting(c, err);
+		if (r < 0)
 			return thread_gone(c, err);
 		if (status >> 16 != PTRACE_EVENT_STOP &&
 		    ptrace(PTRACE_CONT, tid, NULL, NULL)) /* the event stop follows */

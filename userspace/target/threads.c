@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,8 @@
 #include "hp/err.h"
 #include "target/procfs.h"
 
+/* Mostly a thread stops within microseconds, and stands still until that is seen. */
+#define SPIN_NS	       (500 * HP_US)
 #define POLL_FIRST_NS  (20 * HP_US)
 #define POLL_MAX_NS    (1 * HP_MS)
 #define LISTINGS_MAX   16
@@ -146,17 +149,23 @@ int hp_thread_wait(pid_t tid, int *status)
 
 int hp_thread_wait_until(pid_t tid, int *status, uint64_t deadline_ns)
 {
-	uint64_t pause = POLL_FIRST_NS;
+	uint64_t pause = POLL_FIRST_NS, spin_until = hp_now_ns() + SPIN_NS;
 
 	for (;;) {
 		pid_t r = waitpid(tid, status, __WALL | WNOHANG);
+		uint64_t now;
 
 		if (r == tid)
 			return WIFSTOPPED(*status) ? 0 : -ESRCH;
 		if (r < 0 && errno != EINTR)
 			return -ESRCH;
-		if (hp_now_ns() >= deadline_ns)
+		now = hp_now_ns();
+		if (now >= deadline_ns)
 			return -ETIMEDOUT;
+		if (now < spin_until) {
+			(void)sched_yield(); /* cannot fail */
+			continue;
+		}
 		hp_pause_ns(pause);
 		if (pause < POLL_MAX_NS)
 			pause *= 2;
@@ -221,36 +230,110 @@ void hp_thread_mend(pid_t tid)
 	(void)hp_thread_set_regs(tid, &regs); /* fails only if it died */
 }
 
-int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
+/* Those that hp_thread_leave() was called for; a fork is not their tracer. */
+static struct hp_tids left;
+
+void hp_thread_leave(pid_t tid)
+{
+	pid_t *v = HP_ARRAY_ADD(&left);
+
+	if (v) /* else the end of the process lets it go */
+		*v = tid;
+}
+
+static bool take_left(pid_t tid)
+{
+	for (size_t i = 0; i < left.n; i++)
+		if (left.v[i] == tid) {
+			left.v[i] = left.v[--left.n];
+			return true;
+		}
+	return false;
+}
+
+/* 0: at its event stop; a signal that comes first has its handler entered, and the stop follows
+ * there. */
+static int await_stop(pid_t tid, uint64_t deadline_ns)
+{
+	for (;;) {
+		int status, deliver, r = hp_thread_wait_until(tid, &status, deadline_ns);
+
+		if (r < 0)
+			return r;
+		if (status >> 16 == PTRACE_EVENT_STOP) {
+			hp_thread_mend(tid);
+			return 0;
+		}
+		/* Of one that was left there may be a stop at a system call too. */
+		deliver = status >> 16 || WSTOPSIG(status) & 0x80 ? 0 : WSTOPSIG(status);
+		(void)ptrace(PTRACE_CONT, tid, NULL, deliver); /* fails only if it died */
+	}
+}
+
+static void let_left_go(void)
+{
+	struct hp_tids these = left;
+
+	left = (struct hp_tids){0};
+	for (size_t i = 0; i < these.n; i++) {
+		int r = await_stop(these.v[i], 0);
+
+		if (r == 0)
+			(void)ptrace(PTRACE_DETACH, these.v[i], NULL, NULL); /* as above */
+		else if (r == -ETIMEDOUT)
+			hp_thread_leave(these.v[i]);
+	}
+	hp_tids_free(&these);
+}
+
+static int busy(pid_t tid, struct hp_err *err)
+{
+	return hp_err_set(err, -EBUSY, "thread %d is in an uninterruptible wait", (int)tid);
+}
+
+static int seize(pid_t tid, long options, struct hp_err *err)
 {
 	struct hp_stat st;
-	int status;
 
 	/* A thread in an uninterruptible wait (vfork(2), a dead disk) stops when that ends, if ever,
 	 * and until it stopped it cannot be let go: ptrace(2). */
 	if (hp_stat_read(tid, &st) < 0)
 		return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
 	if (st.state == 'D')
-		return hp_err_set(err, -EBUSY, "thread %d is in an uninterruptible wait", (int)tid);
+		return busy(tid, err);
 	if (ptrace(PTRACE_SEIZE, tid, NULL, options))
 		return seize_failed(tid, errno, err);
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
-	for (;;) {
-		if (hp_thread_wait(tid, &status) < 0)
-			return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
-		if (status >> 16 == PTRACE_EVENT_STOP) {
-			hp_thread_mend(tid);
-			return 0;
-		}
-		/* A signal came first: its handler is entered, and the stop follows there. */
-		(void)ptrace(PTRACE_CONT, tid, NULL, WSTOPSIG(status)); /* fails only if it died */
+	return 0;
+}
+
+int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
+{
+	bool was_left = take_left(tid);
+	int r = 0;
+
+	let_left_go();
+	if (!was_left)
+		r = seize(tid, options, err);
+	if (r < 0)
+		return r;
+	r = await_stop(tid, was_left ? 0 : hp_now_ns() + HP_THREAD_STOP_NS);
+	if (r == 0 && was_left && ptrace(PTRACE_SETOPTIONS, tid, NULL, options))
+		r = -ESRCH; /* no stopped thread refuses */
+	if (r == -ETIMEDOUT) {
+		hp_thread_leave(tid);
+		return busy(tid, err);
 	}
+	return r < 0 ? hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid) : 0;
 }
 
 int hp_thread_release(pid_t tid)
 {
-	return ptrace(PTRACE_DETACH, tid, NULL, NULL) && errno != ESRCH ? -errno : 0;
+	int r = ptrace(PTRACE_DETACH, tid, NULL, NULL) && errno != ESRCH ? -errno : 0;
+
+	let_left_go();
+	return r;
 }
 
 int hp_thread_regs(pid_t tid, struct user_regs_struct *ret)

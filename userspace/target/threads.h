@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include <sys/user.h>
 
+#include "base/clock.h"
 #include "target/target.h"
 
 struct hp_err;
@@ -25,8 +26,18 @@ void hp_tids_free(struct hp_tids *tids);
 /* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
  * delivered).  A system call that it interrupts is restarted when the thread goes on.
  * @options: PTRACE_O_*.  -ESRCH: it is gone; -HP_E_DENIED: somebody else traces it; -EBUSY: it is
- * in an uninterruptible wait. */
+ * in an uninterruptible wait: not touched, or left as by hp_thread_leave() when the wait began as it
+ * was asked to stop. */
 int hp_thread_stop(pid_t tid, long options, struct hp_err *err);
+
+/* How long a thread that was asked to stop is waited for. */
+#define HP_THREAD_STOP_NS (2 * HP_S)
+
+/* For a thread that was asked to stop and does not: only one that stopped can be let go (ptrace(2),
+ * PTRACE_DETACH).  It stays traced.  When it has stopped, it is let go by the next call of
+ * hp_thread_stop() or hp_thread_release() for any thread, or is what hp_thread_stop() for itself
+ * returns; at the latest the kernel lets it go, with the end of this process. */
+void hp_thread_leave(pid_t tid);
 
 /* PTRACE_DETACH; 0 also when the thread died meanwhile. */
 int hp_thread_release(pid_t tid);
