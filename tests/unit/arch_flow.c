@@ -58,6 +58,10 @@ __asm__(".text\n"
 	FN("f_cold", PUSH "test %edi,%edi; jne f_cold.cold; 1:" POP
 		     "x_cold_0: ret; x_cold_back: nop")
 	FN("f_cold.cold", "nop; x_cold_in: je x_cold_back; x_cold_1: ret")
+	FN("f_cased", "lea f_pointer(%rip),%rdx; movslq (%rdx,%rdi,4),%rax; add %rdx,%rax\n"
+		      "jmp *%rax; x_cased_0: ret")
+	FN("f_cased.cold", "x_cased_1: ret")
+	FN("f_cased.colder", "ret")
 	FN("f_nameless", PUSH "jne n_framed\n" POP "x_nameless_0: ret")
 	NAMELESS("n_framed", ".cfi_def_cfa_offset 16", "inc %eax; pop %rbx; x_nameless_1: ret\n"
 						       "x_nameless_end:")
@@ -258,6 +262,10 @@ static void cold_parts_belong_to_the_function(void **state)
 	assert_plain(&f, 2);
 	assert_int_equal(f.part[1].lo, LABEL("f_cold.cold"));
 	assert_int_equal(f.part[1].hi, LABEL("x_cold_1") + 1);
+	hp_flow_free(&f);
+	f = FLOW("cased");
+	EXITS(&f, LABEL("x_cased_0"), LABEL("x_cased_1"));
+	assert_plain(&f, 2);
 	hp_flow_free(&f);
 	f = FLOW("nameless");
 	EXITS(&f, LABEL("x_nameless_0"), LABEL("x_nameless_1"));

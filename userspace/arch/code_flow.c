@@ -6,7 +6,9 @@
  */
 #include "arch/code.h"
 
+#include <elf.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,6 +117,44 @@ static int belongs(struct walk *w, hp_addr target)
 		return refuse(w, target, "is one part too many");
 	w->f.part[w->f.n_parts++] = r;
 	return 1;
+}
+
+#define NAMES_MAX 16
+
+/* A cold part may be reached through a jump table only; then nothing but its name tells it.  One
+ * of a namesake in another file may be taken along: that can only make the look see too much. */
+static int add_named_cold(struct walk *w, const char *name)
+{
+	const struct hp_sym *cold[NAMES_MAX];
+	char prefix[512];
+	size_t n, k;
+
+	if ((size_t)snprintf(prefix, sizeof(prefix), "%s.cold", name) >= sizeof(prefix))
+		return refuse(w, w->at, "has a name too long to tell its cold parts by");
+	n = hp_symtab_prefix(w->st, prefix, cold, NAMES_MAX);
+	if (n > NAMES_MAX)
+		return refuse(w, w->at, "may have too many cold parts");
+	for (k = 0; k < n; k++) {
+		char end = cold[k]->name[strlen(prefix)];
+		int r = 0;
+
+		if (cold[k]->type == STT_FUNC && cold[k]->size && (end == '\0' || end == '.'))
+			r = belongs(w, cold[k]->value);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_all_named_cold(struct walk *w)
+{
+	const struct hp_sym *alias[NAMES_MAX];
+	size_t n = hp_symtab_aliases(w->st, w->at, alias, NAMES_MAX), k;
+	int r = 0;
+
+	for (k = 0; k < n && k < NAMES_MAX && r == 0; k++)
+		r = add_named_cold(w, alias[k]->name);
+	return r;
 }
 
 static int add_exit(struct walk *w, hp_addr pc)
@@ -262,18 +302,29 @@ static int walk_part(struct walk *w, struct hp_range part)
 	return 0;
 }
 
-static int walk_all(struct walk *w)
+/* Walking a part may find another one. */
+static int walk_parts(struct walk *w, size_t from)
 {
 	size_t k;
 
-	/* walking a part may find another one */
-	for (k = 0; k < w->f.n_parts; k++) {
+	for (k = from; k < w->f.n_parts; k++) {
 		int r = walk_part(w, w->f.part[k]);
 
 		if (r)
 			return r;
 	}
 	return 0;
+}
+
+static int walk_all(struct walk *w)
+{
+	int r = walk_parts(w, 0);
+	size_t n = w->f.n_parts;
+
+	if (r || w->indirect.n == 0)
+		return r;
+	r = add_all_named_cold(w);
+	return r ? r : walk_parts(w, n);
 }
 
 int hp_flow_read(struct hp_flow *ret, const struct hp_image *im, const struct hp_symtab *st,
