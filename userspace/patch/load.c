@@ -221,6 +221,9 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 	*ret = (struct hp_load_result){0};
 	if (r >= 0)
 		r = run(&l, &reached, ret, &why);
+	/* Whatever failed, it failed because of that. */
+	if (r < 0 && l.w.t && hp_target_check(l.w.t, &more) < 0)
+		r = hp_err_set(&why, -HP_E_GONE, "%s", more.text);
 	if (r >= 0) {
 		fill_result(&l, ret);
 		ret->total_ns = hp_now_ns() - l.w.started_ns;
@@ -229,7 +232,9 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 			       why.text, more.text);
 	}
 	closed = release(&l, &more);
-	if (r >= 0 && closed < 0)
+	if (r >= 0 && closed == -HP_E_GONE)
+		r = hp_err_set(&why, closed, "loaded, but %.900s", more.text);
+	else if (r >= 0 && closed < 0)
 		r = hp_err_set(&why, -HP_E_PARTIAL, "loaded, but: %.900s", more.text);
 	return r < 0 ? hp_err_set(err, r, "%s", why.text) : 0;
 }

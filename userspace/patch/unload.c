@@ -107,13 +107,17 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 	if ((r = hp_ledgers_pick(&w.ledgers, req->id, &l, err)) >= 0 &&
 	    (r = hp_work_touch(&w, err)) >= 0)
 		r = take_out_one(&w, l, req, true, &res, err);
+	if (r < 0 && hp_target_check(w.t, &more) < 0)
+		r = hp_err_set(err, -HP_E_GONE, "%s", more.text);
 	if (r >= 0) {
 		memcpy(res.id, l->fixed.id, sizeof(res.id));
 		res.patches_left = w.ledgers.n - !res.retained;
 		res.total_ns = hp_now_ns() - w.started_ns;
 	}
 	closed = hp_work_close(&w, &more);
-	if (r >= 0 && closed < 0)
+	if (r >= 0 && closed == -HP_E_GONE)
+		r = hp_err_set(err, closed, "unloaded, but %.900s", more.text);
+	else if (r >= 0 && closed < 0)
 		r = hp_err_set(err, -HP_E_PARTIAL, "unloaded, but: %.900s", more.text);
 	if (r >= 0)
 		*ret = res;
@@ -163,7 +167,8 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 	if (done)
 		snprintf(did, n, "took out %zu patch%s left half-way", done, done == 1 ? "" : "es");
 	closed = hp_work_close(&w, &more);
-	if (r >= 0 && closed < 0)
+	/* In a target that ended nothing is left to be put right. */
+	if (r >= 0 && closed < 0 && closed != -HP_E_GONE)
 		r = hp_err_set(err, -HP_E_PARTIAL, "%s", more.text);
 	return r;
 }

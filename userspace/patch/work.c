@@ -92,9 +92,9 @@ int hp_work_close(struct hp_work *w, struct hp_err *err)
 	hp_gate_release(w->gate);
 	if (w->agent)
 		r = hp_agent_end(w->agent, err);
-	/* A target that ended took everything of ours with it. */
-	if (r < 0 && hp_target_check(w->t, NULL) < 0)
-		r = 0;
+	/* A target that ended took everything of ours with it, and what was done in it is no more. */
+	if (touched && hp_target_check(w->t, err) < 0)
+		r = -HP_E_GONE;
 	w->agent = NULL;
 	if (!touched || !leave_rest(w))
 		free_parts(w);
