@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -167,8 +168,23 @@ static void modules_come_and_go(void **state)
 	end();
 }
 
+static int stay(void *arg)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return pause(); /* until it is killed */
+}
+
+/* A process with the same memory, as the agent is one. */
+static void keep_memory(void)
+{
+	static _Alignas(16) uint8_t stack[16 << 10];
+
+	if (clone(stay, stack + sizeof(stack), CLONE_VM, NULL) < 0)
+		_exit(1);
+}
+
 /* A child that executes @program when told; @program is then told from what was opened. */
-static void executes(const char *program, const char *arg)
+static void executes(const char *program, const char *arg, bool memory_stays)
 {
 	struct hp_err err = {0};
 	int sync[2];
@@ -179,6 +195,8 @@ static void executes(const char *program, const char *arg)
 		char c;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (memory_stays)
+			keep_memory();
 		if (read(sync[0], &c, 1) == 1)
 			execl(program, program, arg, NULL);
 		_exit(1);
@@ -197,13 +215,14 @@ static void executes(const char *program, const char *arg)
 
 static void another_program_is_told(void **state)
 {
-	executes("/bin/sleep", "100");
+	executes("/bin/sleep", "100", false);
 }
 
-/* The same inode: what was opened is a memory that is gone. */
+/* The same inode: what was opened is a memory that is gone, or the agent's alone. */
 static void the_same_program_anew_is_told(void **state)
 {
-	executes("/proc/self/exe", "wait");
+	executes("/proc/self/exe", "wait", false);
+	executes("/proc/self/exe", "wait", true);
 }
 
 /* Both kinds of borrowing work however a program was linked. */

@@ -116,6 +116,7 @@ static int open_parts(struct hp_target *t, struct hp_err *err)
 	if (r < 0)
 		return r;
 	t->start_time = st.field[HP_STAT_START_TIME];
+	t->start_stack = st.field[HP_STAT_START_STACK];
 	t->pidfd = pidfd_open(t->pid, 0);
 	if (t->pidfd < 0)
 		return errno == ESRCH ? gone(t->pid, err)
@@ -165,20 +166,23 @@ void hp_target_free(struct hp_target *t)
 	free(t);
 }
 
-/* mem_fd is of the memory that the process had when it was opened, and at the end of its last user
- * it reads as empty, whatever the address (mem_rw() in fs/proc/base.c; an address with nothing at it
- * gives EIO).  After an exec of the same file nothing else tells. */
-static bool memory_is_gone(const struct hp_target *t)
+/* After an exec of the same file: mem_fd is of the memory that the process had when it was opened,
+ * and at the end of its last user it reads as empty, whatever the address (mem_rw() in
+ * fs/proc/base.c; an address with nothing at it gives EIO).  The agent is a user of it, so the stack
+ * is asked as well, which lies elsewhere after an exec, unless randomisation is off. */
+static bool has_another_memory(const struct hp_target *t)
 {
+	struct hp_stat st;
 	char byte;
 
-	return hp_pread_all(t->mem_fd, &byte, 1, 0) == -ENODATA;
+	return hp_pread_all(t->mem_fd, &byte, 1, 0) == -ENODATA ||
+	       (hp_stat_read(t->pid, &st) == 0 && st.field[HP_STAT_START_STACK] != t->start_stack);
 }
 
 int hp_target_check(const struct hp_target *t, struct hp_err *err)
 {
 	struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
-	bool other = memory_is_gone(t);
+	bool other = has_another_memory(t);
 	char path[64];
 	struct stat st;
 

@@ -47,6 +47,7 @@ struct hp_target {
 	int mem_fd;	     /* /proc/PID/mem, read-write */
 	dev_t exe_dev;	     /* of /proc/PID/exe, to notice an exec */
 	ino_t exe_ino;
+	uint64_t start_stack; /* random, where an exec put it: /proc/PID/stat field 28 */
 	char comm[16 + 1];
 	struct hp_maps maps; /* as of the last hp_target_refresh() */
 	struct hp_module *module;
@@ -68,7 +69,7 @@ int hp_target_open(struct hp_target **ret, pid_t pid, struct hp_err *err);
 void hp_target_free(struct hp_target *t);
 
 /* 0, or -HP_E_GONE with the sentence, when it exited; -HP_E_GONE too when it is another program
- * now (exec), told by the executable's inode. */
+ * now, even the same anew (exec). */
 int hp_target_check(const struct hp_target *t, struct hp_err *err);
 
 /* Reads maps again; modules that came or went are updated, known ones keep their images.  A pointer
