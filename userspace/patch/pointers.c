@@ -33,9 +33,9 @@ struct scan {
 	struct hp_pointers *ret;
 };
 
-/* No code of the patch has the addresses of these to give away.  libgcc keeps sorted copies of unwind tables in memory that it frees with them, and exceptions that
- * are over keep addresses of such tables: nobody follows them while no frame of the patch is on a
- * stack, which is proven by now. */
+/* No code of the patch has the addresses of these to give away.  libgcc keeps sorted copies of unwind
+ * tables in memory that it frees with them, and exceptions that are over keep addresses of such
+ * tables: nobody follows them while no frame of the patch is on a stack, which is proven by now. */
 static bool in_tables(const struct scan *s, uint64_t w)
 {
 	for (size_t i = 0; i < N_TABLES; i++)
