@@ -239,6 +239,25 @@ static void leaves_other_hpds_targets_alone(void **state)
 	close(claims);
 }
 
+/* A list that was read before another hpd had unloaded makes no claim that stays. */
+static void claims_nothing_on_hearsay(void **state)
+{
+	int claims = hp_claims_open();
+	char path[64];
+
+	assert_true(claims >= 0);
+	snprintf(path, sizeof(path), "/hp/v2/patches?pid=%d", rig.target);
+	stub->patches = 1;
+	stub->stale = true;
+	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
+	wait_status("\"targets\":[]");
+	assert_false(hp_claim_is_foreign(claims, rig.target));
+	stub->stale = false;
+	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
+	assert_true(hp_claim_is_foreign(claims, rig.target));
+	close(claims);
+}
+
 static void tells_of_a_pid_that_is_gone(void **state)
 {
 	pid_t gone = fork();
@@ -419,6 +438,7 @@ int main(void)
 		BPF(finishes_for_a_client_that_left),
 		BPF(forgets_targets_that_exit),
 		BPF(leaves_other_hpds_targets_alone),
+		RIG(claims_nothing_on_hearsay),
 		BPF(tells_of_a_pid_that_is_gone),
 		RIG(broadcasts_events),
 		BPF(watches_calls_around_a_load),

@@ -41,6 +41,7 @@
 static struct stub {
 	bool bpf;
 	int patches; /* in every process */
+	bool stale;  /* they were there, and are no more */
 	int loads, unloads, recovers, watches, running, most_running;
 	struct hp_load_request last_load;
 	int views_open, spared;
@@ -196,6 +197,11 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		return hp_err_set(err, -HP_E_NOT_LOADED, "patch %s not loaded", req->id);
 	*ret = (struct hp_unload_result){.id = STUB_ID, .patches_left = (size_t)--stub->patches};
 	return 0;
+}
+
+bool hp_op_is_patched(pid_t pid)
+{
+	return stub->patches > 0 && !stub->stale;
 }
 
 int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)

@@ -25,7 +25,7 @@
 #define QUEUE_MAX 64
 #define RETRY_NS     (2 * HP_S)
 #define RETRY_MAX_NS (300 * HP_S)
-#define SPARE_NS  (50 * HP_MS)
+#define SPARE_NS     (1 * HP_S)
 
 static void settle(struct hp_subject *s);
 
@@ -130,7 +130,7 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 	return s;
 }
 
-/* It stops the ring for some 30 ms, so not while a client waits for a job. */
+/* It stops the ring for some 40 ms: after a second in which nobody wanted anything. */
 static void make_spare(struct hp_timer *t)
 {
 	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, spare));
@@ -153,6 +153,8 @@ int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
 		return hp_err_set(err, -HP_E_TARGET,
 				  "process %d is served by another hpd; use that one's socket",
 				  s->pid);
+	if (d->spare.at_ns)
+		hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
 	if (s->view || !d->watch)
 		return 0;
 	k = hp_view_open(&s->view, d->watch, s->pid, err);
@@ -372,6 +374,12 @@ static size_t count_of(const json_t *patches, pid_t pid, const char *state)
 	return n;
 }
 
+/* What a list says may be from before another hpd was done with the process. */
+static bool take_over(const struct hp_subject *s)
+{
+	return hp_claim_take(s->d->claims_fd, s->pid) && hp_op_is_patched(s->pid);
+}
+
 static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 {
 	struct hp_subject *s, *after;
@@ -391,7 +399,7 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 			continue;
 		/* A process with patches is ours from now on; what is only looked at is not. */
 		s->patches = count_of(patches, s->pid, NULL);
-		if (s->patches && !hp_claim_take(d->claims_fd, s->pid))
+		if (s->patches && !take_over(s))
 			s->patches = 0;
 		set_retained(s, s->patches && count_of(patches, s->pid, "retained"));
 		settle(s);
@@ -424,7 +432,7 @@ static void found(struct hp_job *job, const json_t *answer)
 		pid_t pid = (pid_t)json_integer_value(json_object_get(p, "pid"));
 		struct hp_subject *s = hp_subject_find(job->d, pid);
 
-		if (!s)
+		if (!s || !s->patches)
 			continue;
 		if (hp_subject_claim(s, &err) < 0)
 			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);

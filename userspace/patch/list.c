@@ -7,6 +7,7 @@
 
 #include "base/array.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "hp/err.h"
 #include "patch/plan.h"
 #include "patch/stage.h"
@@ -124,8 +125,7 @@ static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, s
 	return r;
 }
 
-/* Cheaper than opening every process: most have no mapping of hp's. */
-static bool has_patches(pid_t pid)
+bool hp_op_is_patched(pid_t pid)
 {
 	char path[64], *maps;
 	bool has;
@@ -141,6 +141,7 @@ static bool has_patches(pid_t pid)
 static int list_all(struct hp_ops *ops, struct hp_patch_list *list, struct hp_err *err)
 {
 	DIR *proc = opendir("/proc");
+	struct hp_err why = {0};
 	struct dirent *e;
 	int r = 0;
 
@@ -149,11 +150,16 @@ static int list_all(struct hp_ops *ops, struct hp_patch_list *list, struct hp_er
 	while (r >= 0 && (e = readdir(proc))) {
 		pid_t pid = atoi(e->d_name);
 
-		if (pid <= 0 || !has_patches(pid))
+		if (pid <= 0 || !hp_op_is_patched(pid))
 			continue;
-		r = list_one(ops, pid, list, err);
-		if (r == -HP_E_GONE)
-			r = 0;
+		r = list_one(ops, pid, list, &why);
+		if (r >= 0)
+			continue;
+		if (r == -ENOMEM)
+			(void)hp_err_set(err, r, "%s", why.text);
+		else
+			r = 0; /* it ends, runs another program, or a debugger has it: only its own */
+		hp_debug("process %d is left out of the list: %s", pid, why.text);
 	}
 	closedir(proc);
 	return r;

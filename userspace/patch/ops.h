@@ -144,8 +144,12 @@ struct hp_unload_result {
 int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		 struct hp_unload_result *ret, struct hp_err *err);
 
-/* Every patch in @pid, or with 0 in every process: from their maps and ledgers. */
+/* Every patch in @pid, or with 0 in every process: from their maps and ledgers.  One process that
+ * cannot be read fails a list of its own, but not the list of all. */
 int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err);
+
+/* Whether @pid has a mapping of hp's; cheap, and no target is opened for it. */
+bool hp_op_is_patched(pid_t pid);
 
 /* Puts right what a killed hpd left in @pid: rolls a half-done load back, finishes a half-done
  * unload, reaps agents.  *did says what was found ("nothing"). */
