@@ -187,6 +187,10 @@ leaves "is killed" by_kill
 leaves "becomes another program" by_exec
 answers "the other program works" "$PID" say 'text at first'
 is "nothing of hp is in it" "$(grep -c 'hp-\|/patches/' "/proc/$PID/maps")" 0
+no_children() {
+	[ -z "$(children_of "$PID")" ]
+}
+check "no dead agent is left to it" wait_until "$PATIENCE" no_children
 end_service "$PID"
 PID=$target
 still_right "the server did not notice any of it" "$PID"

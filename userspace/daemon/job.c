@@ -73,6 +73,8 @@ static void answer(struct hp_job *job, const json_t *doc)
 		hp_events_send(job->d, job->req.pid, false,
 			       hp_event_new(error ? "failed" : "done", job->req.pid, more));
 	}
+	if (job->subject && error)
+		hp_subject_failed(job->subject, json_string_value(json_object_get(error, "code")));
 	if (job->subject)
 		hp_subject_answered(job->subject, job);
 }

@@ -6,6 +6,7 @@
 #include "daemon/targets.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -319,6 +320,14 @@ void hp_subject_recover(struct hp_subject *s)
 	}
 	if (job)
 		hp_subject_queue(s, job, true);
+}
+
+void hp_subject_failed(struct hp_subject *s, const char *code)
+{
+	struct pollfd exited = {.fd = s->pidfd, .events = POLLIN};
+
+	if (code && !strcmp(code, hp_err_name(-HP_E_GONE)) && poll(&exited, 1, 0) == 0)
+		hp_subject_recover(s);
 }
 
 void hp_subject_watch(struct hp_subject *s)
