@@ -156,7 +156,7 @@ static int roll_back(struct load *l, enum reached reached, struct hp_err *err)
 	bool retained;
 	int r = 0;
 
-	if (!l->ledger || hp_target_check(l->w.t, NULL) < 0)
+	if (!l->w.t || !l->ledger || hp_target_check(l->w.t, NULL) < 0)
 		return 0;
 	if (reached == STAGING) {
 		r = hp_maps_read(&l->w.t->maps, l->w.t->pid, err);
