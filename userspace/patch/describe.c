@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "elf/inlined.h"
 #include "hp/err.h"
 #include "patch/plan.h"
 
@@ -53,6 +54,18 @@ static void note_names(struct notes *o, const struct hp_plan_fn *f)
 			note(o, "has a clone %s, which is not replaced", s[i]->name);
 }
 
+/* Copies of the old body stay where they are. */
+static void note_inlined(struct notes *o, const struct hp_plan_fn *f)
+{
+	struct hp_inlined in;
+
+	hp_inlined_find(&in, f->old.module->image, f->old.module->debug, f->old.vaddr);
+	for (size_t i = 0; i < in.n && i < HP_INLINED_MAX; i++)
+		note(o, "is inlined into %s, where the old body stays", in.into[i]);
+	if (in.n > HP_INLINED_MAX)
+		note(o, "and into %zu more", in.n - HP_INLINED_MAX);
+}
+
 static void note_flow(struct notes *o, const struct hp_plan_fn *f)
 {
 	hp_addr at;
@@ -91,6 +104,7 @@ static int describe_site(const struct hp_plan_fn *f, struct hp_site_info *s)
 	if (f->method != HP_ENTRY_PUN)
 		note(&o, "entry method %s, because %s", s->method, f->why);
 	note_names(&o, f);
+	note_inlined(&o, f);
 	note_flow(&o, f);
 	if (!o.n)
 		return 0;
