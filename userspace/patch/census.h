@@ -21,6 +21,7 @@ struct hp_census {
 	struct hp_live *lv;
 	struct hp_census_thread *v;
 	size_t n, room;
+	uint64_t burst_ns; /* when the looks since the last rest began */
 	pid_t last_tid; /* the last one that was found inside, or could not be told; 0: none */
 	struct hp_seen last;
 };
@@ -31,6 +32,9 @@ int hp_census_take(struct hp_census *c, struct hp_err *err);
 void hp_census_free(struct hp_census *c);
 
 struct hp_census_thread *hp_census_find(struct hp_census *c, pid_t tid); /* NULL: born since */
+
+/* True when the thread was outside at its last look and has not run since. */
+bool hp_census_unmoved(struct hp_census *c, const struct hp_census_thread *ct);
 
 /* Looks at one thread and updates it; the verdict, or a negative code. */
 int hp_census_look(struct hp_census *c, struct hp_census_thread *ct, struct hp_seen *seen,

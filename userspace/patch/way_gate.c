@@ -127,8 +127,7 @@ static int attempt(struct hp_attempt *at, struct hp_census *c, struct hp_err *er
 	    (r = hp_live_show_first(lv, at->gate, err)) < 0 || (r = hp_census_take(c, err)) < 0)
 		return r;
 	for (size_t i = 0; i < c->n; i++)
-		c->v[i].outside =
-			c->v[i].known && hp_look_unmoved(lv->looker, c->v[i].tid, c->v[i].switches);
+		c->v[i].outside = hp_census_unmoved(c, &c->v[i]);
 	if ((r = prove(at, c, err)) < 0)
 		return r;
 	return at->over ? -ETIME : hp_attempt_commit(at, err);
