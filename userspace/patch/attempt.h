@@ -16,6 +16,7 @@ struct hp_attempt {
 	enum hp_side from;
 	enum hp_path gate; /* HP_PATH_GATE from old to new, else HP_PATH_GATE_BACK */
 	uint64_t closed_ns, first_park_ns;
+	int usual_nice; /* ours, while the gate is open */
 	bool over; /* the deadline opened the gate: everybody went on in @from */
 	struct {
 		pid_t *v;

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/clock.h"
 #include "hp/err.h"
@@ -39,9 +38,6 @@ int hp_work_touch(struct hp_work *w, struct hp_err *err)
 	uint64_t since = hp_now_ns();
 	int r = 0;
 
-	/* While a gate is closed threads wait for this process: it must not wait for them, however
-	 * many are runnable.  Where it is not allowed, a busy target is quiescent later. */
-	(void)setpriority(PRIO_PROCESS, 0, -20);
 	if (!w->gate)
 		r = hp_gate_start(&w->gate, err);
 	if (r >= 0)
