@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "elf/image.h"
 #include "hp/err.h"
 #include "target/threads.h"
@@ -104,7 +105,9 @@ static int registers(struct scan *s, struct hp_err *err)
 
 		if (tids.v[i] == agent)
 			continue;
-		r = hp_look(s->lv->looker, tids.v[i], &s->lv->scene, &seen, NULL, NULL, err);
+		do
+			r = hp_look(s->lv->looker, tids.v[i], &s->lv->scene, &seen, NULL, NULL, err);
+		while (r >= 0 && seen.verdict == HP_SEEN_AGAIN && hp_now_ns() < s->lv->deadline_ns);
 		if (r < 0 || seen.verdict == HP_SEEN_GONE)
 			continue;
 		sp = HP_ARRAY_ADD(&s->sp);

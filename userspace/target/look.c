@@ -146,14 +146,16 @@ static int look_once(struct hp_looker *l, pid_t tid, const struct hp_scene *scen
 	return 1;
 }
 
-/* The same with hp in its place on the CPU. */
+/* The same with hp in its place on the CPU.  *able: that can be done here. */
 static int look_displaced(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,
-			  struct hp_reading *before, struct hp_seen *ret, struct hp_err *err)
+			  struct hp_reading *before, bool *able, struct hp_seen *ret,
+			  struct hp_err *err)
 {
 	struct hp_displaced d;
 	int r;
 
-	if (!hp_displace_begin(&d, before->cpu))
+	*able = hp_displace_begin(&d, before->cpu);
+	if (!*able)
 		return 0;
 	l->stats.displaced++;
 	r = hp_looker_read(l, tid, before, err);
@@ -163,16 +165,19 @@ static int look_displaced(struct hp_looker *l, pid_t tid, const struct hp_scene 
 	return r;
 }
 
-/* 1: seen; 0: it has to be stopped. */
+/* 1: seen; 0: it has to be stopped.  A thread that was elsewhere each time is left for another look:
+ * a stop could cut its next system call short. */
 static int look_from_afar(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,
 			  struct hp_seen *ret, struct hp_err *err)
 {
-	for (int i = 0; i < TRIES; i++) {
+	bool able = true;
+
+	for (int i = 0; i < TRIES && able; i++) {
 		struct hp_reading before;
 		int r = hp_looker_read(l, tid, &before, err);
 
 		if (r == 0)
-			r = before.on_cpu ? look_displaced(l, tid, scene, &before, ret, err)
+			r = before.on_cpu ? look_displaced(l, tid, scene, &before, &able, ret, err)
 					  : look_once(l, tid, scene, &before, ret, err);
 		if (r == -ESRCH) {
 			r = gone(l, ret, err);
@@ -181,7 +186,8 @@ static int look_from_afar(struct hp_looker *l, pid_t tid, const struct hp_scene 
 		if (r)
 			return r;
 	}
-	return 0;
+	ret->verdict = HP_SEEN_AGAIN;
+	return able;
 }
 
 int hp_look_stopped(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,

@@ -5,7 +5,7 @@
  * A thread off the CPU is read without touching it: a BPF program gives its switch count, then
  * on_cpu, then its registers; user space reads the stack; an unchanged switch count afterwards
  * makes it a valid snapshot.  A thread that runs is preempted for the moment of the look; only where
- * that cannot be done is it stopped, for some 20 µs.
+ * that cannot be done is it stopped, for some 20 µs.  One that eludes a look is to be looked at again.
  *
  * First the stack is scanned for words that could be return addresses into the set; on a hit it is
  * unwound (libdwfl), following signal frames.  What cannot be told is told so: a look never says
