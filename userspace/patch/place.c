@@ -19,6 +19,10 @@
 #define ADDRESS_LO	0x10000ull
 #define ADDRESS_HI	0x7fffffff0000ull
 #define BRK_ROOM	(64ull << 20)
+/* A program linked at 0x400000 is full of integers that would be addresses beside it: a patch there
+ * would look pointed to when it is unloaded. */
+#define LOW		(1ull << 32)
+#define HIGH		(1ull << 40)
 #define JITTER_PAGES	4096
 #define CONTROL_PAGES	5 /* table, gate, gate_back, data, code */
 #define STUB_IN_MOVED	(HP_MOVED_ROOM - 8)
@@ -267,6 +271,8 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 	/* Not where an earlier patch lay: freed memory of the target may still hold its addresses. */
 	jitter = HP_PAGE * randombytes_uniform(JITTER_PAGES);
 	near = p->fn[0].old.module->span;
+	if (near.lo < LOW)
+		near = (struct hp_range){HIGH, HIGH};
 	at = hp_maps_find_room(&s->maps, hi - lo + jitter, near, REACH);
 	if (!at)
 		at = hp_maps_find_room(&s->maps, hi - lo + jitter, near, ADDRESS_HI);
