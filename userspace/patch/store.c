@@ -176,10 +176,3 @@ int hp_store_template(const char *state_dir, int *ret_fd, struct hp_err *err)
 	*ret_fd = HP_TAKE_FD(fd);
 	return 0;
 }
-
-bool hp_store_is_patch(const char *state_dir, const char *path)
-{
-	size_t n = strlen(state_dir);
-
-	return !strncmp(path, state_dir, n) && !strncmp(path + n, "/patches/", 9);
-}

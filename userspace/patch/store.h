@@ -23,7 +23,4 @@ int hp_store_keep(const char *state_dir, const char *id, int copy_fd, int *ret_f
 /* Opens <state_dir>/paths-1, made if it is not there, never written again (arch/block.h). */
 int hp_store_template(const char *state_dir, int *ret_fd, struct hp_err *err);
 
-/* True for a path in <state_dir>/patches/. */
-bool hp_store_is_patch(const char *state_dir, const char *path);
-
 #endif
