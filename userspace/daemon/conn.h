@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "daemon/buf.h"
+#include "base/buf.h"
 #include "daemon/http.h"
 #include "daemon/peer.h"
 #include "daemon/ring.h"

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <http_parser.h>
 
-#include "daemon/buf.h"
+#include "base/buf.h"
 
 #define HP_HTTP_HEAD_MAX   (16 * 1024)
 #define HP_HTTP_BODY_MAX   (1024 * 1024)

@@ -16,7 +16,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "daemon/buf.h"
+#include "base/buf.h"
 #include "daemon/ring.h"
 #include "patch/ops.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/buf.h"
+#include "base/buf.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/buf.h – bytes on their way: appended at the end, taken from the front. */
-#ifndef HP_DAEMON_BUF_H
-#define HP_DAEMON_BUF_H
+/* base/buf.h – bytes on their way: appended at the end, taken from the front. */
+#ifndef HP_BASE_BUF_H
+#define HP_BASE_BUF_H
 
 #include <stddef.h>
 
