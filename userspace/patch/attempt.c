@@ -32,6 +32,9 @@ int hp_attempt_arm(struct hp_attempt *at, struct hp_live *lv, enum hp_side from,
 	int r;
 
 	*at = (struct hp_attempt){.lv = lv, .from = from, .gate = hp_gate_of(from)};
+	r = hp_pidns_read(&at->names, lv->t, err);
+	if (r < 0)
+		return r;
 	r = (int)hp_agent_syscall(lv->agent, SYS_madvise, page, HP_PAGE, MADV_DONTNEED_LOCKED, 0, 0,
 				  0);
 	if (r < 0)
@@ -69,7 +72,7 @@ static int parked(struct hp_attempt *at, const struct hp_gate_event *ev)
 
 	if (!tid)
 		return -ENOMEM;
-	*tid = ev->tid;
+	*tid = hp_pidns_tid(&at->names, at->lv->t, ev->tid);
 	if (!at->first_park_ns)
 		at->first_park_ns = ev->time_ns;
 	at->lv->threads_parked++;
@@ -151,6 +154,7 @@ int hp_attempt_give_up(struct hp_attempt *at, struct hp_err *err)
 void hp_attempt_free(struct hp_attempt *at)
 {
 	HP_ARRAY_FREE(&at->parked);
+	hp_pidns_free(&at->names);
 }
 
 uint64_t hp_attempt_slice(const struct hp_live *lv)

@@ -8,6 +8,7 @@
 
 #include "patch/census.h"
 #include "patch/live.h"
+#include "target/pidns.h"
 
 #define HP_ATTEMPTS_MAX 64
 
@@ -22,6 +23,7 @@ struct hp_attempt {
 		pid_t *v;
 		size_t n, room;
 	} parked; /* not yet judged */
+	struct hp_pidns names; /* of the threads, as the gatekeeper hears them */
 };
 
 static inline enum hp_path hp_gate_of(enum hp_side from)

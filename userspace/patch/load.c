@@ -58,7 +58,8 @@ static int make_plan(struct load *l, struct hp_err *err)
 	    (r = hp_plan_make(&l->plan, l->w.t, l->req, l->id, image, err)) < 0)
 		return r;
 	l->plan->probes = l->w.ops->watch != NULL;
-	if ((r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0)
+	if ((r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0 ||
+	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0)
 		return r;
 	hp_work_report(&l->w, "plan", since, NULL);
 	return 0;

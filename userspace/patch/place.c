@@ -423,3 +423,9 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 	hp_fixups_free(&p->fixups);
 	return hp_reloc_compute(&p->fixups, p->image, p->bias, bind, p, err);
 }
+
+size_t hp_plan_bytes(const struct hp_plan *p)
+{
+	return p->area_bytes + p->n_banks * HP_BANK_SIZE + p->stub_page.n * HP_PAGE +
+	       (p->patch.hi - p->patch.lo);
+}

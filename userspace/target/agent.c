@@ -11,6 +11,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +24,8 @@
 #include "hp/err.h"
 #include "target/agent_priv.h"
 #include "target/borrow_priv.h"
+#include "target/pidns.h"
+#include "target/procfs.h"
 #include "target/seccomp.h"
 #include "target/threads.h"
 
@@ -31,11 +34,15 @@
 #define SCRATCH_OWN  512 /* at the end of the scratch page, for hp_agent_give_fd() */
 #define STACK_SIZE   (4 * HP_PAGE)
 #define AREA_SIZE    (SCRATCH_SIZE + STACK_SIZE)
+_Static_assert(AREA_SIZE == HP_AGENT_BYTES, "as agent.h says");
 #define REAP_NS	     (2 * HP_S)
 #define CALL_NS	     (100 * HP_MS)
 #define STOPS_MAX    1000
 #define SYSCALL_STOP (SIGTRAP | 0x80)
 #define GADGET_LEN   2 /* rip after its system call instruction */
+#define DESCRIPTORS  4 /* at most that many at once */
+#define NAME_ROOM    64
+_Static_assert(sizeof(HP_AGENT_NAME) <= NAME_ROOM, "fits");
 
 struct hp_agent {
 	struct hp_target *t;
@@ -122,6 +129,26 @@ static void hurry(pid_t tid)
 		hp_debug("agent %d runs at the target's own priority", (int)tid);
 }
 
+static int refuse_namespace(const struct hp_agent *a, pid_t tid, struct hp_err *err)
+{
+	if (!hp_pidns_unborn(a->t->pid, tid))
+		return 0;
+	return hp_err_set(err, -HP_E_TARGET,
+			  "the next child of process %d (%s) is the first of its new pid namespace, "
+			  "so hp may not make one there; try again when it has forked",
+			  (int)a->t->pid, a->t->comm);
+}
+
+static int not_born(const struct hp_agent *a, int64_t r, struct hp_err *err)
+{
+	if (r != -EAGAIN)
+		return said(a, r < 0 ? r : -HP_E_GONE, "clone of the agent", err);
+	return hp_err_set(err, -HP_E_TARGET,
+			  "process %d (%s) may not have one more process, which hp needs for a moment: "
+			  "RLIMIT_NPROC of user %d or pids.max of its cgroup is exhausted",
+			  (int)a->t->pid, a->t->comm, (int)a->t->uid);
+}
+
 /* Leaves the agent stopped with its own frame: undriven, it exits. */
 static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 {
@@ -131,6 +158,8 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 	int64_t child;
 	int r = refuse_filter(a, inj, args, err);
 
+	if (r == 0)
+		r = refuse_namespace(a, inj->tid, err);
 	if (r < 0)
 		return r;
 	hp_sigframe_retarget(&inj->image, a->t->gadget, at, SYS_exit, HP_AGENT_UNDRIVEN, ~0ull);
@@ -141,7 +170,7 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 		return r;
 	child = hp_borrow_syscall(b, SYS_clone, args);
 	if (child < 0 || !inj->child)
-		return said(a, child < 0 ? child : -HP_E_GONE, "clone of the agent", err);
+		return not_born(a, child, err);
 	a->tid = inj->child;
 	hurry(a->tid);
 	a->filtered = inj->filtered;
@@ -150,21 +179,57 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 	return 0;
 }
 
-/* What has to be done while the borrowed stack is still ours.  *fd: the memfd. */
+/* Its descriptors are its own, and so is this limit: the target may have none left. */
+static int allow_descriptors(struct hp_agent *a, hp_addr room, struct hp_err *err)
+{
+	uint64_t soft, hard;
+	struct rlimit l;
+	int r;
+
+	if (!hp_limit_read(a->tid, "Max open files", &soft, &hard) || soft >= DESCRIPTORS)
+		return 0;
+	if (hard < DESCRIPTORS)
+		return hp_err_set(err, -HP_E_TARGET,
+				  "process %d (%s) and its children may have fewer than the %d "
+				  "descriptors that hp needs for a moment (RLIMIT_NOFILE, the hard limit)",
+				  (int)a->t->pid, a->t->comm, DESCRIPTORS);
+	l = (struct rlimit){DESCRIPTORS, hard};
+	r = hp_mem_write(a->t, room, &l, sizeof(l), err);
+	return r < 0 ? r : said(a, hp_agent_syscall(a, SYS_setrlimit, RLIMIT_NOFILE, room, 0, 0, 0, 0),
+				"setrlimit", err);
+}
+
+/* What has to be done while the borrowed stack is still ours, which has the agent's name at @name.
+ * *fd: the memfd. */
 static int settle(struct hp_agent *a, hp_addr name, int *fd, struct hp_err *err)
 {
 	int64_t r;
+
 
 	/* First: it must not hold the target's descriptors, or a close there would send no EOF. */
 	r = hp_agent_syscall(a, SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE, 0, 0, 0);
 	if (r < 0)
 		return said(a, r, "close_range", err);
+	r = allow_descriptors(a, name + NAME_ROOM, err);
+	if (r < 0)
+		return (int)r;
 	r = hp_agent_syscall(a, SYS_prctl, PR_SET_NAME, name, 0, 0, 0, 0);
 	if (r < 0)
 		return said(a, r, "prctl", err);
 	r = hp_agent_syscall(a, SYS_memfd_create, name, MFD_CLOEXEC, 0, 0, 0, 0);
 	*fd = (int)r;
 	return said(a, r, "memfd_create", err);
+}
+
+/* mmap(2) says EAGAIN for nothing else. */
+static int not_mapped(const struct hp_agent *a, int64_t r, struct hp_err *err)
+{
+	if (r != -EAGAIN)
+		return said(a, r, "mmap", err);
+	return hp_err_set(err, -HP_E_TARGET,
+			  "process %d (%s) keeps all its memory locked (mlockall), and RLIMIT_MEMLOCK "
+			  "leaves no room for the patch",
+			  (int)a->t->pid, a->t->comm);
 }
 
 static int map_area(struct hp_agent *a, int fd, struct hp_err *err)
@@ -176,7 +241,7 @@ static int map_area(struct hp_agent *a, int fd, struct hp_err *err)
 	r = hp_agent_syscall(a, SYS_mmap, 0, AREA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE,
 			     (uint64_t)fd, 0);
 	if (r < 0)
-		return said(a, r, "mmap", err);
+		return not_mapped(a, r, err);
 	a->area = (hp_addr)r;
 	/* A child forked meanwhile must not keep it. */
 	r = hp_agent_syscall(a, SYS_madvise, a->area, AREA_SIZE, MADV_DONTFORK, 0, 0, 0);
@@ -245,11 +310,14 @@ static void make_exit(struct hp_agent *a)
 
 static int reap(struct hp_agent *a, struct hp_err *err)
 {
-	const uint64_t args[6] = {(uint64_t)a->tid, 0, __WALL | WNOHANG};
+	const pid_t nr = hp_pidns_seen_by(a->t->pid, a->tid);
+	const uint64_t args[6] = {(uint64_t)nr, 0, __WALL | WNOHANG};
 	struct hp_borrow *b;
 	int64_t n;
 	int r;
 
+	if (!nr) /* a wait of the target's own was first, or its end */
+		return hp_target_check(a->t, err);
 	r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, hp_now_ns() + REAP_NS, err);
 	if (r < 0)
 		return r == -HP_E_GONE
@@ -258,8 +326,8 @@ static int reap(struct hp_agent *a, struct hp_err *err)
 					       (int)a->tid);
 	n = hp_borrow_syscall(b, SYS_wait4, args);
 	r = hp_borrow_end(b, err);
-	if (r == 0 && n != a->tid)
-		hp_debug("agent: wait4(%d) = %lld", (int)a->tid, (long long)n);
+	if (r == 0 && n != nr)
+		hp_debug("agent: wait4(%d) = %lld", (int)nr, (long long)n);
 	return r;
 }
 
@@ -378,7 +446,7 @@ int hp_agent_map(struct hp_agent *a, hp_addr at, size_t n, int prot, int flags, 
 				     (uint64_t)agent_fd, offset);
 
 	if (r < 0 && r != -EEXIST)
-		return said(a, r, "mmap", err);
+		return not_mapped(a, r, err);
 	if ((hp_addr)r == at)
 		return 0;
 	if (r >= 0)

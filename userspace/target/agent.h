@@ -18,6 +18,9 @@
 
 struct hp_agent;
 
+/* Of the target's address space, while it lives. */
+#define HP_AGENT_BYTES (5 * HP_PAGE)
+
 /* Borrows a thread for the clone.  Has a scratch page: a private mapping of a memfd "hp-agent". */
 int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker *l,
 		   uint64_t deadline_ns, struct hp_err *err);

@@ -18,6 +18,7 @@
 #include "target/agent.h"
 #include "target/agent_priv.h"
 #include "target/borrow.h"
+#include "target/pidns.h"
 #include "target/procfs.h"
 
 #define MEMORY	  "/memfd:" HP_AGENT_NAME
@@ -100,8 +101,9 @@ static int clean(struct hp_target *t, struct hp_looker *l, const struct leftover
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < lo->dead.n; i++) {
-		const uint64_t args[6] = {(uint64_t)lo->dead.v[i], 0, __WALL | WNOHANG};
-		int64_t n = hp_borrow_syscall(b, SYS_wait4, args);
+		const uint64_t args[6] = {(uint64_t)hp_pidns_seen_by(t->pid, lo->dead.v[i]), 0,
+					  __WALL | WNOHANG};
+		int64_t n = args[0] ? hp_borrow_syscall(b, SYS_wait4, args) : 0;
 
 		if (n < 0 && n != -ECHILD)
 			failed = n;

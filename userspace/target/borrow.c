@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -24,7 +25,7 @@ struct search {
 	struct hp_borrow *b;
 	enum hp_borrow_need need;
 	struct hp_choices choices;
-	char why[512]; /* the last thread that was no safe point */
+	char why[512]; /* the last thread that would not do */
 };
 
 /* A return address that hp would leave on a shadow stack is one that the CPU refuses. */
@@ -71,6 +72,7 @@ static int take_stopped(struct search *s, const struct hp_choice *c, struct hp_e
 		return 1;
 	if (r != -HP_E_TARGET && hp_target_check(t, err) < 0)
 		return -HP_E_GONE;
+	(void)snprintf(s->why, sizeof(s->why), "%.500s", why.text);
 	return 0;
 }
 

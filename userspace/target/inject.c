@@ -140,7 +140,7 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	inj->filtered = hp_seccomp_filtered(tid);
 	if (!find_nothing(inj))
 		return hp_err_set(err, -HP_E_TARGET,
-				  "the seccomp filter of thread %d does not let it be borrowed",
+				  "seccomp does not let thread %d be borrowed",
 				  (int)tid);
 	if (in_restart(&inj->saved) && !original_call(inj, &inj->call))
 		return hp_err_set(err, -HP_E_TARGET, "thread %d is in a restarted call", (int)tid);

@@ -76,3 +76,29 @@ bool hp_status_number(pid_t pid, const char *key, int base, uint64_t *ret)
 	*ret = strtoull(value, NULL, base);
 	return true;
 }
+
+static char *limit_value(char *p, uint64_t *ret)
+{
+	char *end;
+
+	p += strspn(p, " ");
+	*ret = strtoull(p, &end, 10);
+	if (end == p) { /* "unlimited" */
+		*ret = UINT64_MAX;
+		end += strcspn(end, " ");
+	}
+	return end;
+}
+
+bool hp_limit_read(pid_t pid, const char *name, uint64_t *soft, uint64_t *hard)
+{
+	char *text, *line;
+
+	if (read_proc(pid, "limits", &text) < 0)
+		return false;
+	line = strstr(text, name);
+	if (line)
+		(void)limit_value(limit_value(line + strlen(name), soft), hard);
+	free(text);
+	return line != NULL;
+}

@@ -30,6 +30,10 @@ int hp_stat_read(pid_t pid, struct hp_stat *ret);
 /* The value behind "@key:\t" of /proc/@pid/status, as a number in @base; false: no such line. */
 bool hp_status_number(pid_t pid, const char *key, int base, uint64_t *ret);
 
+/* Soft and hard limit in the line "@name" of /proc/@pid/limits, UINT64_MAX for none.  prlimit(2) would
+ * take CAP_SYS_RESOURCE for another user's process. */
+bool hp_limit_read(pid_t pid, const char *name, uint64_t *soft, uint64_t *hard);
+
 /* The value as text. */
 bool hp_status_text(pid_t pid, const char *key, char *buf, size_t n);
 

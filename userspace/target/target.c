@@ -199,6 +199,20 @@ int hp_target_check(const struct hp_target *t, struct hp_err *err)
 	return 0;
 }
 
+int hp_target_room(const struct hp_target *t, size_t bytes, struct hp_err *err)
+{
+	uint64_t kb, soft, hard;
+
+	if (!hp_limit_read(t->pid, "Max address space", &soft, &hard) ||
+	    !hp_status_number(t->pid, "VmSize", 10, &kb) || (kb << 10) + bytes <= soft)
+		return 0;
+	return hp_err_set(err, -HP_E_TARGET,
+			  "%zu KB of memory are needed in process %d (%s), which uses %llu KB and may "
+			  "have %llu KB (RLIMIT_AS)",
+			  bytes >> 10, (int)t->pid, t->comm, (unsigned long long)kb,
+			  (unsigned long long)soft >> 10);
+}
+
 /* Through the descriptor: it holds the memory itself, so it works when the leader has exited while
  * other threads live on. */
 static int mem_by_fd(const struct hp_target *t, hp_addr a, void *buf, size_t n, bool store)

@@ -76,6 +76,9 @@ int hp_target_check(const struct hp_target *t, struct hp_err *err);
  * to a module stays good until hp_target_free(), or until that file is no longer mapped. */
 int hp_target_refresh(struct hp_target *t, struct hp_err *err);
 
+/* Would @bytes more be within RLIMIT_AS?  -HP_E_TARGET with the sentence. */
+int hp_target_room(const struct hp_target *t, size_t bytes, struct hp_err *err);
+
 /* Memory.  read: process_vm_readv; write: process_vm_writev into writable memory; poke:
  * /proc/PID/mem, which writes read-only private mappings too.  All bytes or an error. */
 int hp_mem_read(const struct hp_target *t, hp_addr a, void *buf, size_t n, struct hp_err *err);
