@@ -88,6 +88,12 @@ struct {
 
 extern struct task_struct *bpf_task_from_pid(s32 pid) __ksym;
 extern void bpf_task_release(struct task_struct *p) __ksym;
+extern int bpf_iter_task_new(struct bpf_iter_task *it, struct task_struct *task,
+			     unsigned int flags) __ksym;
+extern struct task_struct *bpf_iter_task_next(struct bpf_iter_task *it) __ksym;
+extern void bpf_iter_task_destroy(struct bpf_iter_task *it) __ksym;
+extern void bpf_rcu_read_lock(void) __ksym;
+extern void bpf_rcu_read_unlock(void) __ksym;
 
 /* The state of the cookie's slot while its session is the one that counts, else NULL. */
 static __always_inline struct hp_session_state *state_of(__u64 cookie)
@@ -313,7 +319,69 @@ int snap(struct hp_snap *a)
 	a->regs[18] = r->flags;
 	a->regs[19] = r->sp;
 	a->regs[20] = r->ss;
+	a->altstack = t->sas_ss_sp;
+	a->altstack_size = t->sas_ss_size;
 	a->found = 1;
 	bpf_task_release(t);
+	return 0;
+}
+
+/* A process whose main thread has ended has its memory by the others. */
+static __always_inline struct mm_struct *memory_of(struct task_struct *process, __u32 *threads)
+{
+	struct mm_struct *mm = NULL;
+	struct bpf_iter_task it;
+	struct task_struct *t;
+
+	*threads = 0;
+	bpf_iter_task_new(&it, process, BPF_TASK_ITER_PROC_THREADS);
+	while ((t = bpf_iter_task_next(&it))) {
+		if (!t->mm)
+			continue;
+		mm = t->mm;
+		++*threads;
+	}
+	bpf_iter_task_destroy(&it);
+	return mm;
+}
+
+/* Every thread is a user of its memory.  Mostly there are as many users as threads, and the other
+ * processes need not be asked.  (Somebody who reads /proc/PID may be one for a moment.) */
+static __always_inline bool nobody_else(struct mm_struct *mm, struct task_struct *process,
+					__u32 known)
+{
+	__u32 users = (__u32)READ_ONCE(mm->mm_users.counter), threads;
+
+	return memory_of(process, &threads) == mm && users == threads + known &&
+	       users == (__u32)READ_ONCE(mm->mm_users.counter);
+}
+
+SEC("syscall")
+int sharer(struct hp_sharer *a)
+{
+	struct task_struct *process = bpf_task_from_pid(a->pid), *t;
+	struct mm_struct *mm;
+	struct bpf_iter_task it;
+	__u32 threads;
+	__s32 found = 0;
+
+	a->tid = 0;
+	if (!process)
+		return 0;
+	bpf_rcu_read_lock();
+	mm = memory_of(process, &threads);
+	if (mm && !nobody_else(mm, process, a->except != 0)) {
+		bpf_iter_task_new(&it, NULL, BPF_TASK_ITER_ALL_THREADS);
+		while ((t = bpf_iter_task_next(&it))) {
+			if (t->mm != mm || t->tgid == a->pid || t->pid == a->except ||
+			    t->pid <= a->after || (found && t->pid > found))
+				continue;
+			found = t->pid;
+		}
+		bpf_iter_task_destroy(&it);
+	}
+	bpf_rcu_read_unlock();
+	a->tid = found;
+	bpf_task_release(process);
 	return 0;
 }

@@ -76,6 +76,15 @@ struct hp_snap {
 	__u32 on_cpu;
 	__u32 cpu; /* that it runs on, or ran on last */
 	__u64 regs[21]; /* struct pt_regs: r15 … ss */
+	__u64 altstack, altstack_size; /* sigaltstack(2); size 0: none */
+};
+
+/* Argument and result of the program "sharer". */
+struct hp_sharer {
+	__s32 pid;    /* whose memory is meant */
+	__s32 except; /* a thread that is known to share it; 0: none */
+	__s32 after;  /* only threads with a higher number */
+	__s32 tid;    /* the first thread of another process that shares it; 0: there is none */
 };
 
 #endif

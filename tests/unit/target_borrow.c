@@ -35,7 +35,7 @@ static void open_rig(struct rig *r, const unsigned *kinds, unsigned n)
 
 	r->v = victim_start(kinds, n);
 	if (hp_target_open(&r->t, r->v->pid, &err) < 0 ||
-	    hp_looker_open(&r->l, r->t, -1, &err) < 0)
+	    hp_looker_open(&r->l, r->t, NULL, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -332,7 +332,7 @@ static void the_middle_of_libc_is_no_safe_point(void **state)
 		for (int k = 0; k < 5000 && !victim_asleep(&v, 0); k++)
 			hp_pause_ns(HP_MS);
 		assert_int_equal(hp_target_open(&t, v.pid, &err), 0);
-		assert_int_equal(hp_looker_open(&l, t, -1, &err), 0);
+		assert_int_equal(hp_looker_open(&l, t, NULL, &err), 0);
 		assert_int_equal(hp_borrow_begin(&b, t, l, HP_BORROW_CALL, hp_now_ns() + 30 * HP_MS,
 						 &err),
 				 -HP_E_NO_SAFE_POINT);

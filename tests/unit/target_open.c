@@ -238,7 +238,7 @@ static void every_linking_can_be_borrowed(void **state)
 		struct hp_borrow *b;
 
 		begin(programs[i]);
-		assert_int_equal(hp_looker_open(&l, t, -1, &err), 0);
+		assert_int_equal(hp_looker_open(&l, t, NULL, &err), 0);
 		if (hp_agent_start(&a, t, l, SOON, &err) < 0 || hp_agent_end(a, &err) < 0)
 			fail_msg("%s: %s", programs[i], err.text);
 		if (hp_borrow_begin(&b, t, l, HP_BORROW_CALL, hp_now_ns() + 100 * HP_MS, &err) < 0)

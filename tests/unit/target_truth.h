@@ -39,7 +39,7 @@ struct truth {
 };
 
 static struct truth *truth;
-static int snap_prog = -1;
+static struct hp_look_progs *progs; /* NULL: none */
 
 static NOINLINE void truth_wait(void)
 {
@@ -120,7 +120,7 @@ static void rig_open(struct rig *r, void (*child)(void))
 	assert_int_equal(truth->ready, 1);
 	hp_pause_ns(20 * HP_MS); /* into the wait; a look in between is right as well */
 	if (hp_target_open(&r->t, r->pid, &err) < 0 ||
-	    hp_looker_open(&r->l, r->t, snap_prog, &err) < 0)
+	    hp_looker_open(&r->l, r->t, progs, &err) < 0)
 		fail_msg("%s", err.text);
 	r->part[0] = truth_part(r->t, "watched_fn", 0);
 	r->part[1] = truth_part(r->t, "watched_first", 1);
@@ -168,7 +168,7 @@ static void sees_a_sleeper_inside(void **state)
 	assert_int_equal(seen.call[3].sp, truth->cfa - 8);
 	assert_true(seen.call[0].sp < seen.call[1].sp);
 	assert_true(hp_in(r.part[0].range, seen.blocked_pc));
-	assert_int_equal(seen.stopped, snap_prog < 0);
+	assert_int_equal(seen.stopped, !progs);
 	hp_look_where(r.l, &seen, text, sizeof(text));
 	assert_non_null(strstr(text, "watched_fn"));
 
@@ -593,6 +593,51 @@ static void never_lies(void **state)
 	rig_close(&r);
 }
 
+static int sharer(void *arg)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return watched_first(2);
+}
+
+static void child_with_sharer(void)
+{
+	static _Alignas(16) char stack[65536];
+
+	if (clone(sharer, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0)
+		for (;;)
+			pause();
+}
+
+static void finds_who_shares_the_memory(void **state)
+{
+	struct hp_tids tids = {0};
+	struct hp_err err = {0};
+	struct hp_seen seen;
+	struct rig r;
+	size_t n_own;
+
+	rig_open(&r, child_with_sharer);
+	assert_int_equal(hp_look_threads(r.l, 0, &tids, &n_own, &err), 0);
+	assert_int_equal(n_own, 1);
+	assert_int_equal(tids.n, 2);
+	assert_int_equal(tids.v[0], r.pid);
+	assert_int_equal(tids.v[1], truth->tid);
+	assert_true(hp_look_shares(r.l, truth->tid));
+	assert_int_equal(look(&r, &seen), HP_SEEN_UNKNOWN); /* on a stack that is no thread's */
+	assert_int_equal(seen.n_calls, 4);
+	assert_int_equal(hp_look_threads(r.l, truth->tid, &tids, NULL, &err), 0);
+	assert_int_equal(tids.n, 1);
+
+	kill(truth->tid, SIGKILL);
+	for (int i = 0; i < 5000 && hp_look_shares(r.l, truth->tid); i++)
+		hp_pause_ns(HP_MS);
+	assert_false(hp_look_shares(r.l, truth->tid));
+	assert_int_equal(hp_look_threads(r.l, 0, &tids, NULL, &err), 0);
+	assert_int_equal(tids.n, 1);
+	hp_tids_free(&tids);
+	rig_close(&r);
+}
+
 static const struct CMUnitTest truth_tests[] = {
 	cmocka_unit_test(sees_a_sleeper_inside),
 	cmocka_unit_test(is_not_misled_by_pointers),
@@ -601,6 +646,7 @@ static const struct CMUnitTest truth_tests[] = {
 	cmocka_unit_test(signal_outside_is_outside),
 	cmocka_unit_test(reads_threads_of_a_dead_leader),
 	cmocka_unit_test(sees_other_threads),
+	cmocka_unit_test(finds_who_shares_the_memory),
 	cmocka_unit_test(coroutine_is_unknown),
 	cmocka_unit_test(holds_what_is_inside),
 	cmocka_unit_test(own_code_is_placed),

@@ -5,6 +5,7 @@
 #include "watch/watch.h"
 
 static struct hp_watch *watch;
+static struct hp_look_progs of_watch;
 
 static int open_watch(void **state)
 {
@@ -14,7 +15,8 @@ static int open_watch(void **state)
 		print_error("%s\n", err.text);
 		return -1;
 	}
-	snap_prog = hp_watch_snap_prog(watch);
+	of_watch = (struct hp_look_progs){hp_watch_snap_prog(watch), hp_watch_sharer_prog(watch)};
+	progs = &of_watch;
 	return 0;
 }
 

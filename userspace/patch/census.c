@@ -29,13 +29,12 @@ int hp_census_take(struct hp_census *c, struct hp_err *err)
 	struct hp_census next = {.lv = c->lv};
 	struct hp_tids tids = {0};
 	pid_t agent = c->lv->agent ? hp_agent_tid(c->lv->agent) : 0;
-	int r = hp_threads_list(c->lv->t, &tids, err);
+	size_t n_own;
+	int r = hp_look_threads(c->lv->looker, agent, &tids, &n_own, err);
 
 	for (size_t i = 0; i < tids.n && r >= 0; i++) {
 		struct hp_census_thread *ct, *was;
 
-		if (tids.v[i] == agent)
-			continue;
 		/* Both lists come from the kernel in the same order: the same place is tried first. */
 		was = next.n < c->n && c->v[next.n].tid == tids.v[i] ? &c->v[next.n]
 								     : hp_census_find(c, tids.v[i]);
@@ -45,6 +44,7 @@ int hp_census_take(struct hp_census *c, struct hp_err *err)
 			break;
 		}
 		*ct = was ? *was : (struct hp_census_thread){.tid = tids.v[i]};
+		ct->sharer = i >= n_own;
 		ct->outside = false;
 		ct->drain = -1;
 		ct->inside_n = 0;
@@ -77,7 +77,7 @@ int hp_census_blame(const struct hp_census *c, struct hp_err *err)
 				  "%zu of %zu threads were not seen outside in time, so busy is the "
 				  "machine: a longer --park may help",
 				  unseen, c->n);
-	hp_thread_name(c->lv->t, c->last_tid, name, sizeof(name));
+	hp_thread_name(c->last_tid, name, sizeof(name));
 	hp_look_where(c->lv->looker, seen, where, sizeof(where));
 	if (seen->verdict != HP_SEEN_INSIDE || fn >= f->n_fns)
 		return hp_err_set(err, -HP_E_NOT_QUIESCENT,
@@ -117,6 +117,10 @@ int hp_census_look(struct hp_census *c, struct hp_census_thread *ct, struct hp_s
 	r = hp_look(c->lv->looker, ct->tid, &c->lv->scene, seen, NULL, NULL, err);
 	if (r < 0)
 		return r;
+	/* After an exec what was seen is not of the target's memory. */
+	if (ct->sharer && seen->verdict != HP_SEEN_OUTSIDE &&
+	    !hp_look_shares(c->lv->looker, ct->tid))
+		seen->verdict = HP_SEEN_GONE;
 	ct->known = seen->verdict == HP_SEEN_OUTSIDE && !seen->stopped;
 	ct->switches = seen->switches;
 	ct->sp = seen->verdict == HP_SEEN_GONE ? 0 : seen->regs.rsp;

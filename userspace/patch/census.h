@@ -9,6 +9,7 @@
 
 struct hp_census_thread {
 	pid_t tid;
+	bool sharer;	   /* no thread of the target: hp_look_threads() */
 	bool outside;	   /* proven, for the question that the census is asked now */
 	bool known;	   /* switches is of a look that found it outside */
 	uint64_t switches;

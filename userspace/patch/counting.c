@@ -247,7 +247,7 @@ int hp_counting_baseline(struct hp_session *s, struct hp_census *c, struct hp_er
 
 	for (size_t i = 0; i < c->n; i++) {
 		unsigned tries = BASELINE_TRIES;
-		int r = 0;
+		int r = c->v[i].sharer; /* the kernel fires no probe in it: only looks tell */
 
 		while (r == 0 && tries--) {
 			r = baseline_one(&h, c, &c->v[i], err);

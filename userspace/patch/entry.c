@@ -214,13 +214,13 @@ static int stop_all(struct stopped *s, struct hp_err *err)
 
 	while (again) {
 		struct hp_tids now = {0};
-		int r = hp_threads_list(s->lv->t, &now, err);
+		int r = hp_look_threads(s->lv->looker, agent, &now, NULL, err);
 
 		again = false;
 		for (size_t i = 0; i < now.n && r >= 0; i++) {
 			pid_t *tid;
 
-			if (now.v[i] == agent || held(s, now.v[i]))
+			if (held(s, now.v[i]))
 				continue;
 			r = hp_thread_stop(now.v[i], 0, err);
 			if (r == -ESRCH) {

@@ -84,7 +84,7 @@ static int look_at(struct view *v, pid_t tid, struct hp_explain *ret, struct hp_
 		return hp_err_set(err, -ENOMEM, "no memory for a stack");
 	*et = (struct hp_explain_thread){.tid = tid};
 	snprintf(et->fn, sizeof(et->fn), "%s", v->name[seen.call[seen.n_calls - 1].fn]);
-	hp_thread_name(v->w.t, tid, et->name, sizeof(et->name));
+	hp_thread_name(tid, et->name, sizeof(et->name));
 	r = hp_look_stack(v->w.looker, tid, &et->stack, err);
 	/* It may have left since. */
 	return r == -ESRCH ? 0 : r;
@@ -106,7 +106,7 @@ int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t 
 	for (size_t i = 0; i < n_fns && r >= 0; i++)
 		r = add_function(&v, fns[i], (unsigned)i, err);
 	if (r >= 0)
-		r = hp_threads_list(v.w.t, &tids, err);
+		r = hp_look_threads(v.w.looker, 0, &tids, NULL, err);
 	for (size_t i = 0; i < tids.n && r >= 0; i++)
 		r = look_at(&v, tids.v[i], &e, err);
 	hp_tids_free(&tids);

@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "patch/remove.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <linux/kcmp.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -58,35 +53,15 @@ static bool in_own(const struct hp_live *lv, hp_addr pc)
 	return false;
 }
 
-/* A vfork child, or whoever else shares the memory, runs in it without being one of its threads. */
-static bool shared_memory(const struct hp_live *lv)
-{
-	pid_t agent = lv->agent ? hp_agent_tid(lv->agent) : 0;
-	DIR *proc = opendir("/proc");
-	struct dirent *e;
-	bool shared = false;
-
-	while (proc && !shared && (e = readdir(proc))) {
-		pid_t pid = atoi(e->d_name);
-
-		if (pid <= 0 || pid == lv->t->pid || pid == agent)
-			continue;
-		shared = syscall(SYS_kcmp, lv->t->pid, pid, KCMP_VM, 0, 0) == 0;
-	}
-	if (proc)
-		closedir(proc);
-	return shared;
-}
-
 /* One that is born while others are looked at may have been given a function of the patch to run. */
 static bool born_since(struct hp_census *c, struct hp_err *err)
 {
 	pid_t agent = c->lv->agent ? hp_agent_tid(c->lv->agent) : 0;
 	struct hp_tids tids = {0};
-	bool born = hp_threads_list(c->lv->t, &tids, err) < 0;
+	bool born = hp_look_threads(c->lv->looker, agent, &tids, NULL, err) < 0;
 
 	for (size_t i = 0; i < tids.n && !born; i++)
-		born = tids.v[i] != agent && !hp_census_find(c, tids.v[i]);
+		born = !hp_census_find(c, tids.v[i]);
 	hp_tids_free(&tids);
 	return born;
 }
@@ -113,7 +88,6 @@ static int threads_out(struct hp_live *lv, struct hp_err *err)
 				      (r == HP_SEEN_OUTSIDE && !in_own(lv, seen.regs.rip));
 			all &= ct->outside;
 		}
-		all = all && !shared_memory(lv);
 		if (!all) {
 			hp_pause_ns(100 * HP_US);
 		} else if (r >= 0 && born_since(&c, NULL)) {

@@ -228,8 +228,8 @@ static int attempt(struct watched *w, struct hp_attempt *at, struct hp_err *err)
 		struct hp_census_thread *ct = &w->c->v[i];
 		hp_addr outermost;
 
-		ct->outside = zero || !depth(w, ct->tid, &outermost);
-		if (!ct->outside)
+		ct->outside = !ct->sharer && (zero || !depth(w, ct->tid, &outermost));
+		if (!ct->outside && !ct->sharer)
 			let_nested_pass(w, ct, outermost);
 	}
 	if ((r = drain_under_gate(w, at, err)) < 0)

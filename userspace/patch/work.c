@@ -18,8 +18,12 @@ void hp_work_report(struct hp_work *w, const char *step, uint64_t since_ns, cons
 int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, enum hp_work_kind kind,
 		 uint64_t timeout_ns, struct hp_err *err)
 {
+	struct hp_look_progs progs;
 	int r = 0;
 
+	if (ops->watch)
+		progs = (struct hp_look_progs){hp_watch_snap_prog(ops->watch),
+					       hp_watch_sharer_prog(ops->watch)};
 	*w = (struct hp_work){.ops = ops, .started_ns = hp_now_ns()};
 	w->deadline_ns = w->started_ns + timeout_ns;
 	if (kind == HP_WORK_TOUCHES)
@@ -27,8 +31,7 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, enum hp_work_
 	if (r < 0 || (r = hp_target_open(&w->t, pid, err)) < 0 ||
 	    (r = hp_target_refresh(w->t, err)) < 0 ||
 	    (r = hp_ledgers_read(w->t, &w->ledgers, &w->bad_ledgers, err)) < 0 ||
-	    (r = hp_looker_open(&w->looker, w->t,
-				ops->watch ? hp_watch_snap_prog(ops->watch) : -1, err)) < 0)
+	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0)
 		(void)hp_work_close(w, NULL); /* nothing was started that could fail to end */
 	return r;
 }

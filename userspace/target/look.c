@@ -27,7 +27,8 @@
 _Static_assert(offsetof(struct user_regs_struct, fs_base) == sizeof(((struct hp_snap *)0)->regs),
 	       "same order, same size");
 
-int hp_looker_open(struct hp_looker **ret, struct hp_target *t, int snap_prog, struct hp_err *err)
+int hp_looker_open(struct hp_looker **ret, struct hp_target *t, const struct hp_look_progs *progs,
+		   struct hp_err *err)
 {
 	struct hp_looker *l = calloc(1, sizeof(*l));
 	int r;
@@ -35,7 +36,7 @@ int hp_looker_open(struct hp_looker **ret, struct hp_target *t, int snap_prog, s
 	if (!l)
 		return hp_err_sys(err, ENOMEM, "looking at process %d", (int)t->pid);
 	l->t = t;
-	l->snap_prog = snap_prog;
+	l->progs = progs ? *progs : (struct hp_look_progs){-1, -1};
 	r = hp_unwind_open(&l->unwind, t, err);
 	if (r < 0) {
 		free(l);
@@ -86,7 +87,7 @@ int hp_looker_read(struct hp_looker *l, pid_t tid, struct hp_reading *ret, struc
 {
 	struct hp_snap s = {.tid = tid};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &s, .ctx_size_in = sizeof(s));
-	int r = bpf_prog_test_run_opts(l->snap_prog, &opts);
+	int r = bpf_prog_test_run_opts(l->progs.snap, &opts);
 
 	if (r < 0)
 		return hp_err_sys(err, -r, "reading thread %d through BPF", (int)tid);
@@ -94,6 +95,7 @@ int hp_looker_read(struct hp_looker *l, pid_t tid, struct hp_reading *ret, struc
 		return -ESRCH;
 	memset(&ret->regs, 0, sizeof(ret->regs));
 	memcpy(&ret->regs, s.regs, sizeof(s.regs));
+	ret->altstack = (struct hp_range){s.altstack, s.altstack + s.altstack_size};
 	ret->switches = s.switches;
 	ret->on_cpu = s.on_cpu;
 	ret->cpu = s.cpu;
@@ -104,7 +106,7 @@ bool hp_look_unmoved(struct hp_looker *l, pid_t tid, uint64_t switches)
 {
 	struct hp_reading now;
 
-	return l->snap_prog >= 0 && switches && hp_looker_read(l, tid, &now, NULL) == 0 &&
+	return l->progs.snap >= 0 && switches && hp_looker_read(l, tid, &now, NULL) == 0 &&
 	       !now.on_cpu && now.switches == switches;
 }
 
@@ -131,6 +133,7 @@ static int look_once(struct hp_looker *l, pid_t tid, const struct hp_scene *scen
 	int r;
 
 	hp_looker_judge(l, &before->regs, scene, ret);
+	ret->altstack = before->altstack;
 	r = hp_looker_read(l, tid, &after, err);
 	if (r == -ESRCH || (r == 0 && ret->verdict != HP_SEEN_OUTSIDE && ended(tid))) {
 		r = gone(l, ret, err);
@@ -197,6 +200,7 @@ int hp_look_stopped(struct hp_looker *l, pid_t tid, const struct hp_scene *scene
 
 	ret->stopped = true;
 	ret->switches = 0;
+	ret->altstack = (struct hp_range){0};
 	if (hp_thread_regs(tid, &regs) < 0)
 		return gone(l, ret, err);
 	hp_looker_judge(l, &regs, scene, ret);
@@ -236,7 +240,7 @@ int hp_look(struct hp_looker *l, pid_t tid, const struct hp_scene *scene, struct
 	ret->n_calls = 0;
 	ret->blocked_pc = 0;
 	memset(&ret->regs, 0, sizeof(ret->regs)); /* of a thread that could not be read */
-	if (l->snap_prog >= 0)
+	if (l->progs.snap >= 0)
 		r = look_from_afar(l, tid, scene, ret, err);
 	if (r < 0)
 		return r;

@@ -73,14 +73,21 @@ struct hp_seen {
 	bool stopped;	       /* it had to be stopped */
 	uint64_t switches;     /* switch count of the snapshot; 0 when stopped */
 	struct user_regs_struct regs;
+	struct hp_range altstack; /* sigaltstack(2); empty: none, or not known */
 	struct hp_call call[HP_CALLS_MAX]; /* innermost first */
 	size_t n_calls;			   /* capped; the outermost is always call[n_calls-1] */
 	hp_addr blocked_pc;		   /* of the innermost inside frame, for messages */
 };
 
-/* @snap_prog: descriptor of the BPF program "snap" (watch/), or -1: every thread is stopped.
- * Not owned.  The looker reads the target's files anew on hp_looker_refresh(). */
-int hp_looker_open(struct hp_looker **ret, struct hp_target *t, int snap_prog, struct hp_err *err);
+/* Descriptors of the BPF programs of watch/ that look on.  Not owned. */
+struct hp_look_progs {
+	int snap, sharer;
+};
+
+/* @progs: NULL where there is no BPF: every thread is stopped.  The looker reads the target's files
+ * anew on hp_looker_refresh(). */
+int hp_looker_open(struct hp_looker **ret, struct hp_target *t, const struct hp_look_progs *progs,
+		   struct hp_err *err);
 void hp_looker_free(struct hp_looker *l);
 int hp_looker_refresh(struct hp_looker *l, struct hp_err *err);
 
@@ -103,6 +110,14 @@ int hp_look_stopped(struct hp_looker *l, pid_t tid, const struct hp_scene *scene
 
 /* True when the thread has not run since a snapshot with that switch count. */
 bool hp_look_unmoved(struct hp_looker *l, pid_t tid, uint64_t switches);
+
+/* Everybody who executes the target's code but @agent: its own threads (@n_own, which may be NULL, of
+ * them), and behind them those of other processes that share its memory, by clone(CLONE_VM) without
+ * CLONE_THREAD, or vfork(2).  Replaces what @ret held. */
+int hp_look_threads(struct hp_looker *l, pid_t agent, struct hp_tids *ret, size_t *n_own,
+		    struct hp_err *err);
+/* Does a thread of another process still share it? */
+bool hp_look_shares(struct hp_looker *l, pid_t tid);
 
 /* The whole stack as text, one frame a line, for `hpctl explain` and refusals. */
 struct hp_stack_line {

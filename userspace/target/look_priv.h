@@ -11,7 +11,7 @@
 
 struct hp_looker {
 	struct hp_target *t;
-	int snap_prog;
+	struct hp_look_progs progs; /* -1: none */
 	struct hp_unwind *unwind;
 	hp_addr restorer[HP_RESTORERS_MAX];
 	size_t n_restorers;
@@ -23,6 +23,7 @@ struct hp_looker {
 /* One reading of a thread that is off the CPU. */
 struct hp_reading {
 	struct user_regs_struct regs;
+	struct hp_range altstack;
 	uint64_t switches;
 	bool on_cpu;
 	unsigned cpu;

@@ -60,7 +60,7 @@ static int list_stopped(struct hp_looker *l, pid_t tid, struct hp_stack *ret, st
 
 int hp_look_stack(struct hp_looker *l, pid_t tid, struct hp_stack *ret, struct hp_err *err)
 {
-	for (int i = 0; l->snap_prog >= 0 && i < TRIES; i++) {
+	for (int i = 0; l->progs.snap >= 0 && i < TRIES; i++) {
 		struct hp_reading before, after;
 		int r = hp_looker_read(l, tid, &before, err);
 

@@ -227,7 +227,7 @@ bool hp_safepoint(struct hp_looker *l, pid_t tid, bool stopped, char *why, size_
 
 	if (!l)
 		return false;
-	if (!stopped && l->snap_prog < 0)
+	if (!stopped && l->progs.snap < 0)
 		return true; /* nothing can be told without a stop */
 	if (stopped ? hp_thread_regs(tid, &now.regs) < 0 : hp_looker_read(l, tid, &now, NULL) < 0)
 		return false;

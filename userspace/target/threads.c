@@ -32,13 +32,13 @@
 #define LISTINGS_MAX   16
 #define ERESTARTNOHAND 514 /* linux/errno.h: -EINTR to a handler, a restart without one */
 
-static int list_once(const struct hp_target *t, struct hp_tids *ret)
+static int list_once(pid_t pid, struct hp_tids *ret)
 {
 	struct dirent *e;
 	char path[64];
 	DIR *d;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)t->pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
 	d = opendir(path);
 	while (d && (e = readdir(d))) {
 		pid_t *v;
@@ -104,7 +104,7 @@ static int unite(struct hp_tids *to, const struct hp_tids *more)
  * that leaves one out (fs/proc/base.c, next_tid() and first_tid()).  The next listing is without the
  * thread that ended: so one whose threads are all there again was whole.  Where threads end all the
  * time, whoever was in any of the listings counts. */
-int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err)
+int hp_threads_of(pid_t pid, struct hp_tids *ret)
 {
 	struct hp_tids all = {0}, last = {0};
 	bool whole = false;
@@ -113,7 +113,7 @@ int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_er
 	for (int i = 0; i < LISTINGS_MAX && r == 0 && !whole; i++) {
 		struct hp_tids now = {0};
 
-		r = list_once(t, &now);
+		r = list_once(pid, &now);
 		if (r == 0)
 			r = unite(&all, &now);
 		whole = i > 0 && all_listed(&last, &now);
@@ -123,13 +123,20 @@ int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_er
 	hp_tids_free(&last);
 	if (r < 0 || all.n == 0) {
 		hp_tids_free(&all);
-		return r < 0 ? hp_err_sys(err, -r, "threads of process %d", (int)t->pid)
-			     : hp_err_set(err, -HP_E_GONE, "process %d (%s) is gone", (int)t->pid,
-					  t->comm);
+		return r < 0 ? r : -ESRCH;
 	}
 	hp_tids_free(ret);
 	*ret = all;
 	return 0;
+}
+
+int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err)
+{
+	int r = hp_threads_of(t->pid, ret);
+
+	if (r == -ESRCH)
+		return hp_err_set(err, -HP_E_GONE, "process %d (%s) is gone", (int)t->pid, t->comm);
+	return r < 0 ? hp_err_sys(err, -r, "threads of process %d", (int)t->pid) : 0;
 }
 
 void hp_tids_free(struct hp_tids *tids)
@@ -346,11 +353,11 @@ int hp_thread_set_regs(pid_t tid, const struct user_regs_struct *regs)
 	return ptrace(PTRACE_SETREGS, tid, NULL, regs) ? -errno : 0;
 }
 
-const char *hp_thread_name(const struct hp_target *t, pid_t tid, char *buf, size_t n)
+const char *hp_thread_name(pid_t tid, char *buf, size_t n)
 {
 	char path[64], *text;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", (int)t->pid, (int)tid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)tid);
 	if (hp_read_file(AT_FDCWD, path, 256, &text, NULL) < 0) {
 		(void)snprintf(buf, n, "?");
 		return buf;

@@ -21,6 +21,8 @@ struct hp_tids {
 
 /* The thread ids now; threads may be born and die while it reads. Replaces what @ret held. */
 int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err);
+/* The same for a process that is no target; -ESRCH, -ENOMEM. */
+int hp_threads_of(pid_t pid, struct hp_tids *ret);
 void hp_tids_free(struct hp_tids *tids);
 
 /* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
@@ -54,7 +56,7 @@ void hp_thread_mend(pid_t tid);
 int hp_thread_regs(pid_t tid, struct user_regs_struct *ret);
 int hp_thread_set_regs(pid_t tid, const struct user_regs_struct *regs);
 
-/* /proc/PID/task/TID/comm, for messages; returns @buf. */
-const char *hp_thread_name(const struct hp_target *t, pid_t tid, char *buf, size_t n);
+/* /proc/TID/comm, for messages; returns @buf. */
+const char *hp_thread_name(pid_t tid, char *buf, size_t n);
 
 #endif

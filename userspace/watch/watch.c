@@ -150,3 +150,8 @@ int hp_watch_snap_prog(const struct hp_watch *w)
 {
 	return bpf_program__fd(w->skel->progs.snap);
 }
+
+int hp_watch_sharer_prog(const struct hp_watch *w)
+{
+	return bpf_program__fd(w->skel->progs.sharer);
+}

@@ -31,7 +31,9 @@ struct hp_session;
  * -HP_E_DENIED without the privilege. */
 int hp_watch_open(struct hp_watch **ret, struct hp_err *err);
 void hp_watch_close(struct hp_watch *w);
-int hp_watch_snap_prog(const struct hp_watch *w); /* for hp_looker_open(); not to be closed */
+/* For hp_looker_open(); not to be closed. */
+int hp_watch_snap_prog(const struct hp_watch *w);
+int hp_watch_sharer_prog(const struct hp_watch *w);
 
 /* Makes slots for the next hp_view_open() when none are free.  That takes some 30 ms, three RCU
  * grace periods, which nobody should have to wait for: hpd calls it when it has nothing else to do.
