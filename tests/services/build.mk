@@ -16,7 +16,8 @@ SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
 SVC_PLAIN := ticker stress jumper eventloop prefork retained
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
-SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx libsvc shorts methods many ipa_ra stackalign
+SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx libsvc shorts methods many ipa_ra stackalign \
+	       hostile
 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
@@ -90,6 +91,10 @@ $(SVC)/shorts: $(SVC_SRC)/shorts.c $(SVC_SRC)/callsite.c $(SVC_SRC)/shorts_fns.S
 	$(svc_link)
 
 $(SVC)/methods: $(SVC_SRC)/methods.c $(SVC_SRC)/methods_fns.S $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+
+$(SVC)/hostile: $(SVC_SRC)/hostile.c $(SVC_SRC)/hostile_states.c $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link)
 

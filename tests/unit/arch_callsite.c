@@ -143,6 +143,27 @@ static void functions_that_call_out_promise_nothing(void **state)
 	close_fixture(&p);
 }
 
+static void the_end_of_a_call_is_told(void **state)
+{
+	struct hp_call_sites cs;
+	struct program p;
+	hp_addr call = 0;
+
+	assert_int_equal(open_fixture(&p, "ipa"), 0);
+	cs = sites_of(&p, "leaf");
+	for (size_t i = 0; i < cs.n && !call; i++)
+		if (!strcmp(cs.v[i].caller, "keeps_registers"))
+			call = cs.v[i].at;
+	assert_true(call != 0);
+	assert_true(hp_call_ends_at(p.im, call + 5));
+	assert_false(hp_call_ends_at(p.im, call + 4));
+	assert_false(hp_call_ends_at(p.im, call));
+	assert_false(hp_call_ends_at(p.im, 0));
+	assert_false(hp_call_ends_at(p.im, UINT64_MAX));
+	hp_call_sites_free(&cs);
+	close_fixture(&p);
+}
+
 static void live_registers_have_names(void **state)
 {
 	char buf[256], tiny[6];
@@ -161,6 +182,7 @@ int main(void)
 		cmocka_unit_test(skipped_alignment_is_found),
 		cmocka_unit_test(nothing_is_found_where_nothing_is_assumed),
 		cmocka_unit_test(functions_that_call_out_promise_nothing),
+		cmocka_unit_test(the_end_of_a_call_is_told),
 		cmocka_unit_test(live_registers_have_names),
 	};
 

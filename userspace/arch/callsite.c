@@ -12,6 +12,7 @@
 
 #include "arch/callsite_int.h"
 #include "arch/code.h"
+#include "arch/insn.h"
 #include "arch/regs.h"
 #include "hp/err.h"
 
@@ -172,4 +173,15 @@ const char *hp_live_names(uint32_t live, char *buf, size_t n)
 					: snprintf(buf + used, n - used, "xmm%u", k - 16));
 	}
 	return buf;
+}
+
+bool hp_call_ends_at(const struct hp_image *im, hp_addr at)
+{
+	struct hp_insn in;
+
+	for (unsigned len = 2; len <= HP_INSN_MAX && len <= at; len++)
+		if (hp_insn_read(&in, im, at - len, at) && in.len == len &&
+		    (in.flow == HP_INSN_CALL || in.flow == HP_INSN_CALL_IND))
+			return true;
+	return false;
 }

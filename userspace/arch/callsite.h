@@ -48,6 +48,9 @@ int hp_call_sites_find(struct hp_call_sites *ret, const struct hp_image *im,
 		       struct hp_err *err);
 void hp_call_sites_free(struct hp_call_sites *cs);
 
+/* Does a call instruction of @im end at @at, so that it may be a return address? */
+bool hp_call_ends_at(const struct hp_image *im, hp_addr at);
+
 /* "rcx, xmm3" into @buf. */
 const char *hp_live_names(uint32_t live, char *buf, size_t n);
 

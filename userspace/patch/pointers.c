@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "arch/callsite.h"
+#include "arch/sigframe.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "elf/image.h"
@@ -18,6 +20,7 @@
 struct thread_sp {
 	pid_t tid;
 	hp_addr sp;
+	struct hp_range altstack;
 };
 
 #define N_TABLES 11
@@ -94,7 +97,7 @@ static int registers(struct scan *s, struct hp_err *err)
 {
 	struct hp_tids tids = {0};
 	pid_t agent = s->lv->agent ? hp_agent_tid(s->lv->agent) : 0;
-	int r = hp_threads_list(s->lv->t, &tids, err);
+	int r = hp_look_threads(s->lv->looker, agent, &tids, NULL, err);
 
 	for (size_t i = 0; i < tids.n && r >= 0; i++) {
 		struct thread_sp *sp;
@@ -103,8 +106,6 @@ static int registers(struct scan *s, struct hp_err *err)
 		char where[64];
 		size_t n = 0;
 
-		if (tids.v[i] == agent)
-			continue;
 		do
 			r = hp_look(s->lv->looker, tids.v[i], &s->lv->scene, &seen, NULL, NULL, err);
 		while (r >= 0 && seen.verdict == HP_SEEN_AGAIN && hp_now_ns() < s->lv->deadline_ns);
@@ -114,7 +115,7 @@ static int registers(struct scan *s, struct hp_err *err)
 		if (!sp)
 			r = hp_err_set(err, -ENOMEM, "no memory for %zu threads", tids.n);
 		else
-			*sp = (struct thread_sp){tids.v[i], seen.regs.rsp};
+			*sp = (struct thread_sp){tids.v[i], seen.regs.rsp, seen.altstack};
 		for (size_t k = 0; k < offsetof(struct user_regs_struct, ss) / 8; k++)
 			n += points_in(s, word[k]);
 		snprintf(where, sizeof(where), "the registers of thread %d", tids.v[i]);
@@ -133,12 +134,37 @@ static hp_addr first_live(const struct scan *s, const struct hp_map *m, bool *st
 	for (size_t i = 0; i < s->sp.n; i++)
 		if (s->sp.v[i].sp >= m->lo && s->sp.v[i].sp < m->hi) {
 			*stack = true;
-			if (s->sp.v[i].sp - 128 < lo)
-				lo = s->sp.v[i].sp - 128;
+			if (s->sp.v[i].sp - HP_RED_ZONE < lo)
+				lo = s->sp.v[i].sp - HP_RED_ZONE;
 		}
 	if (!*stack || lo < m->lo)
 		lo = m->lo;
 	return (lo + 7) & ~7ull;
+}
+
+/* Below its stack pointer a leaf function keeps values, but no return address: the next call would
+ * overwrite it before anybody could return there. */
+static bool dead_return(const struct scan *s, const struct thread_sp *t, hp_addr at, uint64_t word)
+{
+	const struct hp_module *m = s->lv->fn[0].module[HP_NEW];
+
+	return at < t->sp && t->sp - at <= HP_RED_ZONE && hp_call_ends_at(m->image, word - m->bias);
+}
+
+/* What a signal handler left on its stack of its own. */
+static bool dead_altstack(const struct thread_sp *t, hp_addr at)
+{
+	if (!hp_in(t->altstack, at))
+		return false;
+	return !hp_in(t->altstack, t->sp) || at < t->sp - HP_RED_ZONE;
+}
+
+static bool dead(const struct scan *s, hp_addr at, uint64_t word)
+{
+	for (size_t i = 0; i < s->sp.n; i++)
+		if (dead_altstack(&s->sp.v[i], at) || dead_return(s, &s->sp.v[i], at, word))
+			return true;
+	return false;
 }
 
 static void memory(struct scan *s, const struct hp_map *m)
@@ -153,7 +179,7 @@ static void memory(struct scan *s, const struct hp_map *m)
 		if (hp_mem_read(s->lv->t, at, s->buf, n, NULL) < 0)
 			continue;
 		for (size_t k = 0; k < n / 8; k++)
-			hits += points_in(s, s->buf[k]);
+			hits += points_in(s, s->buf[k]) && !dead(s, at + 8 * k, s->buf[k]);
 	}
 	found(s, m->path, stack, hits);
 }
