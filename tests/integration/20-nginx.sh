@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Debian's nginx: two functions are replaced and put back in both workers while clients ask for a
-# file all the time.
+# Debian's nginx: two functions are replaced and put back in master and workers, by one command each,
+# while clients ask for a file all the time.
 #	NGINX_ROUNDS	(10)
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -48,29 +48,24 @@ answered() {
 	[ "$(cat "$T"/client? | wc -l)" -ge "$1" ]
 }
 check "clients are answered" wait_until "$PATIENCE" answered 1000
-for worker in "${workers[@]}"; do
-	"$SVC/peek" text "$worker" | grep -v uprobes >"$T/text.$worker"
-	check "worker $worker has text" test -s "$T/text.$worker"
+for pid in "$nginx" "${workers[@]}"; do
+	"$SVC/peek" text "$pid" | grep -v uprobes >"$T/text.$pid"
+	check "process $pid has text" test -s "$T/text.$pid"
 done
 
 wrong=0 failed=0
 for ((i = 0; i < rounds; i++)); do
-	ids=()
-	for worker in "${workers[@]}"; do
-		hp load -p "$worker" --park 500ms "$SVC/nginx_patch.so"
-		[ "$STATUS" = 0 ] || { failed=$((failed + 1)); echo "# $ERR"; }
-		ids+=("$OUT")
-	done
+	hp load -p "$nginx" --children --all-or-nothing --park 500ms "$SVC/nginx_patch.so"
+	[ "$STATUS $(grep -c ' loaded  ' <<<"$ERR")" = '0 3' ] || { failed=$((failed + 1)); echo "# $ERR"; }
+	id=$OUT
 	[ "$(modified)" = "$epoch" ] || wrong=$((wrong + 1))
 	answers=$(cat "$T"/client? | wc -l)
 	wait_until "$PATIENCE" answered $((answers + 500)) || wrong=$((wrong + 1))
-	for k in "${!workers[@]}"; do
-		hp unload -p "${workers[$k]}" --park 500ms "${ids[$k]}"
-		[ "$STATUS" = 0 ] || { failed=$((failed + 1)); echo "# $ERR"; }
-	done
+	hp unload -p "$nginx" --children --park 500ms "$id"
+	[ "$STATUS" = 0 ] || { failed=$((failed + 1)); echo "# $ERR"; }
 	[ "$(modified)" = "$before" ] || wrong=$((wrong + 1))
 done
-is "$rounds rounds in both workers" "$failed" 0
+is "$rounds rounds in master and workers" "$failed" 0
 is "every answer was the one of the moment" "$wrong" 0
 check "the clients are alive" kill -0 "${clients[@]}"
 kill -TERM "${clients[@]}"
@@ -78,7 +73,7 @@ wait "${clients[@]}" 2>/dev/null
 # The last line may have been cut by the end of its client.
 is "every answer was 200" "$(cat "$T"/client? | grep -cvE '^2(0(0)?)?$')" 0
 is "nginx logged nothing but its start" "$(grep -cE '\[(alert|crit|error)\]' "$T/error.log")" 0
-for worker in "${workers[@]}"; do
-	"$SVC/peek" text "$worker" | grep -v uprobes >"$T/text.now"
-	same "the text of worker $worker is what it was" "$T/text.$worker" "$T/text.now"
+for pid in "$nginx" "${workers[@]}"; do
+	"$SVC/peek" text "$pid" | grep -v uprobes >"$T/text.now"
+	same "the text of process $pid is what it was" "$T/text.$pid" "$T/text.now"
 done

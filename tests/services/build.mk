@@ -21,7 +21,8 @@ SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx libsvc shorts methods many ipa_r
 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
-	retained_patch ipa_ra_patch stackalign_patch shorts_patch nginx_patch redis_patch server_patch \
+	retained_patch ipa_ra_patch stackalign_patch shorts_patch nginx_patch redis_patch \
+	postgres_patch server_patch \
 	server_plain_patch server_orig_patch server_init_patch server_hook_patch
 # The others: name = source + flags.
 SVC_V := stress_patch2 server_patch2 stackalign_plain libsvc_foo_c libsvc_bar_c libsvc_own \

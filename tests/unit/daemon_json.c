@@ -54,6 +54,18 @@ static void names_the_field(void **state)
 		 "field \"no_stop\" must be true or false"},
 		{HP_JOB_UNLOAD, "{\"pid\":1}", "field \"id\" is missing"},
 		{HP_JOB_UNLOAD, "{\"pid\":1,\"id\":\"a\",\"file\":\"/a\"}", "unknown field \"file\""},
+		{HP_JOB_LOAD, "{\"pid\":1,\"all\":true,\"file\":\"/a\"}", "one of the fields"},
+		{HP_JOB_LOAD, "{\"all\":false,\"file\":\"/a\"}", "one of the fields"},
+		{HP_JOB_LOAD, "{\"exe\":\"a\",\"file\":\"/a\"}",
+		 "field \"exe\" must be an absolute path"},
+		{HP_JOB_LOAD, "{\"pids\":[],\"file\":\"/a\"}", "field \"pids\" must be an array"},
+		{HP_JOB_LOAD, "{\"pids\":[1,0],\"file\":\"/a\"}", "field \"pids\" must be an array"},
+		{HP_JOB_LOAD, "{\"pids\":[1,2],\"file\":\"/a\",\"dry_run\":true}",
+		 "a check is of one process"},
+		{HP_JOB_CHECK, "{\"exe\":\"/b\",\"file\":\"/a\"}", "a check is of one process"},
+		{HP_JOB_LIST, "{\"children\":true}", "field \"children\" goes with"},
+		{HP_JOB_UNLOAD, "{\"pid\":1,\"id\":\"a\",\"all_or_nothing\":true}",
+		 "unknown field \"all_or_nothing\""},
 		{HP_JOB_EXPLAIN, "{\"pid\":1,\"functions\":[]}", "field \"functions\" must be an array"},
 		{HP_JOB_EXPLAIN, "{\"pid\":1,\"functions\":[\"a\",2]}",
 		 "field \"functions\": element 1"},
@@ -95,6 +107,32 @@ static void reads_all(void **state)
 	hp_job_request_free(&r);
 }
 
+static void reads_selectors(void **state)
+{
+	static const char with_children[] = "{\"pid\":7,\"children\":true,\"id\":\"ab\"}";
+	static const char some[] = "{\"pids\":[3,4],\"file\":\"/p.so\",\"all_or_nothing\":true}";
+	static const char one[] = "{\"pid\":7}";
+	struct hp_job_request r;
+	struct hp_err err;
+
+	assert_int_equal(hp_json_request(&r, HP_JOB_UNLOAD, with_children, sizeof(with_children) - 1,
+					 &err), 0);
+	assert_true(hp_job_request_is_family(&r) && r.sel.children);
+	assert_int_equal(r.pid, 0);
+	assert_int_equal(r.sel.n_pids, 1);
+	assert_int_equal(r.sel.pids[0], 7);
+	hp_job_request_free(&r);
+	assert_int_equal(hp_json_request(&r, HP_JOB_LOAD, some, sizeof(some) - 1, &err), 0);
+	assert_int_equal(r.sel.n_pids, 2);
+	assert_int_equal(r.sel.pids[1], 4);
+	assert_true(r.all_or_nothing);
+	hp_job_request_free(&r);
+	assert_int_equal(hp_json_request(&r, HP_JOB_LIST, one, sizeof(one) - 1, &err), 0);
+	assert_false(hp_job_request_is_family(&r));
+	assert_int_equal(r.pid, 7);
+	hp_job_request_free(&r);
+}
+
 static void bounds_maps(void **state)
 {
 	char *body = malloc(64 << 10);
@@ -116,6 +154,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_the_field),
 		cmocka_unit_test(reads_all),
+		cmocka_unit_test(reads_selectors),
 		cmocka_unit_test(bounds_maps),
 	};
 

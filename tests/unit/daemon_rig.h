@@ -45,6 +45,7 @@ static struct stub {
 	int loads, unloads, recovers, watches, running, most_running;
 	struct hp_load_request last_load;
 	int views_open, spared;
+	pid_t refuse; /* loads into it are refused */
 } *stub;
 
 struct hp_view {
@@ -139,15 +140,18 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 		raise(SIGKILL);
 	if (!strncmp(name, "wait", 4))
 		stub_wait(req->file);
+	/* "four.so": until four run, or it is plain that they will not. */
+	for (int i = 0; !strcmp(name, "four.so") && i < PATIENCE_MS && stub->most_running < 4; i++)
+		hp_pause_ns(HP_MS);
 	stub_step(ops, "gate");
 	__atomic_sub_fetch(&stub->running, 1, __ATOMIC_SEQ_CST);
-	if (!strcmp(name, "refuse.so"))
+	if (!strcmp(name, "refuse.so") || req->pid == stub->refuse)
 		return hp_err_set(err, -HP_E_NO_SYMBOL, "no function 'f' in /bin/x");
 	if (!strcmp(name, "busy.so"))
 		return hp_err_set(err, -HP_E_NOT_QUIESCENT, "thread 7 is inside f");
 	if (!strcmp(name, "partial.so"))
 		return hp_err_set(err, -HP_E_PARTIAL, "half");
-	stub->patches++;
+	__atomic_add_fetch(&stub->patches, 1, __ATOMIC_SEQ_CST);
 	*ret = (struct hp_load_result){.id = STUB_ID, .used = HP_QUIESCE_GATE, .tries = 1};
 	return 0;
 }
@@ -192,10 +196,12 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		 struct hp_unload_result *ret, struct hp_err *err)
 {
 	stub_step(ops, "gate");
-	stub->unloads++;
+	__atomic_add_fetch(&stub->unloads, 1, __ATOMIC_SEQ_CST);
 	if (!stub->patches)
 		return hp_err_set(err, -HP_E_NOT_LOADED, "patch %s not loaded", req->id);
-	*ret = (struct hp_unload_result){.id = STUB_ID, .patches_left = (size_t)--stub->patches};
+	*ret = (struct hp_unload_result){
+		.id = STUB_ID,
+		.patches_left = (size_t)__atomic_sub_fetch(&stub->patches, 1, __ATOMIC_SEQ_CST)};
 	return 0;
 }
 
@@ -204,8 +210,23 @@ bool hp_op_is_patched(pid_t pid)
 	return stub->patches > 0 && !stub->stale;
 }
 
-int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+int hp_op_select(const struct hp_selector *s, const struct hp_load_request *load,
+		 const char *prefix, struct hp_pids *ret, char id[HP_ID_LEN + 1],
+		 struct hp_err *err)
 {
+	if (s->exe)
+		return hp_err_set(err, -HP_E_GONE, "no process runs %s", s->exe);
+	snprintf(id, HP_ID_LEN + 1, "%s", STUB_ID);
+	for (size_t i = 0; i < s->n_pids; i++)
+		*HP_ARRAY_ADD(ret) = s->pids[i];
+	return 0;
+}
+
+int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
+	       struct hp_err *err)
+{
+	pid_t pid = s->n_pids ? s->pids[0] : 0;
+
 	for (int i = 0; pid && i < stub->patches; i++)
 		stub_patch(ret, pid, "active");
 	return 0;

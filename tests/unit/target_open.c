@@ -80,7 +80,7 @@ static void refuses_by_name(void **state)
 		_exit(0);
 	for (struct hp_stat st = {0}; st.state != 'Z';)
 		assert_int_equal(hp_stat_read(dead, &st), 0);
-	refused(dead, HP_E_TARGET, "zombie");
+	refused(dead, HP_E_GONE, "zombie");
 	waitpid(dead, NULL, 0);
 	refused(dead, HP_E_GONE, "no process");
 }

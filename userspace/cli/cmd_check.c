@@ -19,9 +19,14 @@ static void show(const json_t *patch)
 int hp_cmd_check(struct hp_cli *cli, const struct hp_args *args)
 {
 	json_t *body, *answer, *patch;
+	bool family;
 	size_t i;
-	int k = hp_load_request(cli, args, &body);
+	int k = hp_load_request(cli, args, &body, &family);
 
+	if (k == 0 && family) {
+		json_decref(body);
+		return hp_cli_usage(cli, "a check is of one process: -p PID");
+	}
 	if (k == 0)
 		k = hp_ask_with_progress(cli, "/hp/v2/check", body, &answer);
 	if (k)

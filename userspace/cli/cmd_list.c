@@ -46,20 +46,19 @@ static void show(const json_t *p)
 
 int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 {
-	char path[64] = "/hp/v2/patches";
-	const struct hp_call call = {.method = "GET", .path = path};
-	json_t *answer, *list, *patch;
-	pid_t pid;
+	json_t *body = json_object(), *answer, *list, *patch;
+	const struct hp_call call = {.method = "POST", .path = "/hp/v2/list", .body = body};
+	bool family;
 	size_t i;
 	int k;
 
-	if (!hp_value_pid(cli, args, false, &pid))
-		return HP_EXIT_USAGE;
-	if (hp_args_words(args))
-		return hp_cli_usage(cli, "takes no argument: '%s'", hp_args_word(args, 0));
-	if (pid)
-		snprintf(path, sizeof(path), "/hp/v2/patches?pid=%d", pid);
-	k = hp_ask(cli, &call, &answer);
+	if (!hp_value_targets(cli, args, false, body, &family))
+		k = HP_EXIT_USAGE;
+	else if (hp_args_words(args))
+		k = hp_cli_usage(cli, "takes no argument: '%s'", hp_args_word(args, 0));
+	else
+		k = hp_ask(cli, &call, &answer);
+	json_decref(body);
 	if (k)
 		return k;
 	list = json_object_get(answer, "patches");

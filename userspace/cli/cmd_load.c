@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/family.h"
 #include "cli/load_request.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -28,11 +29,14 @@ static void tell(const struct hp_cli *cli, const json_t *r)
 int hp_cmd_load(struct hp_cli *cli, const struct hp_args *args)
 {
 	json_t *body, *answer;
+	bool family;
 	int k;
 
 	if (hp_args_get(args, "dry-run"))
 		return hp_cmd_check(cli, args);
-	k = hp_load_request(cli, args, &body);
+	k = hp_load_request(cli, args, &body, &family);
+	if (k == 0 && family)
+		return hp_family_ask(cli, "/hp/v2/load", body, true);
 	if (k == 0)
 		k = hp_ask_with_progress(cli, "/hp/v2/load", body, &answer);
 	if (k)

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/family.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "cli/values.h"
@@ -25,27 +26,34 @@ static void tell(const struct hp_cli *cli, const json_t *r)
 			hp_show_ns(hp_get_number(r, "gate_ns"), gate, sizeof(gate)));
 }
 
-int hp_cmd_unload(struct hp_cli *cli, const struct hp_args *args)
+static int build(const struct hp_cli *cli, const struct hp_args *args, json_t *body, bool *family)
 {
 	const char *id = hp_args_word(args, 0);
-	json_t *body, *answer;
-	pid_t pid;
-	int k;
 
-	if (!hp_value_pid(cli, args, true, &pid))
+	if (!hp_value_targets(cli, args, true, body, family))
 		return HP_EXIT_USAGE;
 	if (!id)
 		return hp_cli_usage(cli, "which patch? HP_ID is missing (hpctl list shows it)");
 	if (hp_args_words(args) > 1)
 		return hp_cli_usage(cli, "one patch at a time: '%s' is too much",
 				    hp_args_word(args, 1));
-	body = json_pack("{s:i,s:s}", "pid", (int)pid, "id", id);
-	if (!body || !*id)
+	if (!*id || json_object_set_new(body, "id", json_string(id)) < 0)
 		return hp_cli_usage(cli, "'%s' is no HP_ID", id);
-	if (!hp_value_options(cli, args, body)) {
+	return hp_value_options(cli, args, body) ? 0 : HP_EXIT_USAGE;
+}
+
+int hp_cmd_unload(struct hp_cli *cli, const struct hp_args *args)
+{
+	json_t *body = json_object(), *answer;
+	bool family;
+	int k = build(cli, args, body, &family);
+
+	if (k) {
 		json_decref(body);
-		return HP_EXIT_USAGE;
+		return k;
 	}
+	if (family)
+		return hp_family_ask(cli, "/hp/v2/unload", body, false);
 	k = hp_ask_with_progress(cli, "/hp/v2/unload", body, &answer);
 	if (k)
 		return k;

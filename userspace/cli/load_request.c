@@ -97,19 +97,19 @@ static int build(const struct hp_cli *cli, const struct hp_args *args, json_t *b
 	return k < 0 ? hp_tell_error(cli, &err) : k;
 }
 
-int hp_load_request(const struct hp_cli *cli, const struct hp_args *args, json_t **ret)
+int hp_load_request(const struct hp_cli *cli, const struct hp_args *args, json_t **ret,
+		    bool *family)
 {
-	json_t *body;
-	pid_t pid;
-	int k;
+	json_t *body = json_object();
+	int k = HP_EXIT_USAGE;
 
-	if (!hp_value_pid(cli, args, true, &pid))
-		return HP_EXIT_USAGE;
-	if (hp_args_words(args) > 1)
-		return hp_cli_usage(cli, "one patch at a time: '%s' is too much",
-				    hp_args_word(args, 1));
-	body = json_pack("{s:i}", "pid", (int)pid);
-	k = hp_value_options(cli, args, body) ? build(cli, args, body) : HP_EXIT_USAGE;
+	if (!hp_value_targets(cli, args, true, body, family))
+		k = HP_EXIT_USAGE;
+	else if (hp_args_words(args) > 1)
+		k = hp_cli_usage(cli, "one patch at a time: '%s' is too much",
+				 hp_args_word(args, 1));
+	else if (hp_value_options(cli, args, body))
+		k = build(cli, args, body);
 	if (k)
 		json_decref(body);
 	else

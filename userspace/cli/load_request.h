@@ -7,7 +7,8 @@
 
 #include "cli/cli.h"
 
-/* 0 and *ret, or the exit status after the error was told. */
-int hp_load_request(const struct hp_cli *cli, const struct hp_args *args, json_t **ret);
+/* 0 and *ret, or the exit status after the error was told.  *family: it is for a selector. */
+int hp_load_request(const struct hp_cli *cli, const struct hp_args *args, json_t **ret,
+		    bool *family);
 
 #endif

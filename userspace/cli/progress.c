@@ -2,6 +2,7 @@
 #include "cli/progress.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "cli/output.h"
@@ -24,8 +25,13 @@ static void on_line(void *arg, const json_t *line)
 	int64_t ns = hp_get_number(line, "ns");
 	char took[32];
 
-	snprintf(p->step, sizeof(p->step), "%s", hp_get_text(line, "step"));
-	if (!p->cli->verbose)
+	if (!strcmp(hp_get_text(line, "event"), "target"))
+		snprintf(p->step, sizeof(p->step), "%lld of %lld processes",
+			 (long long)hp_get_number(line, "done"),
+			 (long long)hp_get_number(line, "of"));
+	else
+		snprintf(p->step, sizeof(p->step), "%s", hp_get_text(line, "step"));
+	if (!p->cli->verbose || !*hp_get_text(line, "step"))
 		return;
 	erase(p);
 	hp_tell(p->cli, "%-9s %-10s %s", p->step, ns ? hp_show_ns(ns, took, sizeof(took)) : "",

@@ -13,7 +13,7 @@
 struct hp_progress {
 	const struct hp_cli *cli;
 	uint64_t since_ns;
-	char step[32];
+	char step[64];
 	bool drawn;
 };
 

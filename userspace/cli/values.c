@@ -2,6 +2,8 @@
 #include "cli/values.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,19 +31,11 @@ bool hp_value_ms(const char *text, double *ret)
 	return false;
 }
 
-bool hp_value_pid(const struct hp_cli *cli, const struct hp_args *args, bool needed, pid_t *ret)
+static bool read_pid(const struct hp_cli *cli, const char *text, pid_t *ret)
 {
-	const char *text = hp_args_get(args, "pid");
 	char *end;
 	long n;
 
-	*ret = 0;
-	if (!text && needed) {
-		hp_cli_usage(cli, "which process? -p PID is missing");
-		return false;
-	}
-	if (!text)
-		return true;
 	errno = 0;
 	n = strtol(text, &end, 10);
 	if (errno || *end || end == text || n <= 0 || n > PID_LIMIT) {
@@ -50,6 +44,96 @@ bool hp_value_pid(const struct hp_cli *cli, const struct hp_args *args, bool nee
 	}
 	*ret = (pid_t)n;
 	return true;
+}
+
+bool hp_value_pid(const struct hp_cli *cli, const struct hp_args *args, bool needed, pid_t *ret)
+{
+	const char *text = hp_args_get(args, "pid");
+
+	*ret = 0;
+	if (!text && needed) {
+		hp_cli_usage(cli, "which process? -p PID is missing");
+		return false;
+	}
+	return !text || read_pid(cli, text, ret);
+}
+
+static json_t *read_pids(const struct hp_cli *cli, const struct hp_args *args)
+{
+	json_t *pids = json_array();
+	pid_t pid;
+
+	for (size_t i = 0; i < args->n; i++) {
+		if (!args->v[i].name || strcmp(args->v[i].name, "pid") != 0)
+			continue;
+		if (!read_pid(cli, args->v[i].value, &pid) ||
+		    json_array_append_new(pids, json_integer(pid)) < 0) {
+			json_decref(pids);
+			return NULL;
+		}
+	}
+	return pids;
+}
+
+/* hpd is elsewhere, and knows no links: it gets the whole path.  What is deleted may still run. */
+static bool add_exe(const struct hp_cli *cli, const char *exe, json_t *body)
+{
+	char path[PATH_MAX];
+
+	if (!realpath(exe, path)) {
+		if (errno != ENOENT || *exe != '/') {
+			hp_cli_usage(cli, "--exe '%s': %s", exe, strerror(errno));
+			return false;
+		}
+		snprintf(path, sizeof(path), "%s", exe);
+	}
+	if (json_object_set_new(body, "exe", json_string(path)) == 0)
+		return true;
+	hp_cli_usage(cli, "--exe '%s' is not UTF-8", exe);
+	return false;
+}
+
+static bool add_pids(json_t *pids, bool children, json_t *body, bool *family)
+{
+	size_t n = json_array_size(pids);
+
+	*family = n > 1 || children;
+	if (n == 1 && json_object_set(body, "pid", json_array_get(pids, 0)) < 0)
+		return false;
+	if (n > 1 && json_object_set(body, "pids", pids) < 0)
+		return false;
+	return !children || json_object_set_new(body, "children", json_true()) == 0;
+}
+
+bool hp_value_targets(const struct hp_cli *cli, const struct hp_args *args, bool needed,
+		      json_t *body, bool *family)
+{
+	const char *exe = hp_args_get(args, "exe");
+	bool all = hp_args_get(args, "all"), children = hp_args_get(args, "children"), ok;
+	json_t *pids = read_pids(cli, args);
+	size_t n = json_array_size(pids);
+
+	*family = false;
+	if (!pids)
+		return false;
+	if ((n != 0) + (exe != NULL) + all > 1) {
+		hp_cli_usage(cli, "only one of -p, --exe and --all can say which processes");
+		ok = false;
+	} else if (children && !n) {
+		hp_cli_usage(cli, "whose children? --children goes with -p PID");
+		ok = false;
+	} else if (!n && !exe && !all && needed) {
+		hp_cli_usage(cli, "which process? -p PID is missing");
+		ok = false;
+	} else if (n) {
+		ok = add_pids(pids, children, body, family);
+	} else {
+		*family = exe || all;
+		ok = (!exe || add_exe(cli, exe, body)) &&
+		     (!all || json_object_set_new(body, "all", json_true()) == 0);
+	}
+	json_decref(pids);
+	return ok;
 }
 
 static bool add_choice(const struct hp_cli *cli, const struct hp_args *args, const char *option,
@@ -103,7 +187,8 @@ bool hp_value_options(const struct hp_cli *cli, const struct hp_args *args, json
 	       add_ms(cli, args, "park", body, "park_ms") &&
 	       add_flag(args, "no-stop", body, "no_stop") &&
 	       add_flag(args, "dry-run", body, "dry_run") &&
-	       add_flag(args, "discard", body, "discard");
+	       add_flag(args, "discard", body, "discard") &&
+	       add_flag(args, "all-or-nothing", body, "all_or_nothing");
 }
 
 bool hp_value_pairs(const struct hp_cli *cli, const struct hp_args *args, const char *option,

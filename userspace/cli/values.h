@@ -16,6 +16,11 @@ bool hp_value_ms(const char *text, double *ret);
 /* -p; *ret is 0 when it was not given and is not @needed. */
 bool hp_value_pid(const struct hp_cli *cli, const struct hp_args *args, bool needed, pid_t *ret);
 
+/* Adds who is meant: one -p as "pid"; several, --children, --exe or --all as a selector (*family).
+ * Nobody is an error if they are @needed. */
+bool hp_value_targets(const struct hp_cli *cli, const struct hp_args *args, bool needed,
+		      json_t *body, bool *family);
+
 /* Adds the members that --mode, --quiesce, --timeout, --park and the flags stand for. */
 bool hp_value_options(const struct hp_cli *cli, const struct hp_args *args, json_t *body);
 

@@ -3,6 +3,11 @@
 #include "cli/cli.h"
 
 #define OPT_PID	 {"pid", 'p', "PID", "the process"}
+#define OPT_TARGETS                                                                                \
+	{"pid", 'p', "PID", "the process; may be given many times"},                               \
+	{"children", 0, NULL, "and all that descend from it"},                                     \
+	{"exe", 0, "PATH", "every process that runs this file"},                                   \
+	{"all", 0, NULL, "every process that this is about"}
 #define OPT_WAY	 {"quiesce", 0, "WAY", "auto (default), watch: count calls, gate: park them"}
 #define OPT_TIME {"timeout", 0, "TIME", "give up after so long (default 5s)"}
 #define OPT_PARK {"park", 0, "TIME", "park a thread no longer than this in all (default 50ms)"}
@@ -15,7 +20,9 @@
 #define END	    {NULL, 0, NULL, NULL}
 
 static const struct hp_opt load_opts[] = {
-	OPT_PID,  OPT_MAPS, OPT_MODE,
+	OPT_TARGETS,
+	{"all-or-nothing", 0, NULL, "unload it again where it was loaded when one refuses"},
+	OPT_MAPS, OPT_MODE,
 	OPT_WAY,  OPT_TIME, OPT_PARK,
 	OPT_NO_STOP,
 	{"dry-run", 0, NULL, "say what would be done (hpctl check)"},
@@ -27,10 +34,12 @@ static const struct hp_opt check_opts[] = {
 };
 
 static const struct hp_opt unload_opts[] = {
-	OPT_PID, OPT_WAY, OPT_TIME, OPT_PARK,
+	OPT_TARGETS, OPT_WAY, OPT_TIME, OPT_PARK,
 	{"discard", 0, NULL, "unmap even what the process still points to"},
 	END,
 };
+
+static const struct hp_opt list_opts[] = {OPT_TARGETS, END};
 
 static const struct hp_opt pid_opts[] = {OPT_PID, END};
 
@@ -56,11 +65,14 @@ const struct hp_verb hp_verbs[] = {
 	{"load", "-p PID [PATCH.so]", "change functions of a running process",
 	 "Prints the hp_id of the patch (64 hex digits) alone on stdout.  PATCH.so may be left\n"
 	 "out when --config names it.  --replace and --ref may be given many times, and are\n"
-	 "added to what the patch says of itself.\n",
+	 "added to what the patch says of itself.  --all is every process that has mapped the\n"
+	 "file whose build-id the patch asks for.\n",
 	 load_opts, hp_cmd_load},
 	{"unload", "-p PID HP_ID", "give the old functions back",
-	 "A prefix of the hp_id that names one patch is enough.\n", unload_opts, hp_cmd_unload},
-	{"list", "[-p PID]", "what is loaded, where, since when, on which functions", "", pid_opts,
+	 "A prefix of the hp_id that names one patch is enough.  --all is every process that\n"
+	 "has it.\n",
+	 unload_opts, hp_cmd_unload},
+	{"list", "[-p PID]", "what is loaded, where, since when, on which functions", "", list_opts,
 	 hp_cmd_list},
 	{"status", "[-p PID]", "hpd, its targets, jobs, gates and probes", "", pid_opts,
 	 hp_cmd_status},

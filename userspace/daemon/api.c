@@ -5,10 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
+#include "daemon/family.h"
 #include "daemon/json_in.h"
 #include "daemon/json_out.h"
 #include "daemon/status.h"
@@ -72,41 +71,27 @@ static int code_of(const json_t *error)
 	return -HP_E_FAILED;
 }
 
-static void log_answer(const struct hp_job *job, const json_t *error)
+void hp_api_answer(struct hp_conn *c, const json_t *answer)
 {
-	const char *verb = hp_job_kind_name(job->req.kind);
-	double ms = (double)(hp_now_ns() - job->since_ns) / (double)HP_MS;
+	const json_t *error = json_object_get(answer, "error");
 
-	if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD)
-		return;
-	if (error)
-		hp_log(HP_LOG_INFO, "%s in process %d: %s", verb, job->req.pid,
-		       json_string_value(json_object_get(error, "text")));
+	if (c->stream)
+		hp_conn_stream_answer(c, answer);
+	else if (error)
+		hp_conn_reply(c, hp_api_http_status(code_of(error)), json_incref((json_t *)answer));
 	else
-		hp_log(HP_LOG_INFO, "%s of %s in process %d: done in %.1f ms", verb,
-		       job->req.kind == HP_JOB_LOAD ? job->req.load.file : job->req.unload.id,
-		       job->req.pid, ms);
+		hp_conn_reply(c, 200, json_incref(json_object_get(answer, "result")));
 }
 
 static void job_answer(struct hp_job *job, const json_t *answer)
 {
-	const json_t *error = json_object_get(answer, "error");
 	struct hp_conn *c = job->client;
 
-	log_answer(job, error);
 	if (!c)
 		return;
 	job->client = NULL;
 	c->gone = NULL;
-	if (c->stream) {
-		hp_conn_stream_line(c, answer);
-		if (!c->closing)
-			hp_conn_stream_end(c);
-	} else if (error) {
-		hp_conn_reply(c, hp_api_http_status(code_of(error)), json_incref((json_t *)answer));
-	} else {
-		hp_conn_reply(c, 200, json_incref(json_object_get(answer, "result")));
-	}
+	hp_api_answer(c, answer);
 }
 
 /* A job that runs goes on; one that waits is not begun for nobody. */
@@ -158,6 +143,8 @@ static void do_body(struct hp_conn *c, enum hp_job_kind kind)
 
 	if (k < 0)
 		hp_conn_reply_error(c, k, err.text);
+	else if (kind != HP_JOB_LIST && hp_job_request_is_family(&req))
+		hp_family_begin(c, &req);
 	else
 		run_job(c, &req);
 }
@@ -232,6 +219,11 @@ static void post_unload(struct hp_conn *c)
 	do_body(c, HP_JOB_UNLOAD);
 }
 
+static void post_list(struct hp_conn *c)
+{
+	do_body(c, HP_JOB_LIST);
+}
+
 static void post_explain(struct hp_conn *c)
 {
 	do_body(c, HP_JOB_EXPLAIN);
@@ -265,6 +257,7 @@ static const struct route {
 	{"GET", "/hp/v2/events", get_events},	 {"POST", "/hp/v2/load", post_load},
 	{"POST", "/hp/v2/check", post_check},	 {"POST", "/hp/v2/unload", post_unload},
 	{"POST", "/hp/v2/explain", post_explain}, {"POST", "/hp/v2/watch", post_watch},
+	{"POST", "/hp/v2/list", post_list},
 };
 
 static const struct route *find_route(const char *path)

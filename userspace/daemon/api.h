@@ -3,6 +3,8 @@
 #ifndef HP_DAEMON_API_H
 #define HP_DAEMON_API_H
 
+#include <jansson.h>
+
 struct hp_conn;
 
 /* Answers c->http, now or later. */
@@ -10,6 +12,9 @@ void hp_api_handle(struct hp_conn *c);
 
 /* "GET" or "POST": what @path takes, for the header Allow; NULL when there is no such path. */
 const char *hp_api_allowed(const char *path);
+
+/* {"result":…} or {"error":…} to one whose request was kept until now. */
+void hp_api_answer(struct hp_conn *c, const json_t *answer);
 
 /* The HTTP status for a code as returned. */
 int hp_api_http_status(int code);

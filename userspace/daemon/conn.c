@@ -206,17 +206,12 @@ static int stream_text(struct hp_conn *c, const json_t *doc)
 	return k;
 }
 
-void hp_conn_stream_line(struct hp_conn *c, const json_t *doc)
+/* What was lost so far, and then @doc. */
+static void stream_line(struct hp_conn *c, const json_t *doc)
 {
 	json_t *lost;
 	int k = 0;
 
-	if (c->closing)
-		return;
-	if (c->out.n > HP_CONN_BACKLOG) {
-		c->lost++;
-		return;
-	}
 	if (c->lost) {
 		lost = json_pack("{s:i,s:s,s:i}", "schema", 1, "event", "lost", "lines",
 				 (int)c->lost);
@@ -228,7 +223,26 @@ void hp_conn_stream_line(struct hp_conn *c, const json_t *doc)
 		k = stream_text(c, doc);
 	if (k < 0)
 		no_memory(c);
+}
+
+void hp_conn_stream_line(struct hp_conn *c, const json_t *doc)
+{
+	if (c->closing)
+		return;
+	if (c->out.n > HP_CONN_BACKLOG) {
+		c->lost++;
+		return;
+	}
+	stream_line(c, doc);
 	flush(c);
+}
+
+void hp_conn_stream_answer(struct hp_conn *c, const json_t *doc)
+{
+	if (!c->closing)
+		stream_line(c, doc);
+	if (!c->closing)
+		hp_conn_stream_end(c);
 }
 
 void hp_conn_stream_end(struct hp_conn *c)

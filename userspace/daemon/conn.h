@@ -65,5 +65,7 @@ void hp_conn_reply_error(struct hp_conn *c, int code, const char *text);
 void hp_conn_stream_begin(struct hp_conn *c);
 void hp_conn_stream_line(struct hp_conn *c, const json_t *doc);
 void hp_conn_stream_end(struct hp_conn *c);
+/* The last line, which is never lost, and the end. */
+void hp_conn_stream_answer(struct hp_conn *c, const json_t *doc);
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "daemon/claims.h"
 #include "daemon/events.h"
+#include "daemon/family.h"
 #include "daemon/listen.h"
 #include "hp/err.h"
 #include "watch/watch.h"
@@ -226,6 +227,7 @@ static void close_all(struct hp_daemon *d)
 		TAILQ_REMOVE(&d->jobs, job, link);
 		hp_job_free(job); /* its process ends with us */
 	}
+	hp_families_free(d);
 	hp_targets_free(d);
 	hp_watch_close(d->watch);
 	hp_ring_free(d->ring);
@@ -284,6 +286,7 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 	TAILQ_INIT(&d.jobs);
 	TAILQ_INIT(&d.subjects);
 	TAILQ_INIT(&d.watchers);
+	TAILQ_INIT(&d.families);
 	k = open_all(&d, err);
 	if (k == 0)
 		k = serve(&d, err);

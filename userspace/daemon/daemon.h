@@ -49,6 +49,7 @@ struct hp_daemon {
 	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */
 	TAILQ_HEAD(, hp_subject) subjects;
 	TAILQ_HEAD(, hp_watcher) watchers;
+	TAILQ_HEAD(, hp_family) families;
 
 	uint64_t started_ns, started_wall_ns;
 	bool stopping, ended;

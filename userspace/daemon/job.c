@@ -38,6 +38,7 @@ const char *hp_job_kind_name(enum hp_job_kind kind)
 		[HP_JOB_UNLOAD] = "unload",   [HP_JOB_EXPLAIN] = "explain",
 		[HP_JOB_LIST] = "list",	      [HP_JOB_WATCH] = "watch",
 		[HP_JOB_RECOVER] = "recover", [HP_JOB_DOCTOR] = "doctor",
+		[HP_JOB_SELECT] = "select",
 	};
 
 	return names[kind];
@@ -53,6 +54,22 @@ void hp_job_free(struct hp_job *job)
 	free(job);
 }
 
+static void log_answer(const struct hp_job *job, const json_t *error)
+{
+	const char *verb = hp_job_kind_name(job->req.kind);
+	double ms = (double)(hp_now_ns() - job->since_ns) / (double)HP_MS;
+
+	if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD)
+		return;
+	if (error)
+		hp_log(HP_LOG_INFO, "%s in process %d: %s", verb, job->req.pid,
+		       json_string_value(json_object_get(error, "text")));
+	else
+		hp_log(HP_LOG_INFO, "%s of %s in process %d: done in %.1f ms", verb,
+		       job->req.kind == HP_JOB_LOAD ? job->req.load.file : job->req.unload.id,
+		       job->req.pid, ms);
+}
+
 /* Gives the answer to whom it concerns, once. */
 static void answer(struct hp_job *job, const json_t *doc)
 {
@@ -61,6 +78,7 @@ static void answer(struct hp_job *job, const json_t *doc)
 	if (job->answered)
 		return;
 	job->answered = true;
+	log_answer(job, error);
 	if (!error)
 		hp_targets_learn(job->d, job, json_object_get(doc, "result"));
 	if (job->on_answer)

@@ -33,6 +33,7 @@ enum hp_job_kind {
 	HP_JOB_WATCH,
 	HP_JOB_RECOVER,
 	HP_JOB_DOCTOR,
+	HP_JOB_SELECT,
 };
 
 const char *hp_job_kind_name(enum hp_job_kind kind); /* "load", … */
@@ -43,12 +44,17 @@ struct hp_job_request {
 	pid_t pid; /* 0: no one process */
 	json_t *doc;
 	bool dry_run; /* a load that is a check */
+	struct hp_selector sel;	/* without @pid: the processes; all zero: every one, or none */
+	pid_t *pids;		/* of @sel */
+	bool all_or_nothing;
 	struct hp_load_request load;
 	struct hp_unload_request unload;
 	const char **fns;
 	size_t n_fns;
 };
 void hp_job_request_free(struct hp_job_request *r);
+/* It is for any number of processes. */
+bool hp_job_request_is_family(const struct hp_job_request *r);
 
 struct hp_job {
 	TAILQ_ENTRY(hp_job) link; /* of the target's queue, then of d->jobs */

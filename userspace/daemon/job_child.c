@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/fd.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
@@ -104,12 +105,47 @@ static int do_explain(struct hp_job *job, struct hp_ops *ops, json_t **ret, stru
 
 static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
 {
+	const struct hp_selector one = {.pids = &job->req.pid, .n_pids = 1}, all = {.all = true};
+	const struct hp_selector *sel = job->req.pid ? &one : &job->req.sel;
 	struct hp_patch_list list = {0};
-	int k = hp_op_list(ops, job->req.pid, &list, err);
+	int k;
+
+	if (!job->req.pid && !hp_job_request_is_family(&job->req))
+		sel = &all;
+	k = hp_op_list(ops, sel, &list, err);
 
 	if (k == 0)
 		*ret = hp_json_patches(&list);
 	hp_patch_list_free(&list);
+	return k;
+}
+
+static int do_select(struct hp_job *job, json_t **ret, struct hp_err *err)
+{
+	struct hp_load_request *load = &job->req.load;
+	char id[HP_ID_LEN + 1] = "";
+	struct hp_pids pids = {0};
+	json_t *a;
+	int k;
+
+	load->file_fd = load->file ? open_patch(load->file, err) : -1;
+	if (load->file && load->file_fd < 0)
+		return load->file_fd;
+	k = hp_op_select(&job->req.sel, load->file ? load : NULL, job->req.unload.id, &pids, id,
+			 err);
+	hp_close(&load->file_fd);
+	if (k < 0)
+		return k;
+	a = json_array();
+	for (size_t i = 0; i < pids.n; i++)
+		if (json_array_append_new(a, json_integer(pids.v[i])) < 0)
+			break;
+	k = json_array_size(a) == pids.n ? 0 : hp_err_sys(err, ENOMEM, "list of processes");
+	HP_ARRAY_FREE(&pids);
+	if (k < 0)
+		json_decref(a);
+	else
+		*ret = json_pack("{s:i,s:s,s:o}", "schema", 1, "hp_id", id, "pids", a);
 	return k;
 }
 
@@ -152,6 +188,8 @@ static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_e
 	case HP_JOB_DOCTOR:
 		*ret = hp_doctor(job->d);
 		return 0;
+	case HP_JOB_SELECT:
+		return do_select(job, ret, err);
 	}
 	return -EINVAL;
 }

@@ -14,12 +14,13 @@
 #include "hp/err.h"
 
 #define PAIRS_MAX   512
+#define PIDS_MAX    65536
 #define SPAN_MAX_MS 3600000.0
 #define PID_LIMIT   (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
 
 struct field {
 	const char *name;
-	enum { PID, TEXT, PATH, FLAG, SPAN, CHOICE, PAIRS, TEXTS } type;
+	enum { PID, PIDS, TEXT, PATH, FLAG, SPAN, CHOICE, PAIRS, TEXTS } type;
 	void *to;
 	bool needed;
 	const char *const *choices; /* CHOICE: NULL at the end; the index is stored */
@@ -37,6 +38,26 @@ static int get_pid(const struct field *f, const json_t *v, struct hp_err *err)
 	if (!json_is_integer(v) || n <= 0 || n > PID_LIMIT)
 		return wrong(err, f, "a process id: a whole number above 0");
 	*(pid_t *)f->to = (pid_t)n;
+	return 0;
+}
+
+static int get_pids(const struct field *f, const json_t *v, struct hp_job_request *r,
+		    struct hp_err *err)
+{
+	size_t n = json_array_size(v);
+
+	if (!json_is_array(v) || n == 0 || n > PIDS_MAX)
+		return wrong(err, f, "an array of 1 to 65536 process ids");
+	r->pids = calloc(n, sizeof(*r->pids));
+	if (!r->pids)
+		return hp_err_sys(err, ENOMEM, "request");
+	for (size_t i = 0; i < n; i++) {
+		const struct field one = {.name = f->name, .to = &r->pids[i]};
+
+		if (get_pid(&one, json_array_get(v, i), NULL) < 0)
+			return wrong(err, f, "an array of process ids: whole numbers above 0");
+	}
+	r->sel.n_pids = n;
 	return 0;
 }
 
@@ -137,6 +158,8 @@ static int get(const struct field *f, json_t *v, struct hp_job_request *r, struc
 	switch (f->type) {
 	case PID:
 		return get_pid(f, v, err);
+	case PIDS:
+		return get_pids(f, v, r, err);
 	case TEXT:
 	case PATH:
 		return get_text(f, v, err);
@@ -183,6 +206,52 @@ static int read_fields(struct hp_job_request *r, const struct field *fields, siz
 	return 0;
 }
 
+static bool selects(enum hp_job_kind kind)
+{
+	return kind == HP_JOB_LOAD || kind == HP_JOB_CHECK || kind == HP_JOB_UNLOAD ||
+	       kind == HP_JOB_LIST;
+}
+
+/* Said before anything else: of all that may be missing it is the first. */
+static int need_selector(const struct hp_job_request *r, struct hp_err *err)
+{
+	static const char *const ways[] = {"pid", "pids", "exe", "all"};
+
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+		if (json_object_get(r->doc, ways[i]))
+			return 0;
+	if (r->kind == HP_JOB_LIST)
+		return 0; /* of all */
+	return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"pid\" is missing");
+}
+
+/* One process, or a selector: not both. */
+static int check_selector(struct hp_job_request *r, struct hp_err *err)
+{
+	unsigned ways = (r->pid != 0) + (r->sel.n_pids != 0) + (r->sel.exe != NULL) + r->sel.all;
+
+	if (ways > 1 || (!ways && r->kind != HP_JOB_LIST))
+		return hp_err_set(err, -HP_E_BAD_REQUEST,
+				  "one of the fields \"pid\", \"pids\", \"exe\", \"all\" must "
+				  "say which processes are meant");
+	if (r->sel.children && !r->pid && !r->sel.n_pids)
+		return hp_err_set(err, -HP_E_BAD_REQUEST,
+				  "field \"children\" goes with \"pid\" or \"pids\"");
+	if (r->pid && r->sel.children) {
+		r->pids = calloc(1, sizeof(*r->pids));
+		if (!r->pids)
+			return hp_err_sys(err, ENOMEM, "request");
+		r->pids[0] = r->pid;
+		r->sel.n_pids = 1;
+		r->pid = 0;
+	}
+	r->sel.pids = r->pids;
+	if (hp_job_request_is_family(r) && (r->kind == HP_JOB_CHECK || r->dry_run))
+		return hp_err_set(err, -HP_E_BAD_REQUEST,
+				  "a check is of one process: field \"pid\" is needed");
+	return 0;
+}
+
 static int read_kind(struct hp_job_request *r, struct hp_err *err)
 {
 	static const char *const modes[] = {
@@ -193,8 +262,18 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 					   NULL};
 	struct hp_load_request *l = &r->load;
 	struct hp_unload_request *u = &r->unload;
+/* clang-format off */
+#define SELECTOR                                                                                   \
+		{"pid", PID, &r->pid, false, NULL},                                                \
+		{"pids", PIDS, NULL, false, NULL},                                                 \
+		{"children", FLAG, &r->sel.children, false, NULL},                                 \
+		{"exe", PATH, &r->sel.exe, false, NULL},                                           \
+		{"all", FLAG, &r->sel.all, false, NULL}
+	/* clang-format on */
 	const struct field load[] = {
-		{"pid", PID, &r->pid, true, NULL},
+		SELECTOR,
+		{"all_or_nothing", FLAG, &r->all_or_nothing, false, NULL},
+		{"hp_id", TEXT, &l->id, false, NULL},
 		{"file", PATH, &l->file, true, NULL},
 		{"replace", PAIRS, &l->replace, false, NULL},
 		{"ref", PAIRS, &l->ref, false, NULL},
@@ -206,13 +285,15 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 		{"dry_run", FLAG, &r->dry_run, false, NULL},
 	};
 	const struct field unload[] = {
-		{"pid", PID, &r->pid, true, NULL},
+		SELECTOR,
 		{"id", TEXT, &u->id, true, NULL},
 		{"quiesce", CHOICE, &u->quiesce, false, ways},
 		{"timeout_ms", SPAN, &u->timeout_ns, false, NULL},
 		{"park_ms", SPAN, &u->park_ns, false, NULL},
 		{"discard", FLAG, &u->discard, false, NULL},
 	};
+	const struct field list[] = {SELECTOR};
+#undef SELECTOR
 	const struct field explain[] = {
 		{"pid", PID, &r->pid, true, NULL},
 		{"functions", TEXTS, NULL, true, NULL},
@@ -235,33 +316,32 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 	case HP_JOB_WATCH:
 		return read_fields(r, watch, sizeof(watch) / sizeof(watch[0]), err);
 	case HP_JOB_LIST:
+		return read_fields(r, list, sizeof(list) / sizeof(list[0]), err);
 	case HP_JOB_RECOVER:
 	case HP_JOB_DOCTOR:
+	case HP_JOB_SELECT:
 		break; /* come without a body */
 	}
 	return -EINVAL;
 }
 
-int hp_json_request(struct hp_job_request *ret, enum hp_job_kind kind, const char *body, size_t n,
-		    struct hp_err *err)
+int hp_json_request_of(struct hp_job_request *ret, enum hp_job_kind kind, json_t *doc,
+		       struct hp_err *err)
 {
-	struct hp_job_request r = {.kind = kind};
-	json_error_t at;
-	int k;
+	struct hp_job_request r = {.kind = kind, .doc = doc};
+	int k = 0;
 
 	r.load.timeout_ns = r.unload.timeout_ns = HP_DEFAULT_TIMEOUT_NS;
 	r.load.park_ns = r.unload.park_ns = HP_DEFAULT_PARK_NS;
 	r.load.file_fd = -1;
-	if (!n)
-		return hp_err_set(err, -HP_E_BAD_REQUEST, "the request has no body");
-	r.doc = json_loadb(body, n, JSON_REJECT_DUPLICATES, &at);
-	if (!r.doc)
-		return hp_err_set(err, -HP_E_BAD_REQUEST, "malformed JSON, line %d column %d: %s",
-				  at.line, at.column, at.text);
 	if (!json_is_object(r.doc))
 		k = hp_err_set(err, -HP_E_BAD_REQUEST, "the body must be a JSON object");
-	else
+	else if (selects(kind))
+		k = need_selector(&r, err);
+	if (k == 0)
 		k = read_kind(&r, err);
+	if (k == 0 && selects(kind))
+		k = check_selector(&r, err);
 	if (k < 0) {
 		hp_job_request_free(&r);
 		return k;
@@ -271,6 +351,21 @@ int hp_json_request(struct hp_job_request *ret, enum hp_job_kind kind, const cha
 		r.kind = HP_JOB_CHECK;
 	*ret = r;
 	return 0;
+}
+
+int hp_json_request(struct hp_job_request *ret, enum hp_job_kind kind, const char *body, size_t n,
+		    struct hp_err *err)
+{
+	json_error_t at;
+	json_t *doc;
+
+	if (!n)
+		return hp_err_set(err, -HP_E_BAD_REQUEST, "the request has no body");
+	doc = json_loadb(body, n, JSON_REJECT_DUPLICATES, &at);
+	if (!doc)
+		return hp_err_set(err, -HP_E_BAD_REQUEST, "malformed JSON, line %d column %d: %s",
+				  at.line, at.column, at.text);
+	return hp_json_request_of(ret, kind, doc, err);
 }
 
 int hp_json_pid(const char *text, pid_t *ret, struct hp_err *err)

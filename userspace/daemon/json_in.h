@@ -11,6 +11,10 @@
 int hp_json_request(struct hp_job_request *ret, enum hp_job_kind kind, const char *body, size_t n,
 		    struct hp_err *err);
 
+/* The same of a document, which is taken. */
+int hp_json_request_of(struct hp_job_request *ret, enum hp_job_kind kind, json_t *doc,
+		       struct hp_err *err);
+
 /* A process id as a query gives it. */
 int hp_json_pid(const char *text, pid_t *ret, struct hp_err *err);
 

@@ -12,8 +12,7 @@
 
 #define SCHEMA 1
 
-/* Names come from other people's files and processes: what is not UTF-8 is shown by '?'. */
-static json_t *text(const char *s)
+json_t *hp_json_text(const char *s)
 {
 	json_t *j = json_string(s);
 	char *ascii;
@@ -60,7 +59,7 @@ json_t *hp_json_time(uint64_t wall_ns)
 json_t *hp_json_error(int code, const char *sentence)
 {
 	return json_pack("{s:i,s:{s:s,s:o,s:i}}", "schema", SCHEMA, "error", "code",
-			 hp_err_name(code), "text", text(sentence), "status", hp_err_exit(code));
+			 hp_err_name(code), "text", hp_json_text(sentence), "status", hp_err_exit(code));
 }
 
 json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r)
@@ -78,7 +77,7 @@ json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r)
 {
 	return json_pack("{s:i,s:s,s:i,s:o,s:o,s:b,s:o,s:o}", "schema", SCHEMA, "hp_id", r->id,
 			 "pid", (int)pid, "total_ns", number(r->total_ns), "gate_ns",
-			 number(r->gate_ns), "retained", r->retained, "detail", text(r->detail),
+			 number(r->gate_ns), "retained", r->retained, "detail", hp_json_text(r->detail),
 			 "patches_left", number(r->patches_left));
 }
 
@@ -87,10 +86,10 @@ static json_t *pairs(const struct hp_pairs *p)
 	json_t *o = json_object();
 
 	for (size_t i = 0; o && i < p->n; i++) {
-		json_t *key = text(p->v[i].key);
+		json_t *key = hp_json_text(p->v[i].key);
 
 		if (!key ||
-		    json_object_set_new(o, json_string_value(key), text(p->v[i].value)) < 0) {
+		    json_object_set_new(o, json_string_value(key), hp_json_text(p->v[i].value)) < 0) {
 			json_decref(o);
 			o = NULL;
 		}
@@ -107,7 +106,7 @@ static json_t *lines(const char *s)
 		size_t n = strcspn(s, "\n");
 		char *line = strndup(s, n);
 
-		if (n && (!line || json_array_append_new(a, text(line)) < 0)) {
+		if (n && (!line || json_array_append_new(a, hp_json_text(line)) < 0)) {
 			json_decref(a);
 			a = NULL;
 		}
@@ -120,8 +119,8 @@ static json_t *lines(const char *s)
 
 static json_t *site(const struct hp_site_info *s)
 {
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:o,s:I}", "new", text(s->new_name),
-			 "old", text(s->old_name), "module", text(s->module), "addr", addr(s->addr),
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:o,s:I}", "new", hp_json_text(s->new_name),
+			 "old", hp_json_text(s->old_name), "module", hp_json_text(s->module), "addr", addr(s->addr),
 			 "size_bytes", number(s->size), "stub", addr(s->stub), "method", s->method,
 			 "watchable", s->watchable, "call_sites", number(s->call_sites), "notes",
 			 lines(s->notes), "old_calls", (json_int_t)s->old_calls);
@@ -142,10 +141,10 @@ static json_t *sites(const struct hp_patch_info *p)
 static json_t *patch(const struct hp_patch_info *p)
 {
 	return json_pack("{s:s,s:i,s:o,s:o,s:o,s:s,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o}", "hp_id",
-			 p->id, "pid", (int)p->pid, "comm", text(p->comm), "file", text(p->file),
+			 p->id, "pid", (int)p->pid, "comm", hp_json_text(p->comm), "file", hp_json_text(p->file),
 			 "loaded", hp_json_time(p->loaded_wall_ns), "mode",
 			 p->mode == HP_MODE_RELAXED ? "relaxed" : "quiesce", "state", p->state,
-			 "detail", text(p->detail), "inherited", p->inherited, "functions",
+			 "detail", hp_json_text(p->detail), "inherited", p->inherited, "functions",
 			 sites(p), "replace", pairs(&p->replace), "ref", pairs(&p->ref), "meta",
 			 pairs(&p->meta), "memory_bytes", number(p->memory_bytes));
 }
@@ -168,7 +167,7 @@ static json_t *frames(const struct hp_stack *s)
 
 	for (size_t i = 0; a && i < s->n; i++)
 		if (json_array_append_new(a, json_pack("{s:o,s:o}", "pc", addr(s->v[i].pc), "text",
-						       text(s->v[i].text))) < 0) {
+						       hp_json_text(s->v[i].text))) < 0) {
 			json_decref(a);
 			a = NULL;
 		}
@@ -182,7 +181,7 @@ json_t *hp_json_explain(pid_t pid, const struct hp_explain *e)
 	for (size_t i = 0; a && i < e->n; i++)
 		if (json_array_append_new(
 			    a, json_pack("{s:i,s:o,s:o,s:o}", "tid", (int)e->v[i].tid, "name",
-					 text(e->v[i].name), "function", text(e->v[i].fn), "stack",
+					 hp_json_text(e->v[i].name), "function", hp_json_text(e->v[i].fn), "stack",
 					 frames(&e->v[i].stack))) < 0) {
 			json_decref(a);
 			a = NULL;

@@ -419,7 +419,8 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 {
 	struct hp_subject *s = job->subject;
 
-	if (job->req.kind == HP_JOB_LIST)
+	/* A list of some says nothing of the others. */
+	if (job->req.kind == HP_JOB_LIST && !hp_job_request_is_family(&job->req))
 		learn_list(d, job->req.pid, json_object_get(result, "patches"));
 	if (s && !s->gone && job->req.kind == HP_JOB_LOAD)
 		s->patches++;

@@ -80,6 +80,30 @@ int hp_ledger_set_phase(struct hp_ledger *l, const struct hp_target *t, enum hp_
 			   sizeof(next), err);
 }
 
+int hp_ledger_runs_new(const struct hp_ledger *l, const struct hp_target *t, struct hp_err *err)
+{
+	uint8_t byte;
+	int r;
+
+	switch (hp_ledger_phase(l)) {
+	case HP_PHASE_LOADING:
+		r = hp_mem_read(t, l->fixed.gate, &byte, 1, err);
+		return r < 0 ? r : byte == 1;
+	case HP_PHASE_UNLOADING:
+		r = hp_mem_read(t, l->fixed.gate_back, &byte, 1, err);
+		return r < 0 ? r : byte != 1;
+	case HP_PHASE_LOADED:
+	case HP_PHASE_ACTIVE:
+		return 1;
+	case HP_PHASE_MAPPED:
+	case HP_PHASE_ENTRY:
+	case HP_PHASE_REMOVING:
+	case HP_PHASE_RETAINED:
+		break;
+	}
+	return 0;
+}
+
 int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pairs,
 		       struct hp_err *err)
 {

@@ -117,6 +117,9 @@ int hp_ledger_set_phase(struct hp_ledger *l, const struct hp_target *t, enum hp_
 			struct hp_err *err);
 enum hp_phase hp_ledger_phase(const struct hp_ledger *l);
 
+/* Which code runs: 1 new, 0 old, or a negative code. */
+int hp_ledger_runs_new(const struct hp_ledger *l, const struct hp_target *t, struct hp_err *err);
+
 /* The pairs in fixed.text. */
 int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pairs,
 		       struct hp_err *err);

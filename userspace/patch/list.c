@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,20 +30,31 @@ void hp_patch_list_free(struct hp_patch_list *list)
 	HP_ARRAY_FREE(list);
 }
 
-static const char *state_of(const struct hp_ledger *l, bool own)
+/* A child that was forked in the middle of something stays as it was then, for good. */
+static const char *state_of_copy(const struct hp_ledger *l, const struct hp_target *t)
 {
+	int runs_new = hp_ledger_runs_new(l, t, NULL);
+
+	if (hp_ledger_phase(l) == HP_PHASE_RETAINED)
+		return "retained";
+	return runs_new < 0 ? "unknown" : runs_new ? "active" : "inactive";
+}
+
+static const char *state_of(const struct hp_ledger *l, const struct hp_target *t)
+{
+	if (!hp_ledger_is_own(l, t))
+		return state_of_copy(l, t);
 	switch (hp_ledger_phase(l)) {
 	case HP_PHASE_MAPPED:
 	case HP_PHASE_ENTRY:
 	case HP_PHASE_LOADING:
 	case HP_PHASE_LOADED:
-		/* A child of a fork during the gate runs old code for good. */
-		return own ? "loading" : "inactive";
+		return "loading";
 	case HP_PHASE_ACTIVE:
 		return "active";
 	case HP_PHASE_UNLOADING:
 	case HP_PHASE_REMOVING:
-		return own ? "unloading" : "inactive";
+		return "unloading";
 	case HP_PHASE_RETAINED:
 		return "retained";
 	}
@@ -82,7 +92,7 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 	memcpy(p->id, f->id, HP_ID_LEN); /* hp_ledgers_read() saw to its length */
 	snprintf(p->comm, sizeof(p->comm), "%s", w->t->comm);
 	snprintf(p->file, sizeof(p->file), "%s", f->file);
-	snprintf(p->state, sizeof(p->state), "%s", state_of(l, !p->inherited));
+	snprintf(p->state, sizeof(p->state), "%s", state_of(l, w->t));
 	if (old > 0)
 		snprintf(p->detail, sizeof(p->detail), "%lld thread%s still on old code",
 			 (long long)old, old == 1 ? "" : "s");
@@ -125,50 +135,35 @@ static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, s
 	return r;
 }
 
-bool hp_op_is_patched(pid_t pid)
+static int list_many(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *list,
+		     struct hp_err *err)
 {
-	char path[64], *maps;
-	bool has;
-
-	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	if (hp_read_file(-1, path, 64u << 20, &maps, NULL) < 0)
-		return false;
-	has = strstr(maps, HP_MEMFD_PREFIX);
-	free(maps);
-	return has;
-}
-
-static int list_all(struct hp_ops *ops, struct hp_patch_list *list, struct hp_err *err)
-{
-	DIR *proc = opendir("/proc");
+	struct hp_pids pids = {0};
 	struct hp_err why = {0};
-	struct dirent *e;
-	int r = 0;
+	int r = hp_op_select(s, NULL, NULL, &pids, NULL, err);
 
-	if (!proc)
-		return hp_err_sys(err, errno, "open /proc");
-	while (r >= 0 && (e = readdir(proc))) {
-		pid_t pid = atoi(e->d_name);
-
-		if (pid <= 0 || !hp_op_is_patched(pid))
+	for (size_t i = 0; i < pids.n && r >= 0; i++) {
+		if (!hp_op_is_patched(pids.v[i]))
 			continue;
-		r = list_one(ops, pid, list, &why);
+		r = list_one(ops, pids.v[i], list, &why);
 		if (r >= 0)
 			continue;
 		if (r == -ENOMEM)
 			(void)hp_err_set(err, r, "%s", why.text);
 		else
 			r = 0; /* it ends, runs another program, or a debugger has it: only its own */
-		hp_debug("process %d is left out of the list: %s", pid, why.text);
+		hp_debug("process %d is left out of the list: %s", pids.v[i], why.text);
 	}
-	closedir(proc);
+	HP_ARRAY_FREE(&pids);
 	return r;
 }
 
-int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
+	       struct hp_err *err)
 {
 	struct hp_patch_list list = {0};
-	int r = pid ? list_one(ops, pid, &list, err) : list_all(ops, &list, err);
+	bool one = s->n_pids == 1 && !s->children;
+	int r = one ? list_one(ops, s->pids[0], &list, err) : list_many(ops, s, &list, err);
 
 	if (r < 0)
 		hp_patch_list_free(&list);

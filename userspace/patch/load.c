@@ -35,15 +35,36 @@ struct load {
 	struct hp_live *lv;
 };
 
+static int refuse_changed(const struct load *l, struct hp_err *err)
+{
+	if (!l->req->id || !strcmp(l->req->id, l->id))
+		return 0;
+	return hp_err_set(err, -HP_E_NO_FILE, "%s is patch %.16s…, not %.16s… any more",
+			  l->req->file, l->id, l->req->id);
+}
+
+/* A child that was forked in the middle of a load runs old code for good, on a copy of what was
+ * mapped by then. */
+static bool is_dead_copy(const struct load *l, const struct hp_ledger *x)
+{
+	return !hp_ledger_is_own(x, l->w.t) && hp_ledger_runs_new(x, l->w.t, NULL) == 0;
+}
+
+/* 1: there is a dead copy of it. */
 static int refuse_loaded(const struct load *l, struct hp_err *err)
 {
+	int dead = 0;
+
 	for (size_t i = 0; i < l->w.ledgers.n; i++) {
 		const struct hp_ledger *x = l->w.ledgers.v[i];
 
-		if (!strcmp(x->fixed.id, l->id) && hp_ledger_phase(x) != HP_PHASE_RETAINED)
+		if (strcmp(x->fixed.id, l->id) || hp_ledger_phase(x) == HP_PHASE_RETAINED)
+			continue;
+		if (!is_dead_copy(l, x))
 			return hp_err_set(err, -HP_E_ALREADY, "patch %s already loaded", l->id);
+		dead = 1;
 	}
-	return 0;
+	return dead;
 }
 
 static int make_plan(struct load *l, struct hp_err *err)
@@ -65,6 +86,23 @@ static int make_plan(struct load *l, struct hp_err *err)
 	return 0;
 }
 
+/* Takes a dead copy out, as a person would have to. */
+static int bury(struct load *l, struct hp_err *err)
+{
+	const struct hp_unload_request req = {.pid = l->req->pid,
+					      .id = l->id,
+					      .timeout_ns = l->req->timeout_ns,
+					      .park_ns = l->req->park_ns};
+	struct hp_unload_result done;
+	struct hp_ops *ops = l->w.ops;
+	int r;
+
+	(void)hp_work_close(&l->w, NULL); /* nothing was started in the target */
+	if ((r = hp_op_unload(ops, &req, &done, err)) < 0)
+		return r;
+	return hp_work_open(&l->w, ops, l->req->pid, HP_WORK_TOUCHES, l->req->timeout_ns, err);
+}
+
 static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_request *req,
 		   enum hp_work_kind kind, struct hp_err *err)
 {
@@ -72,8 +110,11 @@ static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_requ
 
 	*l = (struct load){.req = req, .copy_fd = -1, .store_fd = -1, .template_fd = -1};
 	if ((r = hp_store_read(req->file_fd, req->file, l->id, &l->copy_fd, err)) < 0 ||
+	    (r = refuse_changed(l, err)) < 0 ||
 	    (r = hp_work_open(&l->w, ops, req->pid, kind, req->timeout_ns, err)) < 0 ||
 	    (r = refuse_loaded(l, err)) < 0)
+		return r;
+	if (r && kind == HP_WORK_TOUCHES && (r = bury(l, err)) < 0)
 		return r;
 	return make_plan(l, err);
 }

@@ -16,6 +16,7 @@
 #include "base/addr.h"
 #include "elf/patchinfo.h"
 #include "target/look.h"
+#include "target/processes.h"
 
 struct hp_err;
 struct hp_watch;
@@ -30,10 +31,20 @@ enum hp_quiesce { HP_QUIESCE_AUTO, HP_QUIESCE_WATCH, HP_QUIESCE_GATE };
 #define HP_DEFAULT_TIMEOUT_NS (5 * 1000000000ull)
 #define HP_DEFAULT_PARK_NS    (50 * 1000000ull)
 
+/* Which processes an operation is for: one of @pids, @exe, @all. */
+struct hp_selector {
+	const pid_t *pids;
+	size_t n_pids;
+	bool children;	 /* … and what descends from @pids */
+	const char *exe; /* that run this file (target/processes.h) */
+	bool all;	 /* every one; for a load: that map the file the patch is for */
+};
+
 struct hp_load_request {
 	pid_t pid;
 	const char *file;	  /* as the client named it; for messages and the ledger */
 	int file_fd;		  /* opened by whoever checked the client's right to it; not owned */
+	const char *id;		  /* what its SHA-256 must be; NULL: anything */
 	struct hp_pairs replace;  /* added to the patch's own */
 	struct hp_pairs ref;
 	enum hp_mode mode;
@@ -144,9 +155,19 @@ struct hp_unload_result {
 int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		 struct hp_unload_result *ret, struct hp_err *err);
 
-/* Every patch in @pid, or with 0 in every process: from their maps and ledgers.  One process that
- * cannot be read fails a list of its own, but not the list of all. */
-int hp_op_list(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err);
+/* Every patch in the processes of @s: from their maps and ledgers.  A process that cannot be read
+ * fails a list of it alone, but not the list of many. */
+int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
+	       struct hp_err *err);
+
+/* The processes that @s means now; -HP_E_GONE or -HP_E_NOT_LOADED when there are none.
+ * @load: for a load of this file, whose id goes to @id.
+ * @prefix: for an unload of the patch with this prefix, of whose id more goes to @id; @s->all is
+ * those that have it.
+ * Both NULL: for anything else. */
+int hp_op_select(const struct hp_selector *s, const struct hp_load_request *load,
+		 const char *prefix, struct hp_pids *ret, char id[HP_ID_LEN + 1],
+		 struct hp_err *err);
 
 /* Whether @pid has a mapping of hp's; cheap, and no target is opened for it. */
 bool hp_op_is_patched(pid_t pid);

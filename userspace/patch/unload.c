@@ -15,33 +15,11 @@ static int take_out(struct hp_live *lv, enum hp_quiesce how, bool discard, bool 
 {
 	enum hp_phase phase = hp_ledger_phase(lv->l);
 	struct hp_err hook = {0};
-	enum hp_side runs = HP_OLD;
-	int r = 0, byte;
+	int r = hp_ledger_runs_new(lv->l, lv->t, err);
 
-	switch (phase) {
-	case HP_PHASE_MAPPED:
-	case HP_PHASE_ENTRY:
-	case HP_PHASE_REMOVING:
-	case HP_PHASE_RETAINED:
-		break;
-	case HP_PHASE_LOADING:
-		byte = hp_live_gate_byte(lv, HP_PATH_GATE, err);
-		r = byte < 0 ? byte : 0;
-		runs = byte == 1 ? HP_NEW : HP_OLD;
-		break;
-	case HP_PHASE_UNLOADING:
-		byte = hp_live_gate_byte(lv, HP_PATH_GATE_BACK, err);
-		r = byte < 0 ? byte : 0;
-		runs = byte == 1 ? HP_OLD : HP_NEW;
-		break;
-	case HP_PHASE_LOADED:
-	case HP_PHASE_ACTIVE:
-		runs = HP_NEW;
-		break;
-	}
 	if (r < 0)
 		return r;
-	if (runs == HP_NEW) {
+	if (r) {
 		if (hooks && (r = hp_calls_hook(lv, HP_HOOK_BEFORE_UNLOAD, err)) < 0)
 			return r;
 		if ((r = hp_transition(lv, HP_NEW, how, err)) < 0) {

@@ -36,8 +36,8 @@ static int refuse_odd(pid_t pid, const struct hp_stat *st, struct hp_err *err)
 		return hp_err_set(err, -HP_E_TARGET, "%d is a thread of process %d; name that one",
 				  (int)pid, (int)tgid);
 	if (st->state == 'Z' || st->state == 'X')
-		return hp_err_set(err, -HP_E_TARGET, "process %d (%s) has exited and is a zombie",
-				  (int)pid, st->comm);
+		return hp_err_set(err, st->field[HP_STAT_THREADS] > 1 ? -HP_E_TARGET : -HP_E_GONE,
+				  "process %d (%s) has exited and is a zombie", (int)pid, st->comm);
 	if (pid == getpid() || pid == getppid())
 		return hp_err_set(err, -HP_E_TARGET, "process %d is hp itself", (int)pid);
 	return 0;

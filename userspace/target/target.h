@@ -62,8 +62,8 @@ struct hp_target {
 	hp_addr gadget, restorer; /* target/gadget.h, lazily */
 };
 
-/* Refuses, by name: no such process (-HP_E_GONE), a thread's id that is no process (says whose), a
- * kernel thread, a zombie, hpd itself or its parent hpctl's helpers (-HP_E_TARGET), a 32-bit
+/* Refuses, by name: no such process, a zombie (-HP_E_GONE), a thread's id that is no process (says
+ * whose), a kernel thread, hpd itself or its parent hpctl's helpers (-HP_E_TARGET), a 32-bit
  * program, a process that we may not trace (-HP_E_DENIED). */
 int hp_target_open(struct hp_target **ret, pid_t pid, struct hp_err *err);
 void hp_target_free(struct hp_target *t);
