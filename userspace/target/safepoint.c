@@ -5,8 +5,9 @@
  * Three parts of a stack, innermost first: the wrapper of the call that the thread is blocked in
  * (libc's own; its outermost function, which is what the program called, must be on a list), the
  * program, and the start of the thread (libc's again).  Anything else of libc or the loader in
- * between may hold a lock or be in the middle of a change.  In a static program libc is not told
- * by file but by name, so such a program must have its symbols.
+ * between may hold a lock or be in the middle of a change.  Below a signal's trampoline the same is
+ * asked of what the signal interrupted: PostgreSQL's children live in the handler that forked them.
+ * In a static program libc is not told by file but by name, so such a program must have its symbols.
  */
 #include "target/safepoint.h"
 
@@ -57,6 +58,7 @@ static const char *const denied[] = {
 struct frames {
 	struct hp_target *t;
 	hp_addr at[FRAMES_MAX];
+	bool activation[FRAMES_MAX];
 	size_t n;
 	bool too_deep;
 };
@@ -69,6 +71,7 @@ static int collect(void *arg, const struct hp_frame *f)
 		fr->too_deep = true;
 		return 1;
 	}
+	fr->activation[fr->n] = f->activation;
 	fr->at[fr->n++] = f->activation ? f->pc : f->pc - 1;
 	return 0;
 }
@@ -150,12 +153,17 @@ static bool in_libc(struct hp_target *t, hp_addr a)
 	return o == LIBC || (o == LOADER && strncmp(m->name, "ld-musl", 7) == 0);
 }
 
-/* How many of libc's frames are innermost. */
-static size_t skip_wrapper(struct frames *fr)
+/* The trampoline of a signal, and the frame that it interrupted, are no callers: both stand where
+ * they say. */
+static bool at_trampoline(const struct frames *fr, size_t i)
 {
-	size_t i = 0;
+	return i > 0 && i + 1 < fr->n && fr->activation[i] && fr->activation[i + 1];
+}
 
-	while (i < fr->n && in_libc(fr->t, fr->at[i]))
+/* Behind libc's frames that are innermost from @i on. */
+static size_t skip_wrapper(struct frames *fr, size_t i)
+{
+	while (i < fr->n && in_libc(fr->t, fr->at[i]) && !at_trampoline(fr, i))
 		i++;
 	return i;
 }
@@ -186,16 +194,20 @@ static size_t skip_start(struct frames *fr, size_t first)
 
 static bool judge_dynamic(struct frames *fr, char *why, size_t n)
 {
-	size_t first = skip_wrapper(fr), end;
+	size_t end = skip_start(fr, skip_wrapper(fr, 0)), from = 0;
 	bool named;
 
-	if (first > 0 && !called(fr->t, fr->at[first - 1], waits, false, &named))
-		return refuse(fr, first - 1, "in", why, n);
-	end = skip_start(fr, first);
-	for (size_t i = first; i < end; i++)
-		if (owner_of(fr->t, fr->at[i]) != PROGRAM ||
-		    called(fr->t, fr->at[i], denied, true, &named))
-			return refuse(fr, i, "within", why, n);
+	while (from < end) {
+		size_t i = skip_wrapper(fr, from);
+
+		if (i > from && !called(fr->t, fr->at[i - 1], waits, false, &named))
+			return refuse(fr, i - 1, "in", why, n);
+		for (; i < end && !at_trampoline(fr, i); i++)
+			if (owner_of(fr->t, fr->at[i]) != PROGRAM ||
+			    called(fr->t, fr->at[i], denied, true, &named))
+				return refuse(fr, i, "within", why, n);
+		from = i + 1;
+	}
 	return true;
 }
 
