@@ -16,12 +16,12 @@ SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
 SVC_PLAIN := ticker stress jumper eventloop prefork retained
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
-SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx libsvc shorts methods many ipa_ra stackalign \
+SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods many ipa_ra stackalign \
 	       hostile
 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
-	retained_patch ipa_ra_patch stackalign_patch shorts_patch nginx_patch redis_patch \
+	retained_patch backtrace_patch ipa_ra_patch stackalign_patch shorts_patch nginx_patch redis_patch \
 	postgres_patch server_patch \
 	server_plain_patch server_orig_patch server_init_patch server_hook_patch
 # The others: name = source + flags.
@@ -123,9 +123,9 @@ $(SVC)/server-split: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(svc_link) -Wl,--build-id
 	$(Q)objcopy --only-keep-debug $@ $@.debug && strip -s $@
 
-$(SVC)/cxx: $(SVC_SRC)/cxx.cc $(SVC)/svc.o | $(SVC)/.dir
+$(SVC)/cxx $(SVC)/backtrace: $(SVC)/%: $(SVC_SRC)/%.cc $(SVC)/svc.o | $(SVC)/.dir
 	$(call say,SVC,$@)
-	$(Q)$(SVC_CXX) -std=gnu++17 $(SVC_FLAGS) -o $@ $< $(SVC)/svc.o
+	$(Q)$(SVC_CXX) -std=gnu++17 $(SVC_FLAGS) -rdynamic -o $@ $< $(SVC)/svc.o
 $(SVC)/svc.o: $(SVC_SRC)/svc.c $(SVC_SRC)/svc.h | $(SVC)/.dir
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -c -o $@ $<
 

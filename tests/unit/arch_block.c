@@ -425,7 +425,7 @@ static void template_depends_on_nothing(void **state)
 	hp_template_fill(b);
 	assert_memory_equal(a, b, sizeof(a));
 	for (fn = 0; fn < HP_BANK_FNS; fn++)
-		assert_int_equal(a[hp_watch_offset(fn)], 0x90);
+		assert_int_equal(a[hp_watch_offset(fn) - HP_TEMPLATE_AT], 0x90);
 	for (p = 0; p < HP_PATHS; p++)
 		assert_int_equal((hp_block_addr(0x7f0000000000, 17) + hp_path_offset(p)) & 0xff,
 				 hp_path_offset(p));

@@ -12,9 +12,16 @@
 
 enum { WATCH_AT = 0x00, OLD_AT = 0x10, NEW_AT = 0x20, GATE_AT = 0x30, GATE_BACK_AT = 0x80 };
 
-static const uint8_t path_at[HP_PATHS] = {
-	[HP_PATH_WATCH] = WATCH_AT, [HP_PATH_OLD] = OLD_AT,		[HP_PATH_NEW] = NEW_AT,
-	[HP_PATH_GATE] = GATE_AT,   [HP_PATH_GATE_BACK] = GATE_BACK_AT,
+#define GATE_LEN 0x3b
+static const struct path {
+	const char *name;
+	uint8_t at, size;
+} path[HP_PATHS] = {
+	[HP_PATH_WATCH] = {"watch", WATCH_AT, 1 + HP_STUB_LEN},
+	[HP_PATH_OLD] = {"old", OLD_AT, HP_STUB_LEN},
+	[HP_PATH_NEW] = {"new", NEW_AT, HP_STUB_LEN},
+	[HP_PATH_GATE] = {"gate", GATE_AT, GATE_LEN},
+	[HP_PATH_GATE_BACK] = {"gate_back", GATE_BACK_AT, GATE_LEN},
 };
 
 /* What a step of the gate path has decided.  "Origin" is old for gate and new for gate_back. */
@@ -55,14 +62,23 @@ static const struct step gate_step[] = {
 	{HIT, 1, {0x58}, 8, ORIGIN, NONE},				 /* pop %rax */
 	{0x36, 5, {0xe9}, 0, ORIGIN, TO_ORIGIN},			 /* jmp origin */
 };
-#define STEPS	 (sizeof(gate_step) / sizeof(gate_step[0]))
-#define GATE_LEN 0x3b
+#define STEPS (sizeof(gate_step) / sizeof(gate_step[0]))
 _Static_assert(GATE_AT + GATE_LEN <= GATE_BACK_AT && GATE_BACK_AT + GATE_LEN <= HP_BLOCK_SIZE,
 	       "the gate paths fit");
 
 uint8_t hp_path_offset(enum hp_path p)
 {
-	return path_at[p];
+	return path[p].at;
+}
+
+uint8_t hp_path_size(enum hp_path p)
+{
+	return path[p].size;
+}
+
+const char *hp_path_name(enum hp_path p)
+{
+	return path[p].name;
 }
 
 static void put32(uint8_t *p, uint32_t v)
@@ -98,13 +114,13 @@ static size_t operand_at(enum operand op, size_t block, bool back)
 
 static void put_gate(uint8_t *out, size_t block, bool back)
 {
-	size_t path = back ? GATE_BACK_AT : GATE_AT, i;
+	size_t from = back ? GATE_BACK_AT : GATE_AT, i;
 
 	for (i = 0; i < STEPS; i++) {
 		const struct step *s = &gate_step[i];
-		size_t end = path + s->off + s->len;
+		size_t end = from + s->off + s->len;
 
-		memcpy(out + path + s->off, s->bytes, s->len);
+		memcpy(out + from + s->off, s->bytes, s->len);
 		if (s->operand != NONE)
 			put32(out + end - 4, (uint32_t)(operand_at(s->operand, block, back) -
 							(block + end)));
@@ -196,12 +212,22 @@ enum hp_block_place hp_block_place(unsigned off, unsigned *pushed)
 	return HP_PLACE_UNSURE;
 }
 
+unsigned hp_block_pushed(unsigned off)
+{
+	unsigned at = off - (off >= GATE_BACK_AT ? GATE_BACK_AT : GATE_AT);
+
+	for (size_t i = 0; i < STEPS; i++)
+		if (at - gate_step[i].off < gate_step[i].len)
+			return gate_step[i].pushed;
+	return 0;
+}
+
 unsigned hp_gate_test_offset(enum hp_path gate)
 {
-	return path_at[gate] + TEST;
+	return path[gate].at + TEST;
 }
 
 unsigned hp_gate_hit_offset(enum hp_path gate)
 {
-	return path_at[gate] + HIT;
+	return path[gate].at + HIT;
 }

@@ -6,7 +6,8 @@
  * neighbourhood:
  *
  *	bank + 0			slot page (struct hp_slots), data, written by hpd only
- *	bank + HP_BANK_TEMPLATE		the template: HP_BANK_FNS blocks of 256 bytes, never written
+ *	bank + HP_BANK_FILE		the template's file (arch/template.h), never written, in which
+ *	bank + HP_BANK_TEMPLATE		HP_BANK_FNS blocks of 256 bytes lie
  *	bank + HP_BANK_MOVED		one moved head (arch/code.h) a function
  *
  * The template's bytes are the same for every function of every target for ever (they only depend
@@ -35,8 +36,10 @@
 #define HP_BLOCK_SIZE	 256
 #define HP_MOVED_ROOM	 256
 #define HP_BANK_SLOTS	 0x0
-#define HP_BANK_TEMPLATE 0x1000
-#define HP_TEMPLATE_SIZE (HP_BANK_FNS * HP_BLOCK_SIZE) /* 6 pages */
+#define HP_BANK_FILE	 0x1000
+#define HP_TEMPLATE_AT	 0x3000 /* in the file, behind headers and call frame information */
+#define HP_BANK_TEMPLATE (HP_BANK_FILE + HP_TEMPLATE_AT)
+#define HP_TEMPLATE_SIZE (HP_BANK_FNS * HP_BLOCK_SIZE)
 #define HP_BANK_MOVED	 (HP_BANK_TEMPLATE + HP_TEMPLATE_SIZE)
 #define HP_BANK_SIZE	 (HP_BANK_MOVED + HP_BANK_FNS * HP_MOVED_ROOM)
 
@@ -57,6 +60,10 @@ enum hp_path { HP_PATH_WATCH, HP_PATH_OLD, HP_PATH_NEW, HP_PATH_GATE, HP_PATH_GA
 /* Offset of @p in a block; also the low byte of a slot that shows it. */
 uint8_t hp_path_offset(enum hp_path p);
 
+/* Its name for people, and its length in bytes. */
+const char *hp_path_name(enum hp_path p);
+uint8_t hp_path_size(enum hp_path p);
+
 static inline hp_addr hp_block_addr(hp_addr bank, unsigned fn)
 {
 	return bank + HP_BANK_TEMPLATE + fn * HP_BLOCK_SIZE;
@@ -70,10 +77,10 @@ static inline hp_addr hp_moved_addr(hp_addr bank, unsigned fn)
 /* Offset in the template file of the probed nop of function @fn. */
 static inline uint64_t hp_watch_offset(unsigned fn)
 {
-	return (uint64_t)fn * HP_BLOCK_SIZE;
+	return HP_TEMPLATE_AT + (uint64_t)fn * HP_BLOCK_SIZE;
 }
 
-/* The whole template: HP_TEMPLATE_SIZE bytes. */
+/* All blocks: HP_TEMPLATE_SIZE bytes. */
 void hp_template_fill(uint8_t *out);
 
 /* A stub: HP_STUB_LEN bytes, jmp *slot(%rip). */
@@ -94,6 +101,9 @@ enum hp_block_place {
 /* *pushed: how many bytes rsp lies below its value at the entry (8 between push and pop).
  * The test of the gate byte itself, where a parked thread stands, is HP_PLACE_BEFORE. */
 enum hp_block_place hp_block_place(unsigned off, unsigned *pushed);
+
+/* The same for whatever instruction covers @off. */
+unsigned hp_block_pushed(unsigned off);
 
 /* Offsets in a block: the instruction that reads the gate byte, where rax is pushed; and where a
  * thread found there is sent to go on in the path of origin ("pop %rax; jmp"). */

@@ -15,7 +15,6 @@
 #include "elf/image.h"
 #include "hp/err.h"
 
-#define DWARF_RSP	 7
 #define MAX_AUGMENTATION 16 /* "zPLRSB" is the longest there is; bounds the time a lie takes */
 
 struct range {
@@ -292,26 +291,72 @@ void hp_cfi_free(struct hp_cfi *c)
 
 /* --- questions ---------------------------------------------------------------------------------- */
 
-bool hp_cfi_cfa_from_sp(const struct hp_cfi *c, uint64_t vaddr, int64_t *offset)
+static bool cfa_of(Dwarf_Frame *frame, unsigned *reg, int64_t *offset)
 {
-	Dwarf_Frame *frame = NULL;
-	bool found = false;
 	Dwarf_Op *ops;
 	size_t n;
 
+	if (dwarf_frame_cfa(frame, &ops, &n) || n != 1)
+		return false;
+	if (ops[0].atom == DW_OP_bregx) {
+		*reg = (unsigned)ops[0].number;
+		*offset = (int64_t)ops[0].number2;
+		return true;
+	}
+	*reg = (unsigned)ops[0].atom - DW_OP_breg0;
+	*offset = (int64_t)ops[0].number;
+	return ops[0].atom >= DW_OP_breg0 && ops[0].atom <= DW_OP_breg31;
+}
+
+bool hp_cfi_cfa_from_sp(const struct hp_cfi *c, uint64_t vaddr, int64_t *offset)
+{
+	Dwarf_Frame *frame = NULL;
+	unsigned reg;
+	bool found;
+
 	if (!c->dw || dwarf_cfi_addrframe(c->dw, vaddr, &frame))
 		return false;
-	if (dwarf_frame_cfa(frame, &ops, &n) == 0 && n == 1) {
-		if (ops[0].atom == DW_OP_bregx && ops[0].number == DWARF_RSP) {
-			*offset = (int64_t)ops[0].number2;
-			found = true;
-		} else if (ops[0].atom == DW_OP_breg7) {
-			*offset = (int64_t)ops[0].number;
-			found = true;
-		}
-	}
+	found = cfa_of(frame, &reg, offset) && reg == HP_CFI_RSP;
 	free(frame);
 	return found;
+}
+
+/* The same as in the caller, or at an offset from the CFA: what prologues do. */
+static bool add_register(Dwarf_Frame *frame, int reg, struct hp_cfi_row *row)
+{
+	Dwarf_Op mem[3], *ops;
+	size_t n;
+
+	if (dwarf_frame_register(frame, reg, mem, &ops, &n))
+		return false;
+	/* Unchanged or unknown; libdw takes rbx for unknown where nothing is said of it.  Without a
+	 * return address it is an outermost function's. */
+	if (n == 0)
+		return reg != HP_CFI_RA;
+	if (ops[0].atom != DW_OP_call_frame_cfa || n > 2 ||
+	    (n == 2 && ops[1].atom != DW_OP_plus_uconst))
+		return false;
+	row->saved |= 1u << reg;
+	row->at[reg] = n == 2 ? (int64_t)ops[1].number : 0;
+	return true;
+}
+
+bool hp_cfi_row(const struct hp_cfi *c, uint64_t vaddr, struct hp_cfi_row *ret)
+{
+	static const int kept[] = {3, 6, 12, 13, 14, 15, HP_CFI_RA}; /* rbx, rbp, r12 to r15 */
+	struct hp_cfi_row row = {0};
+	Dwarf_Frame *frame = NULL;
+	bool ok;
+
+	if (!c->dw || dwarf_cfi_addrframe(c->dw, vaddr, &frame))
+		return false;
+	ok = cfa_of(frame, &row.cfa_reg, &row.cfa_offset);
+	for (size_t i = 0; i < sizeof(kept) / sizeof(kept[0]) && ok; i++)
+		ok = add_register(frame, kept[i], &row);
+	free(frame);
+	if (ok)
+		*ret = row;
+	return ok;
 }
 
 bool hp_cfi_find(const struct hp_cfi *c, uint64_t vaddr, struct hp_fde *ret)

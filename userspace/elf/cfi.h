@@ -30,4 +30,19 @@ bool hp_cfi_find(const struct hp_cfi *c, uint64_t vaddr, struct hp_fde *ret);
  * or not at all. */
 bool hp_cfi_cfa_from_sp(const struct hp_cfi *c, uint64_t vaddr, int64_t *offset);
 
+/* One row of the table: where the CFA is, and which registers lie where from it; registers by
+ * DWARF's numbers (psABI 3.6.2). */
+#define HP_CFI_RSP  7
+#define HP_CFI_RA   16
+#define HP_CFI_REGS 17
+struct hp_cfi_row {
+	unsigned cfa_reg;
+	int64_t cfa_offset;
+	uint32_t saved; /* a bit a register */
+	int64_t at[HP_CFI_REGS];
+};
+
+/* The row at @vaddr; false when there is none, or it says what a struct hp_cfi_row cannot. */
+bool hp_cfi_row(const struct hp_cfi *c, uint64_t vaddr, struct hp_cfi_row *ret);
+
 #endif

@@ -49,15 +49,16 @@ int hp_calls_init(struct hp_live *lv, const struct hp_plan *p, struct hp_err *er
 	uint64_t value;
 	int r;
 
-	if (!f->eh_frame && !p->n_init)
+	if (!f->n_frames && !p->n_init)
 		return 0;
 	if ((r = hp_borrow_begin(&b, lv->t, lv->looker, HP_BORROW_CALL, lv->deadline_ns, err)) < 0)
 		return r;
-	if (f->eh_frame) {
-		const uint64_t args[] = {f->eh_frame, f->data + HP_FRAME_OBJECT};
+	for (unsigned i = 0; i < f->n_frames && r >= 0; i++) {
+		const uint64_t args[] = {f->frames[i],
+					 f->data + HP_FRAME_OBJECT + i * HP_FRAME_OBJECT_SIZE};
 
-		r = call(lv, b, "__register_frame_info", f->register_frame, args, 2, HP_WORD_FRAMES,
-			 &value, err);
+		r = call(lv, b, "__register_frame_info", f->register_frame, args, 2,
+			 HP_WORD_FRAMES + i, &value, err);
 	}
 	for (size_t i = 0; i < p->n_init && r >= 0; i++) {
 		/* As ld.so calls them: argc, argv, envp; a patch has no command line. */
@@ -71,29 +72,36 @@ int hp_calls_init(struct hp_live *lv, const struct hp_plan *p, struct hp_err *er
 	return end(b, r, err);
 }
 
+/* The first table from @i on that libgcc has; n_frames: none. */
+static uint32_t next_frames(const struct hp_live *lv, uint32_t i)
+{
+	while (i < lv->l->fixed.n_frames && (!came_back(lv, HP_WORD_FRAMES + i) ||
+					     came_back(lv, HP_WORD_FRAMES_GONE + i)))
+		i++;
+	return i;
+}
+
 int hp_calls_fini(struct hp_live *lv, bool initialised, struct hp_err *err)
 {
 	const struct hp_ledger_fixed *f = &lv->l->fixed;
-	uint32_t n_fini = initialised ? f->n_fini : 0, first = 0;
-	bool frames = f->eh_frame && came_back(lv, HP_WORD_FRAMES) &&
-		      !came_back(lv, HP_WORD_FRAMES_GONE);
+	uint32_t n_fini = initialised ? f->n_fini : 0, first = 0, frames = next_frames(lv, 0);
 	struct hp_borrow *b;
 	uint64_t value;
 	int r;
 
 	while (first < n_fini && came_back(lv, HP_WORD_FINI + first))
 		first++;
-	if (first == n_fini && !frames)
+	if (first == n_fini && frames == f->n_frames)
 		return 0;
 	if ((r = hp_borrow_begin(&b, lv->t, lv->looker, HP_BORROW_CALL, lv->deadline_ns, err)) < 0)
 		return r;
 	for (uint32_t i = first; i < n_fini && r >= 0; i++)
 		r = call(lv, b, "fini_array", f->fini[i], NULL, 0, HP_WORD_FINI + i, &value, err);
-	if (frames && r >= 0) {
-		const uint64_t args[] = {f->eh_frame};
+	for (; frames < f->n_frames && r >= 0; frames = next_frames(lv, frames + 1)) {
+		const uint64_t args[] = {f->frames[frames]};
 
 		r = call(lv, b, "__deregister_frame_info", f->deregister_frame, args, 1,
-			 HP_WORD_FRAMES_GONE, &value, err);
+			 HP_WORD_FRAMES_GONE + frames, &value, err);
 	}
 	return end(b, r, err);
 }

@@ -12,8 +12,7 @@
 
 #define LEDGERS_MAX 256
 
-/* A ledger of the largest kind and its control pages. */
-#define AREA_MAX (HP_PAGE_UP(sizeof(struct hp_ledger)) + 16 * HP_PAGE)
+#define AREA_MAX    (HP_LEDGER_AREA_MAX + 16 * HP_PAGE)
 
 /* An error check, not a signature: the target can write it as well as we can.  Keyed so that a page
  * of zeroes does not pass. */
@@ -157,7 +156,7 @@ static bool in_area(const struct hp_ledger_fixed *f, uint64_t a)
 static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 {
 	if (!f->n_fns || f->n_fns > HP_LEDGER_FNS || f->n_banks > HP_LEDGER_BANKS ||
-	    f->n_ranges > HP_LEDGER_RANGES || f->n_fini > 8 || f->text_n > sizeof(f->text))
+	    f->n_ranges > HP_LEDGER_RANGES || f->n_fini > 8 || f->n_frames > HP_LEDGER_FRAMES || f->text_n > sizeof(f->text))
 		return false;
 	if (f->area_lo != at || f->area_hi <= at || f->area_hi - at > AREA_MAX)
 		return false;

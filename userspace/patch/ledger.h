@@ -19,14 +19,17 @@
 #include "target/target.h"
 
 #define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
-#define HP_LEDGER_VERSION 1
+#define HP_LEDGER_VERSION 2
 #define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
 
 #define HP_LEDGER_FNS	 512
 #define HP_LEDGER_BANKS	 16
+#define HP_LEDGER_FRAMES (1 + HP_LEDGER_BANKS) /* the patch's, and hp's own for each bank */
 #define HP_LEDGER_RANGES 640 /* mappings: stub pages above all */
 #define HP_LEDGER_NAME	 160
 #define HP_LEDGER_TEXT	 4096
+/* The most bytes of an area: the largest ledger, and what tells of the code. */
+#define HP_LEDGER_AREA_MAX (2u << 20)
 
 enum hp_entry_method { HP_ENTRY_PUN, HP_ENTRY_INT3, HP_ENTRY_STOP };
 
@@ -80,10 +83,9 @@ struct hp_ledger_fixed {
 	uint64_t bank[HP_LEDGER_BANKS];
 	uint64_t hook[HP_HOOKS]; /* addresses; 0: none */
 	uint64_t fini[8];	 /* fini_array in the order in which it runs */
-	uint32_t n_fini;
-	uint32_t pad0;
-	/* unwind tables for the target's libgcc, or 0: their address, and who takes and drops them */
-	uint64_t eh_frame, register_frame, deregister_frame;
+	uint32_t n_fini, n_frames;
+	/* unwind tables that the target's libgcc was given: where, and who takes and drops them */
+	uint64_t frames[HP_LEDGER_FRAMES], register_frame, deregister_frame;
 	char text[HP_LEDGER_TEXT];  /* maps and metadata: kind, key, value, each NUL-terminated */
 	uint32_t text_n;
 	uint32_t pad;

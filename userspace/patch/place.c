@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/fd.h"
 #include "hp/err.h"
+#include "patch/own_object.h"
 #include "patch/plan.h"
 
 #define REACH		((1ull << 31) - (1ull << 20))
@@ -243,13 +244,24 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 {
 	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_SIZE};
 	uint64_t lo = UINT64_MAX, hi = 0, jitter;
+	struct hp_own_object object;
+	size_t ledger, before;
 	hp_addr at;
+	int r;
 
-	p->area_bytes = HP_PAGE_UP(hp_ledger_size(p->n_fns)) + CONTROL_PAGES * HP_PAGE;
+	ledger = HP_PAGE_UP(hp_ledger_size(p->n_fns));
+	if ((r = hp_own_object_make(&object, p, 0, err)) < 0)
+		return r;
+	before = ledger + HP_PAGE_UP(object.n);
+	hp_own_object_free(&object);
+	if (before > HP_LEDGER_AREA_MAX)
+		return hp_err_set(err, -HP_E_PLACE, "the names of the functions are too long");
+	p->area_bytes = before + CONTROL_PAGES * HP_PAGE;
 	p->area = hp_maps_find_room(&s->maps, p->area_bytes, near, ADDRESS_HI);
 	if (!p->area || take(s, p->area, p->area_bytes) < 0)
 		return hp_err_set(err, -HP_E_PLACE, "no free memory for the ledger");
-	p->table = p->area + HP_PAGE_UP(hp_ledger_size(p->n_fns));
+	p->object = p->area + ledger;
+	p->table = p->area + before;
 	p->gate = p->table + HP_PAGE;
 	p->gate_back = p->gate + HP_PAGE;
 	p->data = p->gate_back + HP_PAGE;

@@ -99,6 +99,15 @@ static int check_build_id(struct hp_plan *p, struct hp_err *err)
 			  hp_target_exe(p->target)->path, *have ? have : "(none)", want);
 }
 
+struct hp_head hp_plan_head(const struct hp_plan_fn *f)
+{
+	struct hp_head head = f->head;
+
+	head.at += f->old.module->bias;
+	head.pun += f->old.module->bias;
+	return head;
+}
+
 static int plan_new(struct hp_plan *p, struct hp_plan_fn *f, struct hp_err *err)
 {
 	const struct hp_sym *s;
@@ -284,18 +293,17 @@ static int plan_frames(struct hp_plan *p)
 	uint64_t vaddr;
 	size_t n;
 
-	bytes = hp_image_section(p->image, ".eh_frame", &vaddr, &n);
-	/* The list must end with a zero word (crtendS.o), or libgcc runs past it. */
-	if (!bytes || n < 8 || memcmp(bytes + n - 4, "\0\0\0", 4))
-		return 0;
 	/* Only C++ throws; and without libgcc in the process nobody unwinds. */
 	if (hp_resolve_import(p->target, "__cxa_throw", NULL, &cxx, NULL) < 0 ||
 	    hp_resolve_import(p->target, "__register_frame_info", NULL, &reg, NULL) < 0 ||
 	    hp_resolve_import(p->target, "__deregister_frame_info", NULL, &dereg, NULL) < 0)
 		return 0;
-	p->eh_frame = vaddr;
 	p->register_frame = reg.addr;
 	p->deregister_frame = dereg.addr;
+	bytes = hp_image_section(p->image, ".eh_frame", &vaddr, &n);
+	/* The list must end with a zero word (crtendS.o), or libgcc runs past it. */
+	if (bytes && n >= 8 && !memcmp(bytes + n - 4, "\0\0\0", 4))
+		p->eh_frame = vaddr;
 	return 0;
 }
 

@@ -62,12 +62,13 @@ struct hp_plan {
 	/* code that may call libc, so needs a safe point */
 	uint64_t init[8], fini[8]; /* in the order in which they run */
 	size_t n_init, n_fini;
-	uint64_t eh_frame; /* vaddr; 0: no unwind tables to be registered */
-	hp_addr register_frame, deregister_frame, data_object;
+	uint64_t eh_frame; /* vaddr; 0: the patch has no unwind tables to be registered */
+	hp_addr register_frame, deregister_frame; /* 0: nobody unwinds */
 
 	/* chosen by place.c */
-	hp_addr area;	   /* ledger and control pages */
+	hp_addr area;	   /* ledger, object (patch/own_object.h), control pages */
 	size_t area_bytes;
+	hp_addr object;
 	hp_addr table, gate, gate_back, data, code;
 	hp_addr bank[HP_LEDGER_BANKS];
 	size_t n_banks;
@@ -79,6 +80,9 @@ struct hp_plan {
 	struct hp_range patch; /* its segments, process addresses */
 	struct hp_fixups fixups;
 };
+
+/* The head as it lies in the process. */
+struct hp_head hp_plan_head(const struct hp_plan_fn *f);
 
 /* Reads and decides everything but places.  @image is taken over in every case.
  * The target must be refreshed. */

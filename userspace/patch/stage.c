@@ -16,11 +16,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "arch/template.h"
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "elf/cfi.h"
 #include "hp/err.h"
+#include "patch/own_object.h"
 #include "patch/segments.h"
 #include "target/borrow.h"
 
@@ -35,6 +37,7 @@ struct stage {
 	int agent_fd;	/* the agent's */
 	uint64_t used;	/* bytes of the memfd */
 	struct hp_segments seg;
+	struct hp_own_object object;
 };
 
 static int add_range(struct stage *s, hp_addr lo, hp_addr hi)
@@ -116,13 +119,16 @@ static int fill_ledger(struct stage *s, struct hp_err *err)
 		.patch_hi = p->patch.hi,
 		.bias = p->bias,
 		.n_fini = (uint32_t)p->n_fini,
-		.eh_frame = p->eh_frame ? p->bias + p->eh_frame : 0,
 		.register_frame = p->register_frame,
 		.deregister_frame = p->deregister_frame,
 	};
 	snprintf(f->id, sizeof(f->id), "%s", p->id);
 	snprintf(f->file, sizeof(f->file), "%s", p->req->file);
 	memcpy(f->bank, p->bank, sizeof(*f->bank) * p->n_banks);
+	if (p->register_frame && p->eh_frame)
+		f->frames[f->n_frames++] = p->bias + p->eh_frame;
+	for (size_t b = 0; b < p->n_banks && p->register_frame; b++)
+		f->frames[f->n_frames++] = s->object.frames[b];
 	for (size_t h = 0; h < HP_HOOKS; h++)
 		f->hook[h] = p->info.hook[h] ? p->bias + p->info.hook[h] : 0;
 	for (size_t i = 0; i < p->n_fini; i++)
@@ -173,6 +179,22 @@ static int map_control_page(struct stage *s, hp_addr at, const uint8_t page[HP_P
 	return map_room(s, at, page, HP_PAGE, HP_PAGE, prot, PRIVATE_OVER, err);
 }
 
+/* Ledger and object in one mapping: as the ledger is written to, a core dump has both. */
+static int map_area(struct stage *s, struct hp_err *err)
+{
+	size_t object = s->p->object - s->p->area, n = object + s->object.n;
+	uint8_t *bytes = calloc(1, n);
+	int r;
+
+	if (!bytes)
+		return hp_err_set(err, -ENOMEM, "no memory for a ledger");
+	memcpy(bytes, s->l, hp_ledger_size(s->p->n_fns));
+	memcpy(bytes + object, s->object.bytes, s->object.n);
+	r = map_room(s, s->p->area, bytes, n, s->p->area_bytes, PROT_READ, PRIVATE_FIXED, err);
+	free(bytes);
+	return r;
+}
+
 static int map_control(struct stage *s, struct hp_err *err)
 {
 	const struct hp_ledger_fixed *f = &s->l->fixed;
@@ -202,15 +224,13 @@ static int fill_moved(struct stage *s, unsigned bank, uint8_t *moved, struct hp_
 	for (size_t i = 0; i < p->n_fns; i++) {
 		const struct hp_plan_fn *f = &p->fn[i];
 		hp_addr at = hp_moved_addr(p->bank[bank], f->slot);
-		struct hp_head head = f->head;
+		struct hp_head head = hp_plan_head(f);
 		uint8_t *room = moved + f->slot * HP_MOVED_ROOM;
 		size_t n;
 		int r;
 
 		if (f->bank != bank)
 			continue;
-		head.at += f->old.module->bias;
-		head.pun += f->old.module->bias;
 		if ((r = hp_head_move(&head, f->head_len, at, room, &n, err)) < 0)
 			return r;
 		if (f->method != HP_ENTRY_PUN &&
@@ -245,8 +265,8 @@ static int map_bank(struct stage *s, unsigned bank, int template_fd, struct hp_e
 	}
 	if ((r = fill_moved(s, bank, moved, err)) < 0 ||
 	    (r = map_bytes(s, at + HP_BANK_SLOTS, &slots, sizeof(slots), PROT_READ, err)) < 0 ||
-	    (r = hp_agent_map(s->a, at + HP_BANK_TEMPLATE, HP_TEMPLATE_SIZE, PROT_READ | PROT_EXEC,
-			      PRIVATE_FIXED, template_fd, 0, err)) < 0)
+	    (r = hp_agent_map(s->a, at + HP_BANK_FILE, HP_TEMPLATE_AT + HP_TEMPLATE_SIZE,
+			      PROT_READ | PROT_EXEC, PRIVATE_FIXED, template_fd, 0, err)) < 0)
 		return r;
 	return map_bytes(s, at + HP_BANK_MOVED, moved, sizeof(moved), PROT_READ | PROT_EXEC, err);
 }
@@ -293,9 +313,7 @@ static int map_all(struct stage *s, int store_fd, int template_fd, struct hp_err
 		return agent_template;
 	if ((agent_store = hp_agent_give_fd(s->a, store_fd, err)) < 0)
 		return agent_store;
-	if ((r = map_room(s, s->p->area, s->l, hp_ledger_size(s->p->n_fns), s->p->area_bytes,
-			  PROT_READ, PRIVATE_FIXED, err)) < 0 ||
-	    (r = map_control(s, err)) < 0)
+	if ((r = map_area(s, err)) < 0 || (r = map_control(s, err)) < 0)
 		return r;
 	for (unsigned b = 0; b < s->p->n_banks; b++)
 		if ((r = map_bank(s, b, agent_template, err)) < 0)
@@ -322,10 +340,13 @@ int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, struct hp_agent *a
 	s.l = calloc(1, sizeof(*s.l));
 	if (s.memfd < 0 || !s.l)
 		r = hp_err_set(err, -ENOMEM, "no memory for a ledger");
-	else if ((r = hp_segments_plan(&s.seg, p, err)) >= 0 && (r = fill_ledger(&s, err)) >= 0)
+	else if ((r = hp_segments_plan(&s.seg, p, err)) >= 0 &&
+		 (r = hp_own_object_make(&s.object, p, p->object, err)) >= 0 &&
+		 (r = fill_ledger(&s, err)) >= 0)
 		r = map_all(&s, store_fd, template_fd, err);
 	hp_close(&s.memfd);
 	hp_segments_free(&s.seg);
+	hp_own_object_free(&s.object);
 	if (r >= 0) {
 		*ret = s.l;
 		return 0;
@@ -347,7 +368,7 @@ static bool has_file(const struct hp_map *m, const char *id)
 	char memfd[64];
 
 	snprintf(memfd, sizeof(memfd), HP_MEMFD_PREFIX "%.16s", id);
-	return !strncmp(m->path, memfd, strlen(memfd)) || strstr(m->path, "/paths-1") ||
+	return !strncmp(m->path, memfd, strlen(memfd)) || strstr(m->path, "/" HP_TEMPLATE_FILES) ||
 	       strstr(m->path, id);
 }
 

@@ -14,13 +14,17 @@
  * was done, and does not do it twice, whenever hpd was killed. */
 enum hp_word {
 	HP_WORD_HOOK,	     /* hooks and initialisers */
-	HP_WORD_FRAMES,	     /* unwind tables were given */
-	HP_WORD_FRAMES_GONE, /* and taken back */
-	HP_WORD_FINI,	     /* finalisers, each with its own */
+	HP_WORD_FRAMES,	     /* unwind tables were given, each with its own */
+	HP_WORD_FRAMES_GONE = HP_WORD_FRAMES + HP_LEDGER_FRAMES, /* and taken back */
+	HP_WORD_FINI = HP_WORD_FRAMES_GONE + HP_LEDGER_FRAMES,	 /* finalisers likewise */
 	HP_WORDS = HP_WORD_FINI + sizeof(((struct hp_ledger_fixed *)0)->fini) / sizeof(uint64_t),
 };
 #define HP_WORD_UNSET 0x6e6f74796574ull /* "notyet" */
-#define HP_FRAME_OBJECT 0x100		/* in the data page: libgcc's struct object */
+#define HP_FRAME_OBJECT	 0x200	/* in the data page: libgcc's struct object, for each table */
+#define HP_FRAME_OBJECT_SIZE 64 /* it has six or seven words */
+_Static_assert(8 * HP_WORDS <= HP_FRAME_OBJECT && 64 * HP_WORDS <= HP_PAGE &&
+		       HP_FRAME_OBJECT + HP_LEDGER_FRAMES * HP_FRAME_OBJECT_SIZE <= HP_PAGE,
+	       "words, stubs and objects have room in their pages");
 
 static inline hp_addr hp_word_addr(const struct hp_ledger_fixed *f, enum hp_word w)
 {

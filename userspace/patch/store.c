@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "arch/block.h"
+#include "arch/template.h"
 #include "base/fd.h"
 #include "hp/err.h"
 
@@ -152,27 +152,47 @@ int hp_store_keep(const char *state_dir, const char *id, int copy_fd, int *ret_f
 	return 0;
 }
 
-int hp_store_template(const char *state_dir, int *ret_fd, struct hp_err *err)
+/* It is mapped by targets for as long as they run: what is there is compared, never written. */
+static int open_template(const char *state_dir, const uint8_t *want, size_t n, int *ret_fd,
+			 struct hp_err *err)
 {
-	static uint8_t want[HP_TEMPLATE_SIZE], have[HP_TEMPLATE_SIZE];
 	hp_autoclose int fd = -1;
 	char path[PATH_MAX];
+	struct stat st;
+	uint8_t *have;
+	bool same;
 	int r;
 
-	hp_template_fill(want);
-	snprintf(path, sizeof(path), "%s/paths-1", state_dir);
+	snprintf(path, sizeof(path), "%s/%s", state_dir, HP_TEMPLATE_NAME);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT) {
 		if ((r = make_dir(state_dir, err)) < 0 ||
-		    (r = publish(state_dir, "paths-1", -1, want, sizeof(want), err)) < 0)
+		    (r = publish(state_dir, HP_TEMPLATE_NAME, -1, want, n, err)) < 0)
 			return r;
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	}
 	if (fd < 0)
 		return hp_err_sys(err, errno, "open %s", path);
-	if (hp_pread_all(fd, have, sizeof(have), 0) < 0 || memcmp(have, want, sizeof(want)))
+	have = malloc(n);
+	same = have && fstat(fd, &st) == 0 && (uint64_t)st.st_size == n &&
+	       hp_pread_all(fd, have, n, 0) == 0 && memcmp(have, want, n) == 0;
+	free(have);
+	if (!same)
 		return hp_err_set(err, -HP_E_FAILED, "%s does not hold hp's path blocks: remove it",
 				  path);
 	*ret_fd = HP_TAKE_FD(fd);
 	return 0;
+}
+
+int hp_store_template(const char *state_dir, int *ret_fd, struct hp_err *err)
+{
+	uint8_t *want;
+	size_t n;
+	int r = hp_template_file(&want, &n);
+
+	if (r < 0)
+		return hp_err_sys(err, -r, "make the file of path blocks");
+	r = open_template(state_dir, want, n, ret_fd, err);
+	free(want);
+	return r;
 }

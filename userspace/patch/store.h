@@ -20,7 +20,7 @@ int hp_store_read(int fd, const char *name, char id[HP_ID_LEN + 1], int *ret_fd,
 int hp_store_keep(const char *state_dir, const char *id, int copy_fd, int *ret_fd,
 		  struct hp_err *err);
 
-/* Opens <state_dir>/paths-1, made if it is not there, never written again (arch/block.h). */
+/* Opens <state_dir>/HP_TEMPLATE_NAME, made if it is not there, never written again. */
 int hp_store_template(const char *state_dir, int *ret_fd, struct hp_err *err);
 
 #endif

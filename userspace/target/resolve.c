@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/template.h"
 #include "elf/cfi.h"
 #include "elf/dynsym.h"
 #include "elf/image.h"
@@ -51,11 +52,14 @@ static int parse(struct spec *s, const char *text, struct hp_err *err)
 	return 0;
 }
 
-/* hp's own patches are mapped files too, named by their SHA-256: nobody's scope. */
-static bool is_patch(const struct hp_module *m)
+/* hp's path blocks and patches, which are named by their SHA-256, are mapped files too: nobody's
+ * scope. */
+static bool is_of_hp(const struct hp_module *m)
 {
 	size_t n = 0;
 
+	if (!strncmp(m->name, HP_TEMPLATE_FILES, strlen(HP_TEMPLATE_FILES)))
+		return true;
 	while (isxdigit((unsigned char)m->name[n]))
 		n++;
 	return n == 64 && !strncmp(m->name + n, ".so", 3);
@@ -191,7 +195,7 @@ static int resolve(struct hp_target *t, const char *text, struct hp_resolved *re
 	for (size_t i = 0; i < t->n_modules; i++) {
 		struct hp_module *m = &t->module[i];
 
-		if ((only && m != only) || is_patch(m))
+		if ((only && m != only) || is_of_hp(m))
 			continue;
 		r = in_module(&s, m, file, ret, err);
 		if (r)
@@ -243,7 +247,7 @@ int hp_resolve_import(struct hp_target *t, const char *name, const char *version
 		Elf64_Sym sym;
 		int r;
 
-		if (is_patch(m))
+		if (is_of_hp(m))
 			continue;
 		if ((r = hp_module_dynsym(m, &d, err)) < 0)
 			return r;
