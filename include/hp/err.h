@@ -53,6 +53,7 @@ enum hp_exit {
 	X(HP_E_HOOK, "hook", HP_EXIT_REFUSED)                                                      \
 	X(HP_E_NOT_QUIESCENT, "not-quiescent", HP_EXIT_NOT_QUIESCENT)                              \
 	X(HP_E_DENIED, "denied", HP_EXIT_DENIED)                                                   \
+	X(HP_E_SIGNATURE, "signature", HP_EXIT_DENIED)                                               \
 	X(HP_E_UNREACHABLE, "unreachable", HP_EXIT_DENIED)                                         \
 	X(HP_E_PARTIAL, "partial", HP_EXIT_PARTIAL)
 
