@@ -91,9 +91,9 @@ $(O)/hpd: $(O)/userspace/daemon/main.o $(call upto,daemon)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(O)/lib/base.a
+$(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(call upto,trust)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lhttp_parser -pthread
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lhttp_parser -lsodium -pthread
 
 # --- tests ---------------------------------------------------------------------------------------------
 # tests/unit/<layer>_<what>.c sees the layers up to its own.

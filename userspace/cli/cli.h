@@ -37,6 +37,9 @@ int hp_cmd_status(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_check(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_explain(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_watch(struct hp_cli *cli, const struct hp_args *args);
+int hp_cmd_sign(struct hp_cli *cli, const struct hp_args *args);
+int hp_cmd_verify(struct hp_cli *cli, const struct hp_args *args);
+int hp_cmd_policy(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_doctor(struct hp_cli *cli, const struct hp_args *args);
 
 /* hpctl(1), as main() calls it. */

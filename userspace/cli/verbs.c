@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The one table of verbs: dispatch, --help, and (by a test) the manual follow it. */
 #include "cli/cli.h"
+#include "trust/policy.h"
 
 #define OPT_PID	 {"pid", 'p', "PID", "the process"}
 #define OPT_TARGETS                                                                                \
@@ -49,6 +50,21 @@ static const struct hp_opt watch_opts[] = {
 	END,
 };
 
+static const struct hp_opt sign_opts[] = {
+	{"key", 0, "FILE", "the secret key, as minisign -G makes it"},
+	{"signature", 0, "FILE", "write it there (default: beside the file, .minisig)"},
+	{"comment", 0, "TEXT", "the trusted comment (default: time and name)"},
+	{"expires", 0, "YYYY-MM-DD", "the last day on which the signature holds"},
+	END,
+};
+
+static const struct hp_opt verify_opts[] = {
+	{"key", 0, "FILE", "the one public key that counts"},
+	{"keys", 0, "DIR", "a folder of them (default " HP_POLICY_KEYS ")"},
+	{"signature", 0, "FILE", "the signature (default: beside the file, .minisig)"},
+	END,
+};
+
 static const struct hp_opt no_opts[] = {END};
 
 const struct hp_opt hp_global_opts[] = {
@@ -83,6 +99,13 @@ const struct hp_verb hp_verbs[] = {
 	 hp_cmd_explain},
 	{"watch", "[-p PID] [--calls]", "what happens, as it happens", "Until interrupted.\n",
 	 watch_opts, hp_cmd_watch},
+	{"sign", "--key FILE PATCH.so", "sign a patch as minisign(1) does",
+	 "Prints the name of the signature's file.  A password is read from standard input.\n",
+	 sign_opts, hp_cmd_sign},
+	{"verify", "PATCH.so", "whose signature a patch has, and that it holds",
+	 "Exits with 5 when it does not, or is of no trusted key.\n", verify_opts, hp_cmd_verify},
+	{"policy", "check [FILE]", "what the policy says, or where it is wrong",
+	 "FILE is " HP_POLICY_FILE " by default; see hp-policy(5).\n", no_opts, hp_cmd_policy},
 	{"doctor", "", "what this machine lacks, and what that costs",
 	 "Exits with 0 when nothing essential is missing, with 5 when it is a privilege, else 1.\n",
 	 no_opts, hp_cmd_doctor},

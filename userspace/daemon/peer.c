@@ -9,19 +9,15 @@
 int hp_peer_read(int fd, struct hp_peer *ret, struct hp_err *err)
 {
 	struct ucred cred;
-	socklen_t n = sizeof(cred);
+	socklen_t n = sizeof(cred), n_gids = sizeof(ret->gid) - sizeof(ret->gid[0]);
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) < 0)
 		return hp_err_sys(err, errno, "who is calling (SO_PEERCRED)");
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, ret->gid + 1, &n_gids) < 0)
+		return hp_err_sys(err, errno, "who is calling (SO_PEERGROUPS)");
 	ret->pid = cred.pid;
 	ret->uid = cred.uid;
+	ret->gid[0] = cred.gid;
+	ret->n_gids = 1 + n_gids / sizeof(ret->gid[0]);
 	return 0;
-}
-
-int hp_peer_allow(const struct hp_peer *peer, struct hp_err *err)
-{
-	if (peer->uid == 0)
-		return 0;
-	return hp_err_set(err, -HP_E_DENIED,
-			  "uid %u may not use hpd: only root may (run hpctl as root)", peer->uid);
 }

@@ -23,6 +23,13 @@ struct signature_file {
 _Static_assert(sizeof(struct public_file) == 42 && sizeof(struct signature_file) == 74,
 	       "as they lie in the files");
 
+int hp_minisign_begin(struct hp_err *err)
+{
+	if (sodium_init() < 0)
+		return hp_err_set(err, -HP_E_FAILED, "libsodium finds no random numbers");
+	return 0;
+}
+
 void hp_key_id_text(const uint8_t id[8], char ret[HP_KEY_ID_TEXT])
 {
 	for (int i = 0; i < 8; i++)

@@ -43,6 +43,9 @@ struct hp_secret_key {
 	uint8_t key[64];
 };
 
+/* Before all else (sodium_init(3)). */
+int hp_minisign_begin(struct hp_err *err);
+
 /* All three read the text of a file; @name is for messages.  -HP_E_SIGNATURE. */
 int hp_minisign_read_public(const char *text, const char *name, struct hp_public_key *ret,
 			    struct hp_err *err);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/access.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "elf/patchinfo.h"
+#include "hp/err.h"
+#include "target/target.h"
+
+int hp_access_read(struct hp_access *a, const char *file, struct hp_err *err)
+{
+	struct hp_policy p;
+	int k = hp_policy_read(file, &p, err);
+
+	if (k < 0)
+		return k;
+	hp_policy_free(&a->policy);
+	*a = (struct hp_access){.file = file, .policy = p};
+	return 0;
+}
+
+void hp_access_free(struct hp_access *a)
+{
+	hp_policy_free(&a->policy);
+}
+
+static struct hp_asker asker(const struct hp_peer *peer)
+{
+	return (struct hp_asker){peer->uid, peer->gid, peer->n_gids};
+}
+
+int hp_access_peer(const struct hp_access *a, const struct hp_peer *peer, struct hp_err *err)
+{
+	const struct hp_asker who = asker(peer);
+
+	if (hp_policy_knows(&a->policy, &who))
+		return 0;
+	return hp_err_set(err, -HP_E_DENIED,
+			  "uid %u may not use hpd: no rule of the policy allows it anything "
+			  "(run hpctl as root, or see hp-policy(5))",
+			  peer->uid);
+}
+
+int hp_access_general(const struct hp_access *a, const struct hp_peer *peer, enum hp_right right,
+		      struct hp_err *err)
+{
+	const struct hp_asker who = asker(peer);
+
+	return hp_policy_decide(&a->policy, &who, right, NULL, NULL, err);
+}
+
+/* setfsuid(2) takes away the capabilities that override a file's mode too. */
+int hp_access_open_file(const struct hp_peer *peer, const char *path, struct hp_err *err)
+{
+	gid_t own[HP_PEER_GIDS];
+	int n_own = getgroups(HP_PEER_GIDS, own), fd, why;
+
+	if (n_own < 0 || setgroups(peer->n_gids, peer->gid) < 0)
+		return hp_err_sys(err, errno, "open %s as uid %u", path, peer->uid);
+	(void)setfsgid(peer->gid[0]); /* answers with the old one; asked for below */
+	(void)setfsuid(peer->uid);
+	if (setfsuid((uid_t)-1) == (int)peer->uid && setfsgid((gid_t)-1) == (int)peer->gid[0]) {
+		/* A FIFO or a device must neither block us nor be read as a patch. */
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+		why = errno;
+	} else {
+		fd = -1;
+		why = EPERM;
+	}
+	(void)setfsuid(geteuid()); /* root's own can always be had again */
+	(void)setfsgid(getegid());
+	(void)setgroups((size_t)n_own, own);
+	return fd < 0 ? hp_err_set(err, -HP_E_NO_FILE, "open %s: %s", path, strerror(why)) : fd;
+}
+
+int hp_access_read_signature(struct hp_access_question *q, struct hp_err *err)
+{
+	char path[4096 + sizeof(HP_SIGNATURE_SUFFIX)];
+	hp_autoclose int fd = -1;
+	struct stat st;
+	char *text;
+
+	snprintf(path, sizeof(path), "%s" HP_SIGNATURE_SUFFIX, q->patch);
+	fd = hp_access_open_file(q->peer, path, NULL);
+	if (fd < 0)
+		return 0; /* there is none for this peer; where one is needed, that is said then */
+	if (fstat(fd, &st) < 0)
+		return hp_err_sys(err, errno, "stat %s", path);
+	if (!S_ISREG(st.st_mode) || st.st_size > HP_MINISIGN_FILE_MAX)
+		return hp_err_set(err, -HP_E_SIGNATURE, "%s is not a minisign signature", path);
+	text = calloc(1, (size_t)st.st_size + 1);
+	if (!text)
+		return hp_err_set(err, -ENOMEM, "no memory for a signature");
+	if (hp_pread_all(fd, text, (size_t)st.st_size, 0) < 0) {
+		free(text);
+		return hp_err_set(err, -HP_E_NO_FILE, "read %s", path);
+	}
+	q->signature = text;
+	return 0;
+}
+
+/* 0, 1: nobody whom we know signed it; *why says who did not. */
+static int find_signer(const struct hp_access_question *q, int patch_fd, struct hp_signer *ret,
+		       struct hp_err *why)
+{
+	struct hp_keyring ring;
+	struct stat st;
+	void *data;
+	int k;
+
+	why->text[0] = '\0';
+	if (!q->signature)
+		return 1;
+	if ((k = hp_keyring_read(q->access->policy.keys, &ring, why)) < 0)
+		return k;
+	k = fstat(patch_fd, &st) < 0 ? hp_err_sys(why, errno, "stat %s", q->patch) : 0;
+	data = k == 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, patch_fd, 0)
+		      : MAP_FAILED;
+	if (k == 0 && data == MAP_FAILED)
+		k = hp_err_sys(why, errno, "map %s", q->patch);
+	if (k == 0) {
+		k = hp_keyring_verify(&ring, q->signature, q->patch, data, (size_t)st.st_size, ret,
+				      why);
+		munmap(data, (size_t)st.st_size);
+	}
+	hp_keyring_free(&ring);
+	return k;
+}
+
+static int seal_add(struct hp_pairs *seal, const struct hp_signer *s)
+{
+	char until[11];
+
+	if (hp_pairs_add(seal, "key_id", s->id) < 0 || hp_pairs_add(seal, "key", s->name) < 0)
+		return -ENOMEM;
+	if (!s->expires)
+		return 0;
+	hp_expiry_text(s->expires, until);
+	return hp_pairs_add(seal, "expires", until) < 0 ? -ENOMEM : 0;
+}
+
+int hp_access_permit(void *arg, const struct hp_target *t, int patch_fd, struct hp_pairs *seal,
+		     struct hp_err *err)
+{
+	const struct hp_access_question *q = arg;
+	const struct hp_asker who = asker(q->peer);
+	struct hp_access_facts facts;
+	struct hp_signer signer;
+	struct hp_err unknown = {.text = ""};
+	int found = 1, k;
+
+	if (patch_fd >= 0 && (found = find_signer(q, patch_fd, &signer, &unknown)) < 0)
+		return hp_err_set(err, found, "%s", unknown.text);
+	if ((k = hp_access_facts(t, &facts, err)) < 0 || (k = hp_target_check(t, err)) < 0)
+		return k;
+	k = hp_policy_decide(&q->access->policy, &who, q->right, &facts.t,
+			     found == 0 ? &signer : NULL, err);
+	if (k == -HP_E_SIGNATURE && unknown.text[0])
+		return hp_err_set(err, k, "%s", unknown.text);
+	if (k == 0 && found == 0 && seal_add(seal, &signer) < 0)
+		return hp_err_set(err, -ENOMEM, "no memory for the signer's name");
+	return k;
+}
