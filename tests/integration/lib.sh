@@ -136,13 +136,13 @@ gone() {
 }
 
 # --- hpd and hpctl -----------------------------------------------------------------------------------------
-# A private hpd in a session of its own, whose members are counted at the end.
+# start_hpd [ARGS…]: a private hpd in a session of its own, whose members are counted at the end
 start_hpd() {
 	local fd
 
 	mkfifo "$T/ready"
 	exec {fd}<>"$T/ready"
-	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --ready-fd 9 \
+	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --ready-fd 9 "$@" \
 		9>"$T/ready" >"$T/hpd.log" 2>&1 </dev/null {fd}>&- &
 	HPD=$!
 	if ! read -r -t "$PATIENCE" -N 1 -u "$fd"; then
@@ -185,9 +185,10 @@ stop_hpd() {
 	fi
 }
 
-# hp ARGS…: hpctl with this hpd; STATUS, OUT, ERR
+# hp ARGS…: hpctl with this hpd, by way of AS (a command and its arguments); STATUS, OUT, ERR
+AS=()
 hp() {
-	timeout -k 5 90 "$O/hpctl" --socket "$T/hpd.sock" "$@" >"$T/hp.out" 2>"$T/hp.err" </dev/null
+	timeout -k 5 90 "${AS[@]}" "$O/hpctl" --socket "$T/hpd.sock" "$@" >"$T/hp.out" 2>"$T/hp.err" </dev/null
 	STATUS=$?
 	OUT=$(cat "$T/hp.out")
 	ERR=$(cat "$T/hp.err")
@@ -241,7 +242,7 @@ unload() {
 }
 
 # --- services -----------------------------------------------------------------------------------------------
-# start_service NAME ARGS…: PID
+# start_service NAME ARGS…: PID; by way of AS, which must exec
 start_service() {
 	local name=$1 in out fd
 
@@ -252,7 +253,7 @@ start_service() {
 	: >"$out"
 	mkfifo "$in"
 	exec {fd}<>"$in"
-	"$SVC/$name" "$@" <"$in" >"$out" 2>"$out.err" {fd}>&- &
+	"${AS[@]}" "$SVC/$name" "$@" <"$in" >"$out" 2>"$out.err" {fd}>&- &
 	PID=$!
 	SVC_IN[$PID]=$fd
 	SVC_OUT[$PID]=$out

@@ -289,6 +289,7 @@ static void rig_prepare(void)
 	rig.opt = (struct hp_daemon_options){
 		.socket = rig.socket,
 		.state_dir = rig.state,
+		.policy = HP_POLICY_FILE,
 		.ready_fd = -1,
 		.client_timeout_ns = 10 * HP_S,
 		.idle_ns = 5 * HP_S,

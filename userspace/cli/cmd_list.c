@@ -42,6 +42,7 @@ static void show(const json_t *p)
 	hp_show_sites(p, false);
 	show_map(p, "ref", " = &");
 	show_map(p, "meta", " = ");
+	show_map(p, "signature", " = ");
 }
 
 int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)

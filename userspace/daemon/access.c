@@ -109,31 +109,30 @@ int hp_access_read_signature(struct hp_access_question *q, struct hp_err *err)
 	return 0;
 }
 
-/* 0, 1: nobody whom we know signed it; *why says who did not. */
-static int find_signer(const struct hp_access_question *q, int patch_fd, struct hp_signer *ret,
-		       struct hp_err *why)
+/* A signature that is there must hold, and be of a key that is trusted, needed or not. */
+static int find_signer(struct hp_access_question *q, int patch_fd, struct hp_err *err)
 {
 	struct hp_keyring ring;
 	struct stat st;
 	void *data;
 	int k;
 
-	why->text[0] = '\0';
 	if (!q->signature)
-		return 1;
-	if ((k = hp_keyring_read(q->access->policy.keys, &ring, why)) < 0)
+		return 0;
+	if ((k = hp_keyring_read(q->access->policy.keys, &ring, err)) < 0)
 		return k;
-	k = fstat(patch_fd, &st) < 0 ? hp_err_sys(why, errno, "stat %s", q->patch) : 0;
+	k = fstat(patch_fd, &st) < 0 ? hp_err_sys(err, errno, "stat %s", q->patch) : 0;
 	data = k == 0 ? mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, patch_fd, 0)
 		      : MAP_FAILED;
 	if (k == 0 && data == MAP_FAILED)
-		k = hp_err_sys(why, errno, "map %s", q->patch);
+		k = hp_err_sys(err, errno, "map %s", q->patch);
 	if (k == 0) {
-		k = hp_keyring_verify(&ring, q->signature, q->patch, data, (size_t)st.st_size, ret,
-				      why);
+		k = hp_keyring_verify(&ring, q->signature, q->patch, data, (size_t)st.st_size,
+				      &q->signer, err);
 		munmap(data, (size_t)st.st_size);
 	}
 	hp_keyring_free(&ring);
+	q->is_signed = k == 0;
 	return k;
 }
 
@@ -152,22 +151,18 @@ static int seal_add(struct hp_pairs *seal, const struct hp_signer *s)
 int hp_access_permit(void *arg, const struct hp_target *t, int patch_fd, struct hp_pairs *seal,
 		     struct hp_err *err)
 {
-	const struct hp_access_question *q = arg;
+	struct hp_access_question *q = arg;
 	const struct hp_asker who = asker(q->peer);
 	struct hp_access_facts facts;
-	struct hp_signer signer;
-	struct hp_err unknown = {.text = ""};
-	int found = 1, k;
+	int k;
 
-	if (patch_fd >= 0 && (found = find_signer(q, patch_fd, &signer, &unknown)) < 0)
-		return hp_err_set(err, found, "%s", unknown.text);
+	if (patch_fd >= 0 && (k = find_signer(q, patch_fd, err)) < 0)
+		return k;
 	if ((k = hp_access_facts(t, &facts, err)) < 0 || (k = hp_target_check(t, err)) < 0)
 		return k;
 	k = hp_policy_decide(&q->access->policy, &who, q->right, &facts.t,
-			     found == 0 ? &signer : NULL, err);
-	if (k == -HP_E_SIGNATURE && unknown.text[0])
-		return hp_err_set(err, k, "%s", unknown.text);
-	if (k == 0 && found == 0 && seal_add(seal, &signer) < 0)
+			     q->is_signed ? &q->signer : NULL, err);
+	if (k == 0 && patch_fd >= 0 && q->is_signed && seal_add(seal, &q->signer) < 0)
 		return hp_err_set(err, -ENOMEM, "no memory for the signer's name");
 	return k;
 }

@@ -38,6 +38,9 @@ struct hp_access_question {
 	enum hp_right right;
 	const char *patch; /* the name of the file; its signature's is the same with ".minisig" */
 	char *signature;   /* that file's text; NULL: there is none.  Owned. */
+	/* Found when a load asks with its patch; what it unloads on its way asks without. */
+	bool is_signed;
+	struct hp_signer signer;
 };
 
 /* Opens what @peer names with no more rights than @peer's own. */

@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "daemon/access.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
@@ -116,7 +118,7 @@ static void run_job(struct hp_conn *c, struct hp_job_request *req)
 				    "too many operations wait for this process: try again later");
 		return;
 	}
-	job = hp_job_new(c->d, req);
+	job = hp_job_new(c->d, req, &c->peer);
 	if (!job) {
 		hp_conn_reply_error(c, -ENOMEM, "no memory for the operation");
 		return;
@@ -167,6 +169,17 @@ static bool query_pid(struct hp_conn *c, pid_t *ret)
 	return k == 0;
 }
 
+/* For what is about no one process.  False: answered. */
+static bool may_see(struct hp_conn *c)
+{
+	struct hp_err err;
+	int k = hp_access_general(&c->d->access, &c->peer, HP_RIGHT_SEE, &err);
+
+	if (k < 0)
+		hp_conn_reply_error(c, k, err.text);
+	return k == 0;
+}
+
 static void get_health(struct hp_conn *c)
 {
 	hp_conn_reply(c, 200, json_pack("{s:i,s:b,s:s,s:i}", "schema", 1, "ok", 1, "version",
@@ -177,7 +190,7 @@ static void get_status(struct hp_conn *c)
 {
 	pid_t pid;
 
-	if (query_pid(c, &pid))
+	if (may_see(c) && query_pid(c, &pid))
 		hp_conn_reply(c, 200, hp_status(c->d, pid));
 }
 
@@ -193,14 +206,15 @@ static void get_doctor(struct hp_conn *c)
 {
 	struct hp_job_request req = {.kind = HP_JOB_DOCTOR};
 
-	run_job(c, &req);
+	if (may_see(c))
+		run_job(c, &req);
 }
 
 static void get_events(struct hp_conn *c)
 {
 	pid_t pid;
 
-	if (query_pid(c, &pid))
+	if (may_see(c) && query_pid(c, &pid))
 		hp_events_watch(c, pid, false);
 }
 
@@ -233,9 +247,12 @@ static void post_watch(struct hp_conn *c)
 {
 	struct hp_job_request req;
 	struct hp_err err;
-	int k = hp_json_request(&req, HP_JOB_WATCH, c->http.body.v, c->http.body.n, &err);
 	pid_t pid;
+	int k;
 
+	if (!may_see(c))
+		return;
+	k = hp_json_request(&req, HP_JOB_WATCH, c->http.body.v, c->http.body.n, &err);
 	if (k < 0) {
 		hp_conn_reply_error(c, k, err.text);
 		return;
@@ -279,10 +296,11 @@ void hp_api_handle(struct hp_conn *c)
 {
 	const struct route *r = find_route(c->http.path);
 	struct hp_err err;
-	int k = hp_peer_allow(&c->peer, &err);
+	int k = hp_access_peer(&c->d->access, &c->peer, &err);
 	char text[256];
 
 	if (k < 0) {
+		hp_log(HP_LOG_WARNING, "process %d: %s", c->peer.pid, err.text);
 		c->http.keep_alive = false;
 		hp_conn_reply_error(c, k, err.text);
 	} else if (!r) {

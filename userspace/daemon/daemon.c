@@ -149,12 +149,26 @@ static void stop(struct hp_daemon *d)
 	hp_daemon_settle(d);
 }
 
+/* One that cannot be read changes nothing: neither more nor fewer may than before. */
+static void read_policy_again(struct hp_daemon *d)
+{
+	struct hp_err err;
+
+	if (hp_access_read(&d->access, d->opt.policy, &err) < 0 ||
+	    hp_listen_open_to(d->opt.socket, hp_policy_is_open(&d->access.policy), &err) < 0)
+		hp_log(HP_LOG_ERROR, "SIGHUP: the policy stays as it was: %s", err.text);
+	else
+		hp_log(HP_LOG_INFO, "SIGHUP: the policy was read again");
+}
+
 static void signal_done(struct hp_ring_op *op, int res, const void *data)
 {
 	struct hp_daemon *d = (struct hp_daemon *)((char *)op -
 						   offsetof(struct hp_daemon, signal));
 
-	if (res == sizeof(d->siginfo)) {
+	if (res == sizeof(d->siginfo) && d->siginfo.ssi_signo == SIGHUP) {
+		read_policy_again(d);
+	} else if (res == sizeof(d->siginfo)) {
 		hp_log(HP_LOG_INFO, "SIG%s: ending%s",
 		       sigabbrev_np((int)d->siginfo.ssi_signo) ?: "?",
 		       TAILQ_EMPTY(&d->jobs) ? "" : " when what runs is done");
@@ -172,6 +186,7 @@ static int open_signals(struct hp_daemon *d, struct hp_err *err)
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -196,7 +211,12 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 	int k;
 
 	raise_nofile();
+	k = hp_access_read(&d->access, d->opt.policy, err);
+	if (k < 0)
+		return k;
 	k = hp_listen_open(d->opt.socket, d->opt.ready_fd >= 0, &d->lock_fd, &d->listen_fd, err);
+	if (k == 0)
+		k = hp_listen_open_to(d->opt.socket, hp_policy_is_open(&d->access.policy), err);
 	if (k < 0)
 		return k;
 	if (mkdir(d->opt.state_dir, 0755) < 0 && errno != EEXIST)
@@ -236,6 +256,7 @@ static void close_all(struct hp_daemon *d)
 	hp_close(&d->listen_fd);
 	hp_close(&d->claims_fd);
 	hp_close(&d->lock_fd);
+	hp_access_free(&d->access);
 }
 
 void hp_daemon_begin(struct hp_daemon *d)

@@ -13,6 +13,7 @@
 #include <sys/signalfd.h>
 
 #include "base/defaults.h"
+#include "daemon/access.h"
 #include "daemon/conn.h"
 #include "daemon/job.h"
 #include "daemon/ring.h"
@@ -24,6 +25,7 @@ struct hp_watch;
 struct hp_daemon_options {
 	const char *socket;
 	const char *state_dir;
+	const char *policy; /* the file */
 	bool idle_exit;		     /* private: ends when nobody needs it */
 	int ready_fd;		     /* gets one byte when requests are taken; -1: none */
 	uint64_t client_timeout_ns;  /* for a request to be complete */
@@ -35,6 +37,7 @@ struct hp_daemon {
 	struct hp_ring *ring;
 	struct hp_watch *watch; /* NULL: no BPF */
 	char watch_why[256];	/* then: why */
+	struct hp_access access;
 
 	int lock_fd, listen_fd, signal_fd, claims_fd;
 	struct hp_ring_op accept, signal;

@@ -57,6 +57,7 @@ struct hp_family {
 	TAILQ_ENTRY(hp_family) link;
 	struct hp_daemon *d;
 	struct hp_conn *c; /* NULL: it left */
+	struct hp_peer peer;
 	enum hp_job_kind kind;
 	struct hp_job_request req;
 	json_t *base; /* of the requests to the members */
@@ -351,7 +352,7 @@ static void start(struct member *m)
 		(void)hp_err_set(&err, -HP_E_UNREACHABLE,
 				 "too many operations wait for process %d: try again later",
 				 m->pid);
-	else if (request_for(m, &req, &err) == 0 && !(job = hp_job_new(f->d, &req)))
+	else if (request_for(m, &req, &err) == 0 && !(job = hp_job_new(f->d, &req, &f->peer)))
 		(void)hp_err_sys(&err, ENOMEM, "operation on process %d", m->pid);
 	if (!job) {
 		fail(m, &err);
@@ -412,7 +413,7 @@ static void look(struct hp_family *f)
 		req.unload.id = f->rounds ? f->id : f->req.unload.id;
 	f->rounds++;
 	f->worked = f->looked = false;
-	job = hp_job_new(f->d, &req);
+	job = hp_job_new(f->d, &req, &f->peer);
 	if (!job) {
 		f->looked = true;
 		if (f->rounds == 1)
@@ -527,6 +528,7 @@ void hp_family_begin(struct hp_conn *c, struct hp_job_request *req)
 		(void)json_object_del(f->base, selector[i]); /* or it is not there */
 	f->d = c->d;
 	f->c = c;
+	f->peer = c->peer;
 	f->kind = req->kind;
 	f->req = *req;
 	*req = (struct hp_job_request){0};

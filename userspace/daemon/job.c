@@ -51,7 +51,13 @@ void hp_job_free(struct hp_job *job)
 	hp_close(&job->sock);
 	hp_buf_free(&job->lines);
 	hp_job_request_free(&job->req);
+	free(job->peer);
 	free(job);
+}
+
+static bool is_denied(const json_t *error)
+{
+	return json_integer_value(json_object_get(error, "status")) == HP_EXIT_DENIED;
 }
 
 static void log_answer(const struct hp_job *job, const json_t *error)
@@ -59,9 +65,13 @@ static void log_answer(const struct hp_job *job, const json_t *error)
 	const char *verb = hp_job_kind_name(job->req.kind);
 	double ms = (double)(hp_now_ns() - job->since_ns) / (double)HP_MS;
 
-	if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD)
+	if (error && job->peer && is_denied(error))
+		hp_log(HP_LOG_WARNING, "%s in process %d, asked for by process %d of uid %u: %s",
+		       verb, job->req.pid, job->peer->pid, job->peer->uid,
+		       json_string_value(json_object_get(error, "text")));
+	else if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD)
 		return;
-	if (error)
+	else if (error)
 		hp_log(HP_LOG_INFO, "%s in process %d: %s", verb, job->req.pid,
 		       json_string_value(json_object_get(error, "text")));
 	else
@@ -217,14 +227,21 @@ static void deadline_fired(struct hp_timer *t)
 	hp_job_stop(job, true);
 }
 
-struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req)
+struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req,
+			  const struct hp_peer *peer)
 {
 	struct hp_job *job = calloc(1, sizeof(*job));
+	struct hp_peer *copy = peer ? malloc(sizeof(*copy)) : NULL;
 
-	if (!job) {
+	if (!job || (peer && !copy)) {
+		free(job);
+		free(copy);
 		hp_job_request_free(req);
 		return NULL;
 	}
+	if (copy)
+		*copy = *peer;
+	job->peer = copy;
 	job->d = d;
 	job->req = *req;
 	*req = (struct hp_job_request){0};

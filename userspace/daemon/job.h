@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "daemon/peer.h"
 #include "daemon/ring.h"
 #include "patch/ops.h"
 
@@ -61,6 +62,7 @@ struct hp_job {
 	struct hp_daemon *d;
 	struct hp_subject *subject; /* NULL: no process of its own, or there is none */
 	struct hp_job_request req;
+	struct hp_peer *peer; /* for whom; owned; NULL: for hpd itself, which may everything */
 	uint64_t since_ns;
 	char step[32]; /* the last one said */
 
@@ -77,8 +79,10 @@ struct hp_job {
 	void *client;
 };
 
-/* Takes what is in @req. NULL: no memory, and @req is freed. */
-struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req);
+/* Takes what is in @req, and a copy of @peer (NULL: hpd itself).  NULL: no memory, and @req is
+ * freed. */
+struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req,
+			  const struct hp_peer *peer);
 /* Queues it at its target, or starts it; the answer may come before this returns. */
 void hp_job_submit(struct hp_job *job, bool first);
 /* For the target's queue. */

@@ -3,7 +3,6 @@
 #include "daemon/job.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 
 #include "base/array.h"
 #include "base/fd.h"
+#include "daemon/access.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
 #include "daemon/json_out.h"
@@ -41,14 +41,13 @@ static void tell_step(void *arg, const char *step, uint64_t ns, const char *deta
 				  (json_int_t)ns, "detail", detail ? detail : ""));
 }
 
-/* A FIFO or a device must neither block us nor be read as a patch. */
-static int open_patch(const char *path, struct hp_err *err)
+static int open_patch(const struct hp_peer *peer, const char *path, struct hp_err *err)
 {
-	hp_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	hp_autoclose int fd = hp_access_open_file(peer, path, err);
 	struct stat st;
 
 	if (fd < 0)
-		return hp_err_set(err, -HP_E_NO_FILE, "open %s: %s", path, strerror(errno));
+		return fd;
 	if (fstat(fd, &st) < 0)
 		return hp_err_sys(err, errno, "stat %s", path);
 	if (S_ISDIR(st.st_mode))
@@ -65,7 +64,7 @@ static int do_load(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 	struct hp_patch_list plan = {0};
 	int k;
 
-	req->file_fd = open_patch(req->file, err);
+	req->file_fd = open_patch(job->peer, req->file, err);
 	if (req->file_fd < 0)
 		return req->file_fd;
 	if (job->req.kind == HP_JOB_LOAD) {
@@ -128,7 +127,7 @@ static int do_select(struct hp_job *job, json_t **ret, struct hp_err *err)
 	json_t *a;
 	int k;
 
-	load->file_fd = load->file ? open_patch(load->file, err) : -1;
+	load->file_fd = load->file ? open_patch(job->peer, load->file, err) : -1;
 	if (load->file && load->file_fd < 0)
 		return load->file_fd;
 	k = hp_op_select(&job->req.sel, load->file ? load : NULL, job->req.unload.id, &pids, id,
@@ -194,6 +193,25 @@ static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_e
 	return -EINVAL;
 }
 
+static enum hp_right right_for(enum hp_job_kind kind)
+{
+	switch (kind) {
+	case HP_JOB_LOAD:
+		return HP_RIGHT_LOAD;
+	case HP_JOB_UNLOAD:
+	case HP_JOB_RECOVER:
+		return HP_RIGHT_UNLOAD;
+	case HP_JOB_CHECK:
+	case HP_JOB_EXPLAIN:
+	case HP_JOB_LIST:
+	case HP_JOB_WATCH:
+	case HP_JOB_DOCTOR:
+	case HP_JOB_SELECT: /* whatever is done to what it finds asks again */
+		break;
+	}
+	return HP_RIGHT_SEE;
+}
+
 /* Ties the job's life to hpd's and gives up what is hpd's alone. */
 static void begin(struct hp_job *job, pid_t parent)
 {
@@ -220,15 +238,25 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		.state_dir = d->opt.state_dir,
 		.report = {tell_step, job},
 	};
+	struct hp_access_question question = {.access = &d->access, .peer = job->peer};
 	json_t *result = NULL;
-	int k;
+	int k = 0;
 
 	begin(job, parent);
 	job->sock = sock;
 	/* Without a subject there is no process; whatever finds that out needs no view. */
 	if (job->req.pid && !job->subject)
 		ops.watch = NULL;
-	k = run(job, &ops, &result, &err);
+	if (job->peer) {
+		question.right = right_for(job->req.kind);
+		ops.permit = (struct hp_ops_permit){hp_access_permit, &question};
+		if (question.right == HP_RIGHT_LOAD) {
+			question.patch = job->req.load.file;
+			k = hp_access_read_signature(&question, &err);
+		}
+	}
+	if (k == 0)
+		k = run(job, &ops, &result, &err);
 	if (k == 0)
 		tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
 	else

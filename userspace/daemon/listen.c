@@ -81,6 +81,13 @@ static int serve(const char *path, int *ret, struct hp_err *err)
 	return 0;
 }
 
+int hp_listen_open_to(const char *path, bool everybody, struct hp_err *err)
+{
+	if (chmod(path, everybody ? 0666 : 0660) < 0)
+		return hp_err_sys(err, errno, "chmod %s", path);
+	return 0;
+}
+
 int hp_listen_open(const char *path, bool wait, int *ret_lock, int *ret_listen,
 		   struct hp_err *err)
 {

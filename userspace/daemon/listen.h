@@ -13,6 +13,10 @@ struct hp_err;
 int hp_listen_open(const char *path, bool wait, int *ret_lock, int *ret_listen,
 		   struct hp_err *err);
 
+/* Lets everybody connect (whom the policy knows is then asked for every request), or root and the
+ * group hp. */
+int hp_listen_open_to(const char *path, bool everybody, struct hp_err *err);
+
 /* Takes the name away; clients that come now find nobody. The lock goes with its descriptor. */
 void hp_listen_unlink(const char *path);
 

@@ -11,11 +11,20 @@
 #include "daemon/daemon.h"
 #include "hp/err.h"
 
-enum { OPT_SOCKET = 256, OPT_STATE_DIR, OPT_IDLE_EXIT, OPT_READY_FD, OPT_CLIENT_TIMEOUT, OPT_IDLE };
+enum {
+	OPT_SOCKET = 256,
+	OPT_STATE_DIR,
+	OPT_POLICY,
+	OPT_IDLE_EXIT,
+	OPT_READY_FD,
+	OPT_CLIENT_TIMEOUT,
+	OPT_IDLE,
+};
 
 static const struct option options[] = {
 	{"socket", required_argument, NULL, OPT_SOCKET},
 	{"state-dir", required_argument, NULL, OPT_STATE_DIR},
+	{"policy", required_argument, NULL, OPT_POLICY},
 	{"idle-exit", no_argument, NULL, OPT_IDLE_EXIT},
 	{"verbose", no_argument, NULL, 'v'},
 	{"help", no_argument, NULL, 'h'},
@@ -29,17 +38,19 @@ static const struct option options[] = {
 
 static void help(void)
 {
-	printf("usage: hpd [--socket PATH] [--state-dir DIR] [--idle-exit] [-v]\n"
+	printf("usage: hpd [--socket PATH] [--state-dir DIR] [--policy FILE] [--idle-exit]\n"
+	       "           [-v]\n"
 	       "\n"
 	       "Changes the code of running processes on behalf of hpctl(1).\n"
 	       "\n"
 	       "  --socket PATH     listen here (default %s)\n"
 	       "  --state-dir DIR   keep patches here (default %s)\n"
+	       "  --policy FILE     who may do what (default %s)\n"
 	       "  --idle-exit       end after 5 seconds without a client and without a patch\n"
 	       "  -v, --verbose     log more\n"
 	       "  -h, --help        this text\n"
 	       "  --version         the version\n",
-	       HP_DEFAULT_SOCKET, HP_DEFAULT_STATE);
+	       HP_DEFAULT_SOCKET, HP_DEFAULT_STATE, HP_POLICY_FILE);
 }
 
 static bool number(const char *text, long max, long *ret)
@@ -68,6 +79,9 @@ static int take_option(struct hp_daemon_options *o, int c, const char *arg)
 		return 0;
 	case OPT_STATE_DIR:
 		o->state_dir = arg;
+		return 0;
+	case OPT_POLICY:
+		o->policy = arg;
 		return 0;
 	case OPT_IDLE_EXIT:
 		o->idle_exit = true;
@@ -101,6 +115,7 @@ int main(int argc, char **argv)
 	struct hp_daemon_options o = {
 		.socket = HP_DEFAULT_SOCKET,
 		.state_dir = HP_DEFAULT_STATE,
+		.policy = HP_POLICY_FILE,
 		.ready_fd = -1,
 		.client_timeout_ns = 10 * HP_S,
 		.idle_ns = 5 * HP_S,

@@ -182,7 +182,7 @@ static struct hp_job *new_job(struct hp_subject *s, enum hp_job_kind kind,
 			      void (*on_answer)(struct hp_job *, const json_t *))
 {
 	struct hp_job_request req = {.kind = kind, .pid = s->pid};
-	struct hp_job *job = hp_job_new(s->d, &req);
+	struct hp_job *job = hp_job_new(s->d, &req, NULL);
 
 	if (job) {
 		job->subject = s;
@@ -469,7 +469,7 @@ static bool keep_foreign(void *arg, pid_t pid)
 void hp_targets_recover(struct hp_daemon *d)
 {
 	struct hp_job_request req = {.kind = HP_JOB_LIST};
-	struct hp_job *job = hp_job_new(d, &req);
+	struct hp_job *job = hp_job_new(d, &req, NULL);
 
 	if (d->watch)
 		hp_watch_sweep(keep_foreign, d);

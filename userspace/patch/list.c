@@ -21,6 +21,7 @@ void hp_patch_info_clear(struct hp_patch_info *p)
 	hp_pairs_free(&p->replace);
 	hp_pairs_free(&p->ref);
 	hp_pairs_free(&p->meta);
+	hp_pairs_free(&p->seal);
 }
 
 void hp_patch_list_free(struct hp_patch_list *list)
@@ -98,7 +99,8 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 			 (long long)old, old == 1 ? "" : "s");
 	p->site = calloc(f->n_fns, sizeof(*p->site));
 	if (!p->site || hp_ledger_get_text(l, 'r', &p->replace) < 0 ||
-	    hp_ledger_get_text(l, 'v', &p->ref) < 0 || hp_ledger_get_text(l, 'm', &p->meta) < 0)
+	    hp_ledger_get_text(l, 'v', &p->ref) < 0 || hp_ledger_get_text(l, 'm', &p->meta) < 0 ||
+	    hp_ledger_get_text(l, 's', &p->seal) < 0)
 		return hp_err_set(err, -ENOMEM, "no memory for a list");
 	for (p->n_sites = 0; p->n_sites < f->n_fns; p->n_sites++) {
 		const struct hp_ledger_fn *lf = &f->fn[p->n_sites];
@@ -121,7 +123,7 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, struct hp_err *err)
 {
 	struct hp_work w;
-	int r = hp_work_open(&w, ops, pid, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
+	int r = hp_work_open(&w, ops, pid, -1, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
 
 	if (r < 0)
 		return r;

@@ -79,6 +79,7 @@ static int make_plan(struct load *l, struct hp_err *err)
 	    (r = hp_plan_make(&l->plan, l->w.t, l->req, l->id, image, err)) < 0)
 		return r;
 	l->plan->probes = l->w.ops->watch != NULL;
+	l->plan->seal = &l->w.seal;
 	if ((r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0 ||
 	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0)
 		return r;
@@ -100,7 +101,8 @@ static int bury(struct load *l, struct hp_err *err)
 	(void)hp_work_close(&l->w, NULL); /* nothing was started in the target */
 	if ((r = hp_op_unload(ops, &req, &done, err)) < 0)
 		return r;
-	return hp_work_open(&l->w, ops, l->req->pid, HP_WORK_TOUCHES, l->req->timeout_ns, err);
+	return hp_work_open(&l->w, ops, l->req->pid, l->copy_fd, HP_WORK_TOUCHES,
+			    l->req->timeout_ns, err);
 }
 
 static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_request *req,
@@ -111,7 +113,8 @@ static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_requ
 	*l = (struct load){.req = req, .copy_fd = -1, .store_fd = -1, .template_fd = -1};
 	if ((r = hp_store_read(req->file_fd, req->file, l->id, &l->copy_fd, err)) < 0 ||
 	    (r = refuse_changed(l, err)) < 0 ||
-	    (r = hp_work_open(&l->w, ops, req->pid, kind, req->timeout_ns, err)) < 0 ||
+	    (r = hp_work_open(&l->w, ops, req->pid, l->copy_fd, kind, req->timeout_ns,
+			      err)) < 0 ||
 	    (r = refuse_loaded(l, err)) < 0)
 		return r;
 	if (r && kind == HP_WORK_TOUCHES && (r = bury(l, err)) < 0)

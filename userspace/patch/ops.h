@@ -19,6 +19,7 @@
 #include "target/processes.h"
 
 struct hp_err;
+struct hp_target;
 struct hp_watch;
 struct hp_view;
 struct hp_work;
@@ -70,12 +71,24 @@ struct hp_ops_report {
 	void *arg;
 };
 
+/*
+ * Whether the operation may be done to @t: asked when its identity is held by a pidfd, before anything
+ * in it is touched; -HP_E_DENIED, -HP_E_SIGNATURE.  @patch_fd: of a load, the sealed copy that will
+ * be mapped, else -1.  What goes into @seal is written in the ledger and listed.
+ */
+struct hp_ops_permit {
+	int (*ask)(void *arg, const struct hp_target *t, int patch_fd, struct hp_pairs *seal,
+		   struct hp_err *err); /* NULL: everything may */
+	void *arg;
+};
+
 /* What a job works with; owned by the caller. */
 struct hp_ops {
 	struct hp_watch *watch;	   /* NULL: no BPF: every look stops the thread, gate only */
 	struct hp_view *view;	   /* of the target; NULL with watch NULL and for list, check, explain */
 	const char *state_dir;	   /* "/var/lib/hp": patches/, template */
 	struct hp_ops_report report;
+	struct hp_ops_permit permit;
 	struct hp_work *rest; /* NULL; what operations leave for hp_ops_end() */
 };
 
@@ -111,6 +124,7 @@ struct hp_patch_info {
 	struct hp_site_info *site;
 	size_t n_sites;
 	struct hp_pairs replace, ref, meta;
+	struct hp_pairs seal; /* who signed it: key_id, key, expires; empty: nobody */
 	size_t memory_bytes; /* mapped in the target */
 };
 

@@ -51,6 +51,7 @@ struct hp_plan {
 	struct hp_symtab *symtab;
 	struct hp_cfi *cfi;
 	struct hp_patchinfo info;
+	const struct hp_pairs *seal;  /* who signed it; not owned, may be NULL */
 	struct hp_pairs replace, ref; /* the request's and the patch's own together */
 	struct hp_plan_fn *fn;
 	size_t n_fns;

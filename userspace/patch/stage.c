@@ -137,7 +137,8 @@ static int fill_ledger(struct stage *s, struct hp_err *err)
 		r = write_fn(s, &p->fn[i], &f->fn[i], err);
 	if (r < 0 || (r = hp_ledger_put_text(s->l, 'r', &p->replace, err)) < 0 ||
 	    (r = hp_ledger_put_text(s->l, 'v', &p->ref, err)) < 0 ||
-	    (r = hp_ledger_put_text(s->l, 'm', &p->info.meta, err)) < 0)
+	    (r = hp_ledger_put_text(s->l, 'm', &p->info.meta, err)) < 0 ||
+	    (p->seal && (r = hp_ledger_put_text(s->l, 's', p->seal, err)) < 0))
 		return r;
 	for (size_t b = 0; b < p->n_banks && r >= 0; b++)
 		r = add_range(s, p->bank[b], p->bank[b] + HP_BANK_SIZE);

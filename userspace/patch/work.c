@@ -15,8 +15,15 @@ void hp_work_report(struct hp_work *w, const char *step, uint64_t since_ns, cons
 				    since_ns ? hp_now_ns() - since_ns : 0, detail);
 }
 
-int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, enum hp_work_kind kind,
-		 uint64_t timeout_ns, struct hp_err *err)
+static int permitted(struct hp_work *w, int patch_fd, struct hp_err *err)
+{
+	const struct hp_ops_permit *p = &w->ops->permit;
+
+	return p->ask ? p->ask(p->arg, w->t, patch_fd, &w->seal, err) : 0;
+}
+
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
+		 enum hp_work_kind kind, uint64_t timeout_ns, struct hp_err *err)
 {
 	struct hp_look_progs progs;
 	int r = 0;
@@ -29,6 +36,7 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, enum hp_work_
 	if (kind == HP_WORK_TOUCHES)
 		r = hp_gate_start(&w->gate, err);
 	if (r < 0 || (r = hp_target_open(&w->t, pid, err)) < 0 ||
+	    (r = permitted(w, patch_fd, err)) < 0 ||
 	    (r = hp_target_refresh(w->t, err)) < 0 ||
 	    (r = hp_ledgers_read(w->t, &w->ledgers, &w->bad_ledgers, err)) < 0 ||
 	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0)
@@ -55,6 +63,7 @@ static void free_parts(struct hp_work *w)
 	hp_gate_stop(w->gate);
 	hp_looker_free(w->looker);
 	hp_ledgers_free(&w->ledgers);
+	hp_pairs_free(&w->seal);
 	hp_target_free(w->t);
 }
 

@@ -16,6 +16,7 @@ struct hp_work {
 	struct hp_gate *gate;
 	struct hp_ledgers ledgers;
 	size_t bad_ledgers;
+	struct hp_pairs seal; /* what the permit says of the patch */
 	uint64_t started_ns, deadline_ns;
 	struct hp_work *next; /* in ops->rest */
 };
@@ -25,9 +26,10 @@ enum hp_work_kind {
 	HP_WORK_TOUCHES, /* probably: the gatekeeper sets itself up meanwhile */
 };
 
-/* Opens the target and reads its ledgers: enough to look. */
-int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, enum hp_work_kind kind,
-		 uint64_t timeout_ns, struct hp_err *err);
+/* Opens the target, asks whether that may be (@patch_fd: see hp_ops.permit), and reads its ledgers:
+ * enough to look. */
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
+		 enum hp_work_kind kind, uint64_t timeout_ns, struct hp_err *err);
 /* Starts gatekeeper and agent: from here on the target is touched. */
 int hp_work_touch(struct hp_work *w, struct hp_err *err);
 /* Leaves the target; the rest is freed here, or by hp_ops_end() where the target was touched.
