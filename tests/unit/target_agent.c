@@ -166,6 +166,21 @@ static uint64_t endless(void)
 	return 1;
 }
 
+static uint64_t difference(uint64_t x, uint64_t y)
+{
+	return x - y;
+}
+
+void back_here(void);
+__asm__(".text\n.globl back_here\nback_here: int3\n");
+
+static int call(struct hp_agent *a, const void *fn, uint64_t *value, struct hp_err *err)
+{
+	const uint64_t args[2] = {44, 2};
+
+	return hp_agent_call(a, (uintptr_t)fn, args, (uintptr_t)back_here, value, err);
+}
+
 static void agent_runs_resolvers(void **state)
 {
 	const unsigned kind = VICTIM_FUTEX;
@@ -177,11 +192,13 @@ static void agent_runs_resolvers(void **state)
 
 	for (int i = 0; i < 3; i++) {
 		value = 0;
-		assert_int_equal(hp_agent_call(a, (uintptr_t)resolver, &value, &err), 0);
+		assert_int_equal(call(a, resolver, &value, &err), 0);
 		assert_int_equal(value, 0x123456789abcull);
-		assert_int_equal(hp_agent_call(a, (uintptr_t)crashing, &value, &err), -HP_E_RELOC);
+		assert_int_equal(call(a, difference, &value, &err), 0);
+		assert_int_equal(value, 42);
+		assert_int_equal(call(a, crashing, &value, &err), -HP_E_RELOC);
 		assert_non_null(strstr(err.text, "crashed"));
-		assert_int_equal(hp_agent_call(a, (uintptr_t)endless, &value, &err), -HP_E_RELOC);
+		assert_int_equal(call(a, endless, &value, &err), -HP_E_RELOC);
 		assert_int_equal(hp_agent_syscall(a, SYS_getppid, 0, 0, 0, 0, 0, 0), v->pid);
 	}
 	end(a);

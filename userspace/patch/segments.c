@@ -8,6 +8,7 @@
 
 #include "base/array.h"
 #include "hp/err.h"
+#include "patch/stage.h"
 
 void hp_segments_free(struct hp_segments *s)
 {
@@ -126,12 +127,14 @@ static int run_resolvers(const struct hp_plan *p, struct hp_agent *a, struct hp_
 {
 	for (size_t i = 0; i < p->fixups.n; i++) {
 		const struct hp_fixup *x = &p->fixups.v[i];
+		const uint64_t none[2] = {0};
 		uint64_t value;
 		int r;
 
 		if (!x->ifunc)
 			continue;
-		if ((r = hp_agent_call(a, x->value, &value, err)) < 0 ||
+		if ((r = hp_agent_call(a, x->value, none, p->code + HP_CODE_BACK, &value,
+				       err)) < 0 ||
 		    (r = hp_mem_write(p->target, p->bias + x->where, &value, sizeof(value), err)) <
 			    0)
 			return r;

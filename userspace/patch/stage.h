@@ -26,6 +26,9 @@ _Static_assert(8 * HP_WORDS <= HP_FRAME_OBJECT && 64 * HP_WORDS <= HP_PAGE &&
 		       HP_FRAME_OBJECT + HP_LEDGER_FRAMES * HP_FRAME_OBJECT_SIZE <= HP_PAGE,
 	       "words, stubs and objects have room in their pages");
 
+/* In the code page, behind the stubs: the int3 to which what the agent runs returns. */
+#define HP_CODE_BACK 0xff0
+
 static inline hp_addr hp_word_addr(const struct hp_ledger_fixed *f, enum hp_word w)
 {
 	return f->data + 8u * w;

@@ -38,7 +38,6 @@ _Static_assert(AREA_SIZE == HP_AGENT_BYTES, "as agent.h says");
 #define REAP_NS	     (2 * HP_S)
 #define CALL_NS	     (100 * HP_MS)
 #define STOPS_MAX    1000
-#define SYSCALL_STOP (SIGTRAP | 0x80)
 #define GADGET_LEN   2 /* rip after its system call instruction */
 #define DESCRIPTORS  4 /* at most that many at once */
 #define NAME_ROOM    64
@@ -466,20 +465,23 @@ int hp_agent_protect(struct hp_agent *a, hp_addr at, size_t n, int prot, struct 
 		    err);
 }
 
-static int resolver_failed(struct hp_agent *a, hp_addr fn, const char *what, struct hp_err *err)
+static int call_failed(struct hp_agent *a, hp_addr fn, const char *what, struct hp_err *err)
 {
-	return hp_err_set(err, -HP_E_RELOC, "the IFUNC resolver at 0x%llx of process %d %s",
+	return hp_err_set(err, -HP_E_RELOC, "the code at 0x%llx of process %d, run by hp's agent, %s",
 			  (unsigned long long)fn, (int)a->t->pid, what);
 }
 
-static int start_call(struct hp_agent *a, hp_addr fn, hp_addr sp, struct hp_err *err)
+static int start_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_addr back,
+		      hp_addr sp, struct hp_err *err)
 {
 	struct user_regs_struct r = a->regs;
-	int e = hp_mem_write(a->t, sp, &a->t->gadget, sizeof(a->t->gadget), err);
+	int e = hp_mem_write(a->t, sp, &back, sizeof(back), err);
 
 	r.rip = fn;
 	r.rsp = sp;
-	r.rax = r.rdi = r.rsi = 0;
+	r.rax = 0;
+	r.rdi = args[0];
+	r.rsi = args[1];
 	r.orig_rax = (uint64_t)-1;
 	if (e == 0 && hp_thread_set_regs(a->tid, &r) < 0)
 		e = said(a, -HP_E_GONE, "", err);
@@ -494,34 +496,24 @@ static int interrupt_call(struct hp_agent *a, hp_addr fn, struct hp_err *err)
 		a->gone = true;
 		return said(a, -HP_E_GONE, "", err);
 	}
-	return resolver_failed(a, fn, "was not back in 100 ms", err);
+	return call_failed(a, fn, "was not back in 100 ms", err);
 }
 
-/* The agent stands at the entry of the "system call" that the gadget made of the result. */
-static int leave_call(struct hp_agent *a, struct user_regs_struct *r, struct hp_err *err)
-{
-	int status;
-
-	r->orig_rax = SYS_getpid; /* instead; a filter that kills for it kills the agent only */
-	if (hp_thread_set_regs(a->tid, r) == 0 && ptrace(PTRACE_SYSCALL, a->tid, NULL, NULL) == 0 &&
-	    hp_thread_wait(a->tid, &status) == 0)
-		return 0;
-	a->gone = true;
-	return said(a, -HP_E_GONE, "", err);
-}
-
-int hp_agent_call(struct hp_agent *a, hp_addr fn, uint64_t *ret_value, struct hp_err *err)
+/* It is back when it stands behind the int3 at @back, whose signal is not delivered.  No system call
+ * is made of the return: a filter of the target's might kill for it. */
+int hp_agent_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_addr back,
+		  uint64_t *ret_value, struct hp_err *err)
 {
 	hp_addr sp = a->area + AREA_SIZE - 64 - sizeof(uint64_t);
-	uint64_t deadline_ns = hp_now_ns() + CALL_NS, value;
+	uint64_t deadline_ns = hp_now_ns() + CALL_NS;
 	struct user_regs_struct r;
 	int status, e;
 
-	e = start_call(a, fn, sp, err);
+	e = start_call(a, fn, args, back, sp, err);
 	if (e < 0)
 		return e;
 	for (int stops = 0; stops < STOPS_MAX; stops++) {
-		e = ptrace(PTRACE_SYSCALL, a->tid, NULL, NULL)
+		e = ptrace(PTRACE_CONT, a->tid, NULL, NULL)
 			    ? -ESRCH
 			    : hp_thread_wait_until(a->tid, &status, deadline_ns);
 		if (e == -ETIMEDOUT)
@@ -530,17 +522,12 @@ int hp_agent_call(struct hp_agent *a, hp_addr fn, uint64_t *ret_value, struct hp
 			a->gone = true;
 			return said(a, -HP_E_GONE, "", err);
 		}
-		if (WSTOPSIG(status) == SYSCALL_STOP && r.rip == a->t->gadget + GADGET_LEN &&
-		    r.rsp == sp + sizeof(uint64_t)) {
-			value = r.orig_rax;
-			e = leave_call(a, &r, err);
-			if (e == 0)
-				*ret_value = value;
-			return e;
+		if (WSTOPSIG(status) == SIGTRAP && r.rip == back + 1 && r.rsp == sp + sizeof(back)) {
+			*ret_value = r.rax;
+			return 0;
 		}
-		if (WSTOPSIG(status) != SYSCALL_STOP && status >> 16 == 0 &&
-		    WSTOPSIG(status) != SIGSTOP)
-			return resolver_failed(a, fn, "crashed", err);
+		if (status >> 16 == 0 && WSTOPSIG(status) != SIGSTOP)
+			return call_failed(a, fn, "crashed", err);
 	}
 	return interrupt_call(a, fn, err);
 }
