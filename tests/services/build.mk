@@ -13,7 +13,7 @@ SVC_HEADERS := $(wildcard $(SVC_SRC)/*.h) include/hp/patch.h
 SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
 
 # Programs of one file beside svc.c.
-SVC_PLAIN := ticker stress jumper eventloop prefork retained
+SVC_PLAIN := ticker stress jumper eventloop prefork retained stack
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
 SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods many ipa_ra stackalign \
@@ -26,6 +26,7 @@ SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch pref
 	server_plain_patch server_orig_patch server_init_patch server_hook_patch
 # The others: name = source + flags.
 SVC_V := stress_patch2 server_patch2 stackalign_plain libsvc_foo_c libsvc_bar_c libsvc_own \
+	stack_a stack_b stack_c \
 	hook_before_load hook_after_load hook_before_unload hook_after_unload hook_crash \
 	bad_tls bad_tls_gd bad_undefined bad_textrel bad_build_id bad_old_name bad_needed
 src_stress_patch2 := stress_patch
@@ -40,6 +41,12 @@ src_libsvc_bar_c := libsvc_patch
 flags_libsvc_bar_c := -DPLUS=20
 src_libsvc_own := libsvc_patch
 flags_libsvc_own := -DPLUS=30
+src_stack_a := stack_patch
+flags_stack_a := -DLAYER=A -DON_F -DON_G
+src_stack_b := stack_patch
+flags_stack_b := -DLAYER=B -DON_G -DON_H
+src_stack_c := stack_patch
+flags_stack_c := -DLAYER=C -DON_F -DON_G -DON_H
 src_hook_before_load := server_hook_patch
 flags_hook_before_load := -DFAIL_BEFORE_LOAD
 src_hook_after_load := server_hook_patch

@@ -14,12 +14,15 @@
  * on the block's number), because a uprobe that leaked in the kernel is keyed by inode and offset
  * and carries a copy of the instruction; see docs/ARCHITECTURE.md.
  *
- * F:    E9 ─▶ stub: jmp *first[i] ─▶ one path of block i:
+ * F:    E9 ─▶ stub: jmp *door ─▶ one path of block i of the topmost patch on F:
  *	watch		nop (carries the entry probe); jmp *second[i]
  *	old		jmp *old[i]
  *	new		jmp *new[i]
  *	gate		push rax; draining table; cmp gate byte; pop rax; zero: old, else new
  *	gate_back	the same with old and new exchanged (an unload)
+ *
+ * old[i] is the moved head, or, with another patch below, that one's inner stub: jmp *first[i], which
+ * says what the door says for the topmost.
  *
  * Every path lies in one aligned 256-byte block, so a slot moves between them by one byte.
  * No path changes a register or the stack below the caller's frame when it is left.
@@ -35,6 +38,8 @@
 #define HP_BANK_FNS	 96
 #define HP_BLOCK_SIZE	 256
 #define HP_MOVED_ROOM	 256
+#define HP_STUB_LEN	 6
+#define HP_STUB_ROOM	 8
 #define HP_BANK_SLOTS	 0x0
 #define HP_BANK_FILE	 0x1000
 #define HP_TEMPLATE_AT	 0x3000 /* in the file, behind headers and call frame information */
@@ -42,6 +47,13 @@
 #define HP_TEMPLATE_SIZE (HP_BANK_FNS * HP_BLOCK_SIZE)
 #define HP_BANK_MOVED	 (HP_BANK_TEMPLATE + HP_TEMPLATE_SIZE)
 #define HP_BANK_SIZE	 (HP_BANK_MOVED + HP_BANK_FNS * HP_MOVED_ROOM)
+
+/* Two pages behind a bank that may outlive it: the doors, and stubs for entries whose jump can lead
+ * anywhere.  A stub jumps through its door, a word that holds a path of the function's topmost
+ * patch; both stay for as long as any patch is on the function. */
+#define HP_BANK_DOORS HP_BANK_SIZE
+#define HP_BANK_STUBS (HP_BANK_DOORS + HP_PAGE)
+#define HP_BANK_ROOM  (HP_BANK_STUBS + HP_PAGE)
 
 /* The slot page.  first, second hold addresses of paths; old, new of code. */
 struct hp_slots {
@@ -74,6 +86,22 @@ static inline hp_addr hp_moved_addr(hp_addr bank, unsigned fn)
 	return bank + HP_BANK_MOVED + fn * HP_MOVED_ROOM;
 }
 
+/* What a patch above on the same function takes for its old code: a stub through first[fn]. */
+static inline hp_addr hp_inner_stub(hp_addr bank, unsigned fn)
+{
+	return hp_moved_addr(bank, fn) + HP_MOVED_ROOM - HP_STUB_ROOM;
+}
+
+static inline hp_addr hp_door_addr(hp_addr bank, unsigned fn)
+{
+	return bank + HP_BANK_DOORS + 8ull * fn;
+}
+
+static inline hp_addr hp_near_stub(hp_addr bank, unsigned fn)
+{
+	return bank + HP_BANK_STUBS + (hp_addr)HP_STUB_ROOM * fn;
+}
+
 /* Offset in the template file of the probed nop of function @fn. */
 static inline uint64_t hp_watch_offset(unsigned fn)
 {
@@ -84,7 +112,6 @@ static inline uint64_t hp_watch_offset(unsigned fn)
 void hp_template_fill(uint8_t *out);
 
 /* A stub: HP_STUB_LEN bytes, jmp *slot(%rip). */
-#define HP_STUB_LEN 6
 int hp_stub_fill(uint8_t out[HP_STUB_LEN], hp_addr at, hp_addr slot);
 
 /* E9 at @at to @to; -ERANGE when it does not reach. */

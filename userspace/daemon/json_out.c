@@ -119,11 +119,12 @@ static json_t *lines(const char *s)
 
 static json_t *site(const struct hp_site_info *s)
 {
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:o,s:I}", "new", hp_json_text(s->new_name),
-			 "old", hp_json_text(s->old_name), "module", hp_json_text(s->module), "addr", addr(s->addr),
-			 "size_bytes", number(s->size), "stub", addr(s->stub), "method", s->method,
-			 "watchable", s->watchable, "call_sites", number(s->call_sites), "notes",
-			 lines(s->notes), "old_calls", (json_int_t)s->old_calls);
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:o,s:s,s:I}", "new",
+			 hp_json_text(s->new_name), "old", hp_json_text(s->old_name), "module",
+			 hp_json_text(s->module), "addr", addr(s->addr), "size_bytes",
+			 number(s->size), "stub", addr(s->stub), "method", s->method, "watchable",
+			 s->watchable, "call_sites", number(s->call_sites), "notes", lines(s->notes),
+			 "superseded_by", s->superseded_by, "old_calls", (json_int_t)s->old_calls);
 }
 
 static json_t *sites(const struct hp_patch_info *p)

@@ -26,7 +26,8 @@
 bool hp_counting_possible(const struct hp_live *lv, enum hp_side side)
 {
 	for (unsigned i = 0; i < lv->l->fixed.n_fns; i++)
-		if (!hp_flow_watchable(&lv->fn[i].flow[side], side == HP_OLD, NULL))
+		if ((side == HP_OLD && lv->fn[i].n_layers) ||
+		    !hp_flow_watchable(&lv->fn[i].flow[side], side == HP_OLD, NULL))
 			return false;
 	return true;
 }

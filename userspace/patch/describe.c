@@ -101,7 +101,9 @@ static int describe_site(const struct hp_plan_fn *f, struct hp_site_info *s)
 	snprintf(s->old_name, sizeof(s->old_name), "%s", f->old.name);
 	snprintf(s->module, sizeof(s->module), "%.255s", f->old.module->path);
 	snprintf(s->method, sizeof(s->method), "%s", hp_entry_method_name(f->method));
-	if (f->method != HP_ENTRY_PUN)
+	if (f->joined)
+		note(&o, "lies over patch %.16s…", f->below.l->fixed.id);
+	else if (f->method != HP_ENTRY_PUN)
 		note(&o, "entry method %s, because %s", s->method, f->why);
 	note_names(&o, f);
 	note_inlined(&o, f);

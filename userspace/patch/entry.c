@@ -78,8 +78,11 @@ static int collect(struct hp_live *lv, bool patched, struct edits by_method[3], 
 		enum hp_entry_method m = f->method;
 		struct edit *e;
 		bool done;
-		int r = verify(lv, f, patched, &done, err);
+		int r;
 
+		if (!patched && !lv->fn[i].alone)
+			continue;
+		r = verify(lv, f, patched, &done, err);
 		if (r < 0)
 			return r;
 		if (done)

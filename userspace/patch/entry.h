@@ -12,7 +12,8 @@
 
 #include "patch/live.h"
 
-/* Every entry becomes a jump (@patched) or what it was.  The bytes are verified immediately before:
+/* Every entry becomes a jump (@patched), or what it was where no other patch is on the function
+ * (hp_chain_unlink() has told).  The bytes are verified immediately before:
  * -HP_E_ENTRY when somebody else has changed them.  An entry that is as wanted already is left. */
 int hp_entry_write_all(struct hp_live *lv, bool patched, struct hp_err *err);
 

@@ -103,6 +103,22 @@ int hp_ledger_runs_new(const struct hp_ledger *l, const struct hp_target *t, str
 	return 0;
 }
 
+int hp_ledger_fn_in(const struct hp_ledger *l, unsigned bank, uint64_t slot)
+{
+	for (unsigned i = 0; i < l->fixed.n_fns; i++)
+		if (l->fixed.fn[i].bank == bank && l->fixed.fn[i].slot == slot)
+			return (int)i;
+	return -1;
+}
+
+int hp_ledger_fn_on(const struct hp_ledger *l, hp_addr addr)
+{
+	for (unsigned i = 0; i < l->fixed.n_fns; i++)
+		if (l->fixed.fn[i].addr == addr)
+			return (int)i;
+	return -1;
+}
+
 int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pairs,
 		       struct hp_err *err)
 {
@@ -205,7 +221,7 @@ int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *b
 	*bad = 0;
 	for (size_t i = 0; i < t->maps.n; i++) {
 		const struct hp_map *m = &t->maps.v[i];
-		struct hp_ledger *l, **place;
+		struct hp_ledger *l;
 
 		if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)) || m->offset)
 			continue;
@@ -215,13 +231,11 @@ int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *b
 			continue;
 		}
 		l = malloc(sizeof(*l));
-		place = l ? HP_ARRAY_ADD(&ls) : NULL;
-		if (!place) {
+		if (!l || hp_ledgers_add(&ls, l) < 0) {
 			free(l);
 			hp_ledgers_free(&ls);
 			return hp_err_set(err, -ENOMEM, "no memory for a ledger");
 		}
-		*place = l;
 		if (read_one(t, m->lo, l))
 			continue;
 		free(l);
@@ -239,6 +253,28 @@ void hp_ledgers_free(struct hp_ledgers *ls)
 	for (size_t i = 0; i < ls->n; i++)
 		free(ls->v[i]);
 	HP_ARRAY_FREE(ls);
+}
+
+int hp_ledgers_add(struct hp_ledgers *ls, struct hp_ledger *l)
+{
+	struct hp_ledger **place = HP_ARRAY_ADD(ls);
+
+	if (!place)
+		return -ENOMEM;
+	*place = l;
+	return 0;
+}
+
+void hp_ledgers_drop(struct hp_ledgers *ls, struct hp_ledger *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ls->n; i++)
+		if (ls->v[i] != l)
+			ls->v[n++] = ls->v[i];
+	if (n < ls->n)
+		free(l);
+	ls->n = n;
 }
 
 int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_ledger **ret,

@@ -19,7 +19,7 @@
 #include "target/target.h"
 
 #define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
-#define HP_LEDGER_VERSION 2
+#define HP_LEDGER_VERSION 3
 #define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
 
 #define HP_LEDGER_FNS	 512
@@ -50,7 +50,9 @@ struct hp_ledger_fn {
 	char new_name[HP_LEDGER_NAME], old_name[HP_LEDGER_NAME];
 	uint64_t addr, size; /* of the old function */
 	uint64_t new_addr, new_size;
-	uint64_t stub;
+	uint64_t stub; /* where the entry jumps, and the word through which that jumps on: those of
+			  the first patch on the function are every later one's too */
+	uint64_t door;
 	uint16_t bank, slot;
 	uint8_t method;	  /* enum hp_entry_method */
 	uint8_t head_len; /* bytes of the head that were moved */
@@ -122,6 +124,12 @@ enum hp_phase hp_ledger_phase(const struct hp_ledger *l);
 /* Which code runs: 1 new, 0 old, or a negative code. */
 int hp_ledger_runs_new(const struct hp_ledger *l, const struct hp_target *t, struct hp_err *err);
 
+/* The function of @l whose block is @slot of @bank, or -1. */
+int hp_ledger_fn_in(const struct hp_ledger *l, unsigned bank, uint64_t slot);
+
+/* The function of @l that replaces the one at @addr, or -1. */
+int hp_ledger_fn_on(const struct hp_ledger *l, hp_addr addr);
+
 /* The pairs in fixed.text. */
 int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pairs,
 		       struct hp_err *err);
@@ -137,6 +145,9 @@ struct hp_ledgers {
 int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *bad,
 		    struct hp_err *err);
 void hp_ledgers_free(struct hp_ledgers *ls);
+/* A patch that came (@l is owned from here on), one that went. */
+int hp_ledgers_add(struct hp_ledgers *ls, struct hp_ledger *l);
+void hp_ledgers_drop(struct hp_ledgers *ls, struct hp_ledger *l);
 
 /* The one whose id starts with @prefix; -HP_E_NOT_LOADED, -HP_E_AMBIGUOUS. */
 int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_ledger **ret,

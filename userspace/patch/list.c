@@ -70,11 +70,32 @@ static int64_t old_calls(struct hp_work *w, struct hp_ledger *l)
 
 	if (l->fixed.mode != HP_MODE_RELAXED || hp_ledger_phase(l) != HP_PHASE_ACTIVE)
 		return -1;
-	if (hp_live_open(&lv, w->ops, w->t, w->looker, l, NULL) < 0)
+	if (hp_live_open(&lv, w->ops, w->t, w->looker, l, &w->ledgers, NULL) < 0)
 		return -1;
 	r = hp_transition_count(lv, HP_OLD, &inside, NULL, NULL);
 	hp_live_free(lv);
 	return r < 0 ? -1 : (int64_t)inside;
+}
+
+/* What lies over @l: told by the words in the target.  True: something does, on every function. */
+static bool superseded(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info *p)
+{
+	size_t covered = 0;
+
+	for (size_t i = 0; i < p->n_sites; i++) {
+		struct hp_chain c = {0};
+		size_t k;
+
+		if (hp_chain_read(w->t, &w->ledgers, l->fixed.fn[i].door, &c, NULL) < 0)
+			continue;
+		k = hp_chain_find(&c, l);
+		if (k && k < c.n) {
+			memcpy(p->site[i].superseded_by, c.v[0].l->fixed.id, HP_ID_LEN);
+			covered++;
+		}
+		hp_chain_free(&c);
+	}
+	return covered && covered == p->n_sites;
 }
 
 static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info *p,
@@ -117,6 +138,8 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 		snprintf(s->module, sizeof(s->module), "%.255s", m ? m->path : "(unmapped)");
 		snprintf(s->method, sizeof(s->method), "%s", hp_entry_method_name(lf->method));
 	}
+	if (hp_ledger_phase(l) == HP_PHASE_ACTIVE && superseded(w, l, p))
+		snprintf(p->state, sizeof(p->state), "superseded");
 	return 0;
 }
 

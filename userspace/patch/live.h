@@ -11,6 +11,7 @@
 #include "arch/block.h"
 #include "arch/code.h"
 #include "gate/gate.h"
+#include "patch/chain.h"
 #include "patch/ledger.h"
 #include "patch/ops.h"
 #include "target/agent.h"
@@ -21,10 +22,21 @@
 /* Which code of the patched functions is meant. */
 enum hp_side { HP_OLD, HP_NEW };
 
+/* What a function's old code is beside the program's own: a patch that is below this one. */
+struct hp_layer {
+	struct hp_link link;
+	struct hp_flow flow; /* process addresses */
+	struct hp_module *module;
+};
+
 struct hp_live_fn {
 	struct hp_flow flow[2]; /* by side, process addresses */
 	struct hp_module *module[2];
 	struct hp_head head; /* process address */
+	struct hp_layer *layer;
+	size_t n_layers;
+	bool top;   /* the door leads here */
+	bool alone; /* so does the entry: no other patch is on the function (hp_chain_unlink()) */
 };
 
 struct hp_live {
@@ -33,8 +45,13 @@ struct hp_live {
 	struct hp_looker *looker; /* not owned */
 	struct hp_agent *agent;	  /* not owned; NULL in operations that only look */
 	struct hp_gate *gate;	  /* not owned; NULL likewise */
-	struct hp_ledger *l;	  /* not owned */
+	struct hp_ledger *l;	  /* not owned; one of: */
+	const struct hp_ledgers *all; /* not owned: every patch in the target */
 	struct hp_live_fn *fn;	  /* l->fixed.n_fns */
+	struct {
+		struct hp_ledger **v;
+		size_t n, room;
+	} near; /* the patches that share a function with this one */
 
 	/* the set that is looked for: hp_live_set_scene() */
 	enum hp_side side;
@@ -47,7 +64,8 @@ struct hp_live {
 	struct {
 		struct hp_range *v;
 		size_t n, room;
-	} own;
+	} own; /* hp's code: n_mine of this patch's, then what lies near */
+	size_t n_mine;
 
 	unsigned drained;	  /* entries used in the draining table */
 	uint64_t deadline_ns;	  /* for becoming quiescent */
@@ -57,9 +75,10 @@ struct hp_live {
 	enum hp_quiesce used;
 };
 
-/* @l must have been read from @t or staged in it, and @t refreshed since. */
+/* @l, one of @all, must have been read from @t or staged in it, and @t refreshed since. */
 int hp_live_open(struct hp_live **ret, struct hp_ops *ops, struct hp_target *t,
-		 struct hp_looker *looker, struct hp_ledger *l, struct hp_err *err);
+		 struct hp_looker *looker, struct hp_ledger *l, const struct hp_ledgers *all,
+		 struct hp_err *err);
 void hp_live_free(struct hp_live *lv);
 
 /* Says whose calls count: @side of every function; a thread before the decision in @gate's path is
@@ -67,7 +86,8 @@ void hp_live_free(struct hp_live *lv);
 int hp_live_set_scene(struct hp_live *lv, enum hp_side side, enum hp_path gate,
 		      struct hp_err *err);
 
-/* Moves the first or second slot of every function to @path, one byte each. */
+/* Moves the first slot of every function, and the door where this patch is on top, or the second
+ * slot to @path, one byte each. */
 int hp_live_show_first(struct hp_live *lv, enum hp_path path, struct hp_err *err);
 int hp_live_show_second(struct hp_live *lv, enum hp_path path, struct hp_err *err);
 

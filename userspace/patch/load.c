@@ -128,7 +128,6 @@ static int release(struct load *l, struct hp_err *err)
 
 	hp_live_free(l->lv);
 	hp_plan_free(l->plan);
-	free(l->ledger);
 	if (l->w.t)
 		r = hp_work_close(&l->w, err);
 	hp_close(&l->copy_fd);
@@ -146,8 +145,8 @@ static int map(struct load *l, struct hp_err *err)
 	for (unsigned try = 0; try < PLACE_TRIES && r == -HP_E_PLACE; try++)
 		if ((r = hp_maps_read(&l->w.t->maps, l->w.t->pid, err)) >= 0 &&
 		    (r = hp_plan_place(l->plan, &l->w.ledgers, err)) >= 0)
-			r = hp_stage(&l->ledger, l->plan, l->w.agent, l->store_fd, l->template_fd,
-				     err);
+			r = hp_stage(&l->ledger, l->plan, &l->w.ledgers, l->w.agent, l->store_fd,
+				     l->template_fd, err);
 	return r;
 }
 
@@ -163,6 +162,8 @@ static int stage(struct load *l, struct hp_err *err)
 	since = hp_now_ns();
 	if ((r = map(l, err)) < 0)
 		return r;
+	if (hp_ledgers_add(&l->w.ledgers, l->ledger) < 0)
+		return hp_err_set(err, -ENOMEM, "no memory for a ledger");
 	hp_work_report(&l->w, "map", since, NULL);
 	if ((r = hp_target_refresh(l->w.t, err)) < 0 ||
 	    (r = hp_looker_refresh(l->w.looker, err)) < 0)
@@ -179,7 +180,8 @@ static int flip(struct load *l, enum reached *reached, struct hp_load_result *re
 	int r;
 
 	if ((r = hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_ENTRY, err)) < 0 ||
-	    (r = hp_entry_write_all(l->lv, true, err)) < 0)
+	    (r = hp_entry_write_all(l->lv, true, err)) < 0 ||
+	    (r = hp_chain_link(l->lv, err)) < 0)
 		return r;
 	if (l->req->mode == HP_MODE_RELAXED) {
 		/* From its first slot on some of the new code runs. */
@@ -205,7 +207,7 @@ static int roll_back(struct load *l, enum reached reached, struct hp_err *err)
 		return 0;
 	if (reached == STAGING) {
 		r = hp_maps_read(&l->w.t->maps, l->w.t->pid, err);
-		return r < 0 ? r : hp_unstage(l->ledger, l->w.t, l->w.agent, err);
+		return r < 0 ? r : hp_unstage(l->ledger, &l->w.ledgers, l->w.t, l->w.agent, err);
 	}
 	l->lv->deadline_ns = hp_now_ns() + HP_DEFAULT_TIMEOUT_NS;
 	l->lv->park_left_ns = HP_DEFAULT_PARK_NS;

@@ -108,6 +108,7 @@ struct hp_site_info {
 	size_t call_sites;   /* direct calls examined */
 	char *notes;	     /* lines; what check says beside; NULL: nothing.  Owned. */
 	/* list only */
+	char superseded_by[HP_ID_LEN + 1]; /* the topmost patch on the function; "": this one */
 	int64_t old_calls;   /* threads still inside the old code (relaxed mode), -1: not counted */
 };
 
@@ -118,7 +119,7 @@ struct hp_patch_info {
 	char file[4096];
 	uint64_t loaded_wall_ns;
 	enum hp_mode mode;
-	char state[16];	    /* "active", "superseded", "retained", "loading", "unloading", "foreign" */
+	char state[16];	    /* "active", "superseded" (on all functions), "retained", "loading", "unloading", "foreign" */
 	char detail[256];   /* "retained: 3 pointers in [heap]" */
 	bool inherited;	    /* loaded into an ancestor before a fork */
 	struct hp_site_info *site;

@@ -69,6 +69,12 @@ static int describe_head(struct work *w, const struct hp_plan_fn *f, struct hp_e
 	return 0;
 }
 
+static void describe_stub(struct work *w, const struct hp_plan_fn *f, const char *what, hp_addr at)
+{
+	hp_frames_stub(&w->frames, at);
+	add_symbol(w, f->old.name, what, at, HP_STUB_LEN);
+}
+
 /* The code of a bank lies in one piece, and so has a list of its own: libgcc takes no two objects
  * whose code is mixed. */
 static int describe_bank(struct work *w, unsigned bank, struct hp_err *err)
@@ -82,6 +88,7 @@ static int describe_bank(struct work *w, unsigned bank, struct hp_err *err)
 		if (p->fn[i].bank != bank)
 			continue;
 		describe_block(w, &p->fn[i]);
+		describe_stub(w, &p->fn[i], "inner", hp_inner_stub(p->bank[bank], p->fn[i].slot));
 		r = describe_head(w, &p->fn[i], err);
 	}
 	hp_frames_end(&w->frames);
@@ -91,13 +98,14 @@ static int describe_bank(struct work *w, unsigned bank, struct hp_err *err)
 static void describe_stubs(struct work *w)
 {
 	for (size_t i = 0; i < w->p->stub_page.n; i++)
-		add_code(w, w->p->stub_page.v[i], HP_PAGE);
+		add_code(w, w->p->stub_page.v[i].at, HP_PAGE);
 	hp_frames_begin(&w->frames);
 	for (size_t i = 0; i < w->p->n_fns; i++) {
 		const struct hp_plan_fn *f = &w->p->fn[i];
 
-		hp_frames_stub(&w->frames, f->stub);
-		add_symbol(w, f->old.name, "stub", f->stub, HP_STUB_LEN);
+		if (f->joined)
+			add_code(w, f->stub, HP_STUB_LEN);
+		describe_stub(w, f, "stub", f->stub);
 	}
 	hp_frames_end(&w->frames);
 }

@@ -13,8 +13,8 @@
 #include "base/array.h"
 #include "base/fd.h"
 #include "hp/err.h"
+#include "patch/join.h"
 #include "patch/own_object.h"
-#include "patch/plan.h"
 
 #define REACH		((1ull << 31) - (1ull << 20))
 #define ADDRESS_LO	0x10000ull
@@ -26,9 +26,9 @@
 #define HIGH		(1ull << 40)
 #define JITTER_PAGES	4096
 #define CONTROL_PAGES	5 /* table, gate, gate_back, data, code */
-#define STUB_IN_MOVED	(HP_MOVED_ROOM - 8)
 
-_Static_assert(HP_MOVED_MAX <= STUB_IN_MOVED, "a moved head and a near stub share a room");
+_Static_assert(HP_MOVED_MAX <= HP_MOVED_ROOM - HP_STUB_ROOM,
+	       "a moved head and an inner stub share a room");
 
 const char *hp_entry_method_name(enum hp_entry_method m)
 {
@@ -41,14 +41,15 @@ const char *hp_entry_method_name(enum hp_entry_method m)
 struct space {
 	struct hp_maps maps; /* paths are borrowed */
 	hp_addr brk_lo, brk_hi;
+	const struct hp_ledgers *there;
 };
 
-static int space_open(struct space *s, const struct hp_target *t)
+static int space_open(struct space *s, const struct hp_target *t, const struct hp_ledgers *there)
 {
 	char path[64], *text, *p;
 	unsigned long long start_brk = 0;
 
-	*s = (struct space){0};
+	*s = (struct space){.there = there};
 	for (size_t i = 0; i < t->maps.n; i++) {
 		struct hp_map *m = HP_ARRAY_ADD(&s->maps);
 
@@ -111,8 +112,39 @@ static bool too_near_the_break(const struct space *s, hp_addr stub)
 static bool ours(const struct hp_plan *p, hp_addr page)
 {
 	for (size_t i = 0; i < p->stub_page.n; i++)
-		if (p->stub_page.v[i] == page)
+		if (p->stub_page.v[i].at == page)
 			return true;
+	return false;
+}
+
+static bool stubs_overlap(hp_addr a, hp_addr b)
+{
+	return a < b + HP_STUB_LEN && b < a + HP_STUB_LEN;
+}
+
+/* A page in which other patches have stubs of theirs has room for more. */
+static bool holds_stubs(const struct space *s, hp_addr page)
+{
+	for (size_t i = 0; i < s->there->n; i++)
+		for (unsigned k = 0; k < s->there->v[i]->fixed.n_fns; k++) {
+			hp_addr stub = s->there->v[i]->fixed.fn[k].stub;
+
+			if (stub < page + HP_PAGE && page < stub + HP_STUB_LEN)
+				return true;
+		}
+	return false;
+}
+
+/* A stub of the same function is of a patch that is out of use. */
+static bool stub_taken(const struct space *s, const struct hp_plan_fn *f, hp_addr stub)
+{
+	for (size_t i = 0; i < s->there->n; i++)
+		for (unsigned k = 0; k < s->there->v[i]->fixed.n_fns; k++) {
+			const struct hp_ledger_fn *o = &s->there->v[i]->fixed.fn[k];
+
+			if (o->addr != f->old.addr && stubs_overlap(o->stub, stub))
+				return true;
+		}
 	return false;
 }
 
@@ -122,28 +154,30 @@ static const char *pun_fails(const struct hp_plan *p, const struct space *s,
 	if (stub < ADDRESS_LO || stub >= ADDRESS_HI)
 		return "the pun leads out of the address space";
 	for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN; g += HP_PAGE)
-		if (!ours(p, g) && !hp_maps_free_range(&s->maps, (struct hp_range){g, g + HP_PAGE}))
+		if (!ours(p, g) && !holds_stubs(s, g) &&
+		    !hp_maps_free_range(&s->maps, (struct hp_range){g, g + HP_PAGE}))
 			return "the pun leads to mapped memory";
 	if (too_near_the_break(s, stub))
 		return "the pun leads into the heap's room to grow";
 	for (const struct hp_plan_fn *o = p->fn; o < f; o++)
-		if (o->method == HP_ENTRY_PUN && o->stub < stub + HP_STUB_LEN &&
-		    stub < o->stub + HP_STUB_LEN)
+		if (o->method == HP_ENTRY_PUN && stubs_overlap(o->stub, stub))
 			return "two puns lead to one place";
-	return NULL;
+	return stub_taken(s, f, stub) ? "the pun leads to another patch's stub" : NULL;
 }
 
 static int take_stub_pages(struct hp_plan *p, struct space *s, hp_addr stub)
 {
 	for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN; g += HP_PAGE) {
-		hp_addr *page;
+		struct hp_plan_page *page;
 
 		if (ours(p, g))
 			continue;
 		page = HP_ARRAY_ADD(&p->stub_page);
-		if (!page || take(s, g, HP_PAGE) < 0)
+		if (!page)
 			return -ENOMEM;
-		*page = g;
+		*page = (struct hp_plan_page){g, holds_stubs(s, g)};
+		if (!page->there && take(s, g, HP_PAGE) < 0)
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -152,8 +186,17 @@ static int choose_method(struct hp_plan *p, struct space *s, struct hp_plan_fn *
 			 struct hp_err *err)
 {
 	hp_addr stub = f->head.pun + f->old.module->bias;
-	const char *why = pun_fails(p, s, f, stub);
+	const char *why;
 
+	if (f->joined) {
+		f->method = f->joined->method;
+		f->head_len = f->joined->head_len;
+		f->stub = f->joined->stub;
+		f->door = f->joined->door;
+		f->why = "another patch wrote it";
+		return 0;
+	}
+	why = pun_fails(p, s, f, stub);
 	f->why = why ? why : "one byte";
 	if (!why) {
 		f->method = HP_ENTRY_PUN;
@@ -194,6 +237,15 @@ static void widen(struct hp_range *r, hp_addr lo, hp_addr hi)
 		r->hi = hi;
 }
 
+static int add_near_page(struct hp_plan *p, hp_addr at)
+{
+	struct hp_plan_page *page = ours(p, at) ? NULL : HP_ARRAY_ADD(&p->stub_page);
+
+	if (page)
+		*page = (struct hp_plan_page){at, false};
+	return page || ours(p, at) ? 0 : -ENOMEM;
+}
+
 static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 {
 	struct hp_range near[HP_LEDGER_BANKS] = {0};
@@ -207,9 +259,9 @@ static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 			struct hp_range r = near[b];
 
 			widen(&r, f->old.module->span.lo, f->old.module->span.hi);
-			if (f->method == HP_ENTRY_PUN)
+			if (f->method == HP_ENTRY_PUN && !f->joined)
 				widen(&r, f->stub, f->stub + HP_STUB_LEN);
-			if (used[b] == HP_BANK_FNS || r.hi - r.lo + HP_BANK_SIZE > REACH)
+			if (used[b] == HP_BANK_FNS || r.hi - r.lo + HP_BANK_ROOM > REACH)
 				continue;
 			near[b] = r;
 			f->bank = (unsigned)b;
@@ -222,27 +274,33 @@ static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 			p->n_banks = b + 1;
 	}
 	for (size_t b = 0; b < p->n_banks; b++) {
-		p->bank[b] = hp_maps_find_room(&s->maps, HP_BANK_SIZE, near[b], REACH);
+		p->bank[b] = hp_maps_find_room(&s->maps, HP_BANK_ROOM, near[b], REACH);
 		if (!p->bank[b])
 			return hp_err_set(err, -HP_E_PLACE,
 					  "no free memory within 2 GB of 0x%llx-0x%llx",
 					  (unsigned long long)near[b].lo,
 					  (unsigned long long)near[b].hi);
-		if (take(s, p->bank[b], HP_BANK_SIZE) < 0)
+		if (take(s, p->bank[b], HP_BANK_ROOM) < 0)
 			return hp_err_set(err, -ENOMEM, "no memory for a plan");
 	}
 	for (size_t i = 0; i < p->n_fns; i++) {
 		struct hp_plan_fn *f = &p->fn[i];
 
-		if (f->method != HP_ENTRY_PUN)
-			f->stub = hp_moved_addr(p->bank[f->bank], f->slot) + STUB_IN_MOVED;
+		if (f->joined)
+			continue;
+		f->door = hp_door_addr(p->bank[f->bank], f->slot);
+		if (f->method == HP_ENTRY_PUN)
+			continue;
+		f->stub = hp_near_stub(p->bank[f->bank], f->slot);
+		if (add_near_page(p, HP_PAGE_DOWN(f->stub)) < 0)
+			return hp_err_set(err, -ENOMEM, "no memory for a plan");
 	}
 	return 0;
 }
 
 static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 {
-	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_SIZE};
+	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_ROOM};
 	uint64_t lo = UINT64_MAX, hi = 0, jitter;
 	struct hp_own_object object;
 	size_t ledger, before;
@@ -332,37 +390,6 @@ static int bind(void *arg, const struct hp_reloc_sym *sym, struct hp_reloc_targe
 	return 0;
 }
 
-static int refuse_patched(const struct hp_plan *p, const struct hp_ledgers *there,
-			  struct hp_err *err)
-{
-	for (size_t i = 0; i < p->n_fns; i++) {
-		const struct hp_plan_fn *f = &p->fn[i];
-		uint8_t now[HP_JUMP_LEN];
-		int r;
-
-		for (size_t k = 0; k < there->n; k++) {
-			const struct hp_ledger_fixed *l = &there->v[k]->fixed;
-
-			if (hp_ledger_phase(there->v[k]) == HP_PHASE_RETAINED)
-				continue;
-			for (unsigned j = 0; j < l->n_fns; j++)
-				if (l->fn[j].addr == f->old.addr)
-					return hp_err_set(err, -HP_E_ENTRY,
-							  "%s is replaced by patch %.16s… already: "
-							  "unload that first",
-							  f->old.name, l->id);
-		}
-		if ((r = hp_mem_read(p->target, f->old.addr, now, sizeof(now), err)) < 0)
-			return r;
-		if (memcmp(now, f->head.bytes, sizeof(now)))
-			return hp_err_set(err, -HP_E_ENTRY,
-					  "the first bytes of %s are not those of its file (%s): "
-					  "another tool has changed them (a uprobe, a tracer)",
-					  f->old.name, f->old.module->path);
-	}
-	return 0;
-}
-
 static int too_close(const struct hp_plan_fn *f, hp_addr addr, const char *name,
 		     struct hp_err *err)
 {
@@ -414,12 +441,12 @@ static int check_mapping(const struct hp_plan *p, struct hp_err *err)
 int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_err *err)
 {
 	struct space s;
-	int r = refuse_patched(p, there, err);
+	int r = hp_plan_join(p, there, err);
 
 	if (r < 0 || (r = refuse_neighbours(p, there, err)) < 0 || (r = check_mapping(p, err)) < 0)
 		return r;
 	p->stub_page.n = p->n_banks = 0;
-	if ((r = space_open(&s, p->target)) < 0) {
+	if ((r = space_open(&s, p->target, there)) < 0) {
 		space_close(&s);
 		return hp_err_set(err, r, "the target's memory map cannot be read");
 	}
@@ -438,6 +465,6 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 
 size_t hp_plan_bytes(const struct hp_plan *p)
 {
-	return p->area_bytes + p->n_banks * HP_BANK_SIZE + p->stub_page.n * HP_PAGE +
+	return p->area_bytes + p->n_banks * (HP_BANK_SIZE + HP_PAGE) + p->stub_page.n * HP_PAGE +
 	       (p->patch.hi - p->patch.lo);
 }

@@ -13,6 +13,7 @@
 #include "elf/patchinfo.h"
 #include "elf/reloc.h"
 #include "elf/symtab.h"
+#include "patch/chain.h"
 #include "patch/ledger.h"
 #include "patch/ops.h"
 #include "target/resolve.h"
@@ -27,12 +28,22 @@ struct hp_plan_fn {
 	uint64_t new_vaddr, new_size; /* in the patch */
 	struct hp_flow new_flow;      /* vaddr of the patch */
 
+	/* what is on it already: join.c */
+	const struct hp_ledger_fn *joined; /* whose entry, stub and door are taken over; NULL: none */
+	struct hp_link below;		   /* then the topmost patch */
+
 	/* chosen by place.c */
 	enum hp_entry_method method;
 	size_t head_len;
-	hp_addr stub;
+	hp_addr stub, door;
 	unsigned bank, slot;
 	const char *why; /* why this method, for check */
+};
+
+/* A page of stubs. */
+struct hp_plan_page {
+	hp_addr at;
+	bool there; /* other patches have stubs in it */
 };
 
 /* A pointer variable of the patch that receives an address. */
@@ -74,7 +85,7 @@ struct hp_plan {
 	hp_addr bank[HP_LEDGER_BANKS];
 	size_t n_banks;
 	struct {
-		hp_addr *v;
+		struct hp_plan_page *v;
 		size_t n, room;
 	} stub_page;
 	hp_addr bias;

@@ -47,7 +47,7 @@ static int whole_patch_scene(struct hp_live *lv, struct hp_err *err)
 
 static bool in_own(const struct hp_live *lv, hp_addr pc)
 {
-	for (size_t i = 0; i < lv->own.n; i++)
+	for (size_t i = 0; i < lv->n_mine; i++)
 		if (hp_in(lv->own.v[i], pc))
 			return true;
 	return false;
@@ -134,7 +134,7 @@ int hp_remove(struct hp_live *lv, bool discard, bool *retained, char *detail, si
 	/* The entries of a retained patch are restored, and may be another patch's by now. */
 	if (hp_ledger_phase(lv->l) != HP_PHASE_RETAINED &&
 	    ((r = hp_ledger_set_phase(lv->l, lv->t, HP_PHASE_REMOVING, err)) < 0 ||
-	     (r = hp_entry_write_all(lv, false, err)) < 0))
+	     (r = hp_chain_unlink(lv, err)) < 0 || (r = hp_entry_write_all(lv, false, err)) < 0))
 		return r;
 	if ((r = threads_out(lv, err)) < 0)
 		return r;
@@ -144,7 +144,7 @@ int hp_remove(struct hp_live *lv, bool discard, bool *retained, char *detail, si
 		return hp_ledger_set_phase(lv->l, lv->t, HP_PHASE_RETAINED, err);
 	since = hp_now_ns();
 	if ((r = hp_target_refresh(lv->t, err)) < 0 ||
-	    (r = hp_unstage(lv->l, lv->t, lv->agent, err)) < 0)
+	    (r = hp_unstage(lv->l, lv->all, lv->t, lv->agent, err)) < 0)
 		return r;
 	hp_live_report(lv, "unmap", since, NULL);
 	return 0;

@@ -44,6 +44,9 @@ static int add_range(struct stage *s, hp_addr lo, hp_addr hi)
 {
 	struct hp_ledger_fixed *f = &s->l->fixed;
 
+	for (unsigned i = 0; i < f->n_ranges; i++)
+		if (f->range[i].lo == lo)
+			return 0;
 	if (f->n_ranges == HP_LEDGER_RANGES)
 		return -HP_E_PLACE;
 	f->range[f->n_ranges++] = (struct hp_ledger_range){lo, hi};
@@ -59,6 +62,7 @@ static int write_fn(struct stage *s, const struct hp_plan_fn *f, struct hp_ledge
 		.new_addr = s->p->bias + f->new_vaddr,
 		.new_size = f->new_size,
 		.stub = f->stub,
+		.door = f->door,
 		.bank = (uint16_t)f->bank,
 		.slot = (uint16_t)f->slot,
 		.method = (uint8_t)f->method,
@@ -69,6 +73,10 @@ static int write_fn(struct stage *s, const struct hp_plan_fn *f, struct hp_ledge
 	snprintf(lf->new_name, sizeof(lf->new_name), "%s", f->new_name);
 	snprintf(lf->old_name, sizeof(lf->old_name), "%.*s", HP_LEDGER_NAME - 1, f->old.name);
 	memcpy(lf->orig, f->head.bytes, sizeof(lf->orig));
+	if (f->joined) {
+		memcpy(lf->jump, f->joined->jump, sizeof(lf->jump));
+		return 0;
+	}
 	if (f->method == HP_ENTRY_PUN) {
 		memcpy(lf->jump, f->head.bytes, sizeof(lf->jump));
 		lf->jump[0] = 0xe9;
@@ -77,6 +85,25 @@ static int write_fn(struct stage *s, const struct hp_plan_fn *f, struct hp_ledge
 	if (hp_jump_fill(lf->jump, f->old.addr, f->stub) < 0)
 		return hp_err_set(err, -HP_E_PLACE, "the stub of %s is out of reach", f->old.name);
 	return 0;
+}
+
+/* What other patches on the same functions have a part in: whoever is the last unmaps it. */
+static int add_shared(struct stage *s)
+{
+	const struct hp_plan *p = s->p;
+	int r = 0;
+
+	for (size_t i = 0; i < p->stub_page.n && r >= 0; i++)
+		r = add_range(s, p->stub_page.v[i].at, p->stub_page.v[i].at + HP_PAGE);
+	for (size_t i = 0; i < p->n_fns && r >= 0; i++) {
+		hp_addr door = HP_PAGE_DOWN(p->fn[i].door), stub = p->fn[i].stub;
+
+		for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN && r >= 0; g += HP_PAGE)
+			r = add_range(s, g, g + HP_PAGE);
+		if (r >= 0)
+			r = add_range(s, door, door + HP_PAGE);
+	}
+	return r;
 }
 
 /* The word at @vaddr once it is relocated: what an init or fini array will hold. */
@@ -140,12 +167,12 @@ static int fill_ledger(struct stage *s, struct hp_err *err)
 	    (r = hp_ledger_put_text(s->l, 'm', &p->info.meta, err)) < 0 ||
 	    (p->seal && (r = hp_ledger_put_text(s->l, 's', p->seal, err)) < 0))
 		return r;
+	/* Unmapped in this order: when the patch's own code is gone nothing else is asked for. */
+	r = add_range(s, p->patch.lo, p->patch.hi);
 	for (size_t b = 0; b < p->n_banks && r >= 0; b++)
 		r = add_range(s, p->bank[b], p->bank[b] + HP_BANK_SIZE);
-	for (size_t i = 0; i < p->stub_page.n && r >= 0; i++)
-		r = add_range(s, p->stub_page.v[i], p->stub_page.v[i] + HP_PAGE);
 	if (r >= 0)
-		r = add_range(s, p->patch.lo, p->patch.hi);
+		r = add_shared(s);
 	if (r < 0)
 		return hp_err_set(err, r, "the patch needs more than %d mappings",
 				  HP_LEDGER_RANGES);
@@ -215,6 +242,7 @@ static int map_control(struct stage *s, struct hp_err *err)
 	memset(page, 0xcc, sizeof(page));
 	for (unsigned w = 0; w < HP_WORDS; w++)
 		(void)hp_borrow_stub_fill(page + 64 * w, hp_word_stub(f, w), hp_word_addr(f, w));
+	hp_store_fill(page + HP_CODE_STORE);
 	return map_control_page(s, f->code, page, PROT_READ | PROT_EXEC, err);
 }
 
@@ -234,14 +262,37 @@ static int fill_moved(struct stage *s, unsigned bank, uint8_t *moved, struct hp_
 			continue;
 		if ((r = hp_head_move(&head, f->head_len, at, room, &n, err)) < 0)
 			return r;
-		if (f->method != HP_ENTRY_PUN &&
-		    hp_stub_fill(room + (f->stub - at), f->stub,
-				 p->bank[bank] + offsetof(struct hp_slots, first) +
-					 8ull * f->slot) < 0)
-			return hp_err_set(err, -HP_E_PLACE, "the slot of %s is out of reach",
-					  f->old.name);
+		/* In one bank: it reaches. */
+		(void)hp_stub_fill(room + (hp_inner_stub(p->bank[bank], f->slot) - at),
+				   hp_inner_stub(p->bank[bank], f->slot),
+				   p->bank[bank] + offsetof(struct hp_slots, first) +
+					   8ull * f->slot);
 	}
 	return 0;
+}
+
+/* At rest on the old side. */
+static hp_addr path_at_first(const struct hp_plan *p, const struct hp_plan_fn *f)
+{
+	return hp_block_addr(p->bank[f->bank], f->slot) + hp_path_offset(HP_PATH_OLD);
+}
+
+static int map_doors(struct stage *s, unsigned bank, struct hp_err *err)
+{
+	const struct hp_plan *p = s->p;
+	hp_addr page = p->bank[bank] + HP_BANK_DOORS;
+	uint64_t door[HP_BANK_FNS] = {0};
+	bool any = false;
+
+	for (size_t i = 0; i < p->n_fns; i++) {
+		const struct hp_plan_fn *f = &p->fn[i];
+
+		if (f->bank != bank || f->joined)
+			continue;
+		door[f->slot] = path_at_first(p, f);
+		any = true;
+	}
+	return any ? map_bytes(s, page, door, sizeof(door), PROT_READ, err) : 0;
 }
 
 static int map_bank(struct stage *s, unsigned bank, int template_fd, struct hp_err *err)
@@ -259,49 +310,62 @@ static int map_bank(struct stage *s, unsigned bank, int template_fd, struct hp_e
 
 		if (f->bank != bank)
 			continue;
-		slots.first[f->slot] = slots.second[f->slot] =
-			hp_block_addr(at, f->slot) + hp_path_offset(HP_PATH_OLD);
-		slots.old[f->slot] = hp_moved_addr(at, f->slot);
+		slots.first[f->slot] = slots.second[f->slot] = path_at_first(p, f);
+		slots.old[f->slot] =
+			f->joined ? hp_link_inner(&f->below) : hp_moved_addr(at, f->slot);
 		slots.new_[f->slot] = p->bias + f->new_vaddr;
 	}
 	if ((r = fill_moved(s, bank, moved, err)) < 0 ||
 	    (r = map_bytes(s, at + HP_BANK_SLOTS, &slots, sizeof(slots), PROT_READ, err)) < 0 ||
+	    (r = map_doors(s, bank, err)) < 0 ||
 	    (r = hp_agent_map(s->a, at + HP_BANK_FILE, HP_TEMPLATE_AT + HP_TEMPLATE_SIZE,
 			      PROT_READ | PROT_EXEC, PRIVATE_FIXED, template_fd, 0, err)) < 0)
 		return r;
 	return map_bytes(s, at + HP_BANK_MOVED, moved, sizeof(moved), PROT_READ | PROT_EXEC, err);
 }
 
-static int map_stubs(struct stage *s, struct hp_err *err)
+/* The part of a stub that lies in @page, which it may straddle; false: none does. */
+static bool part_in(const struct hp_plan_fn *f, hp_addr page, hp_addr *lo, hp_addr *hi)
+{
+	*lo = f->stub > page ? f->stub : page;
+	*hi = f->stub + HP_STUB_LEN < page + HP_PAGE ? f->stub + HP_STUB_LEN : page + HP_PAGE;
+	return !f->joined && *lo < *hi;
+}
+
+static int map_stub_page(struct stage *s, const struct hp_plan_page *page, struct hp_err *err)
 {
 	const struct hp_plan *p = s->p;
+	uint8_t bytes[HP_PAGE];
 
-	for (size_t k = 0; k < p->stub_page.n; k++) {
-		hp_addr page = p->stub_page.v[k];
-		uint8_t bytes[HP_PAGE];
+	memset(bytes, 0xcc, sizeof(bytes));
+	for (size_t i = 0; i < p->n_fns; i++) {
+		const struct hp_plan_fn *f = &p->fn[i];
+		uint8_t stub[HP_STUB_LEN];
+		hp_addr lo, hi;
 		int r;
 
-		memset(bytes, 0xcc, sizeof(bytes));
-		for (size_t i = 0; i < p->n_fns; i++) {
-			const struct hp_plan_fn *f = &p->fn[i];
-			uint8_t stub[HP_STUB_LEN];
-
-			if (f->method != HP_ENTRY_PUN)
-				continue;
-			if (hp_stub_fill(stub, f->stub,
-					 p->bank[f->bank] + offsetof(struct hp_slots, first) +
-						 8ull * f->slot) < 0)
-				return hp_err_set(err, -HP_E_PLACE,
-						  "the slot of %s is out of reach", f->old.name);
-			/* It may straddle into the next page. */
-			for (unsigned b = 0; b < HP_STUB_LEN; b++)
-				if (HP_PAGE_DOWN(f->stub + b) == page)
-					bytes[(f->stub + b) - page] = stub[b];
-		}
-		if ((r = map_bytes(s, page, bytes, sizeof(bytes), PROT_READ | PROT_EXEC, err)) < 0)
+		if (!part_in(f, page->at, &lo, &hi))
+			continue;
+		if (hp_stub_fill(stub, f->stub, f->door) < 0)
+			return hp_err_set(err, -HP_E_PLACE, "the door of %s is out of reach",
+					  f->old.name);
+		memcpy(bytes + (lo - page->at), stub + (lo - f->stub), hi - lo);
+		/* Nobody runs what lies there: it is void, or a stub of a patch out of use. */
+		if (page->there && (r = hp_mem_poke(p->target, lo, bytes + (lo - page->at), hi - lo,
+						    err)) < 0)
 			return r;
 	}
-	return 0;
+	return page->there ? 0
+			   : map_bytes(s, page->at, bytes, sizeof(bytes), PROT_READ | PROT_EXEC, err);
+}
+
+static int map_stubs(struct stage *s, struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->p->stub_page.n && r >= 0; i++)
+		r = map_stub_page(s, &s->p->stub_page.v[i], err);
+	return r;
 }
 
 static int map_all(struct stage *s, int store_fd, int template_fd, struct hp_err *err)
@@ -329,8 +393,8 @@ static int map_all(struct stage *s, int store_fd, int template_fd, struct hp_err
 	return 0;
 }
 
-int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, struct hp_agent *a, int store_fd,
-	     int template_fd, struct hp_err *err)
+int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, const struct hp_ledgers *there,
+	     struct hp_agent *a, int store_fd, int template_fd, struct hp_err *err)
 {
 	struct stage s = {.p = p, .a = a, .agent_fd = -1};
 	char name[32];
@@ -357,20 +421,32 @@ int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, struct hp_agent *a
 
 		/* Back to nothing; what that cannot remove a recovery will. */
 		if (hp_target_refresh(p->target, &more) < 0 ||
-		    hp_unstage(s.l, p->target, a, &more) < 0)
+		    hp_unstage(s.l, there, p->target, a, &more) < 0)
 			r = hp_err_prefix(err, r, "(and cleaning up failed: %.200s)", more.text);
 	}
 	free(s.l);
 	return r;
 }
 
-static bool has_file(const struct hp_map *m, const char *id)
+static bool is_memfd_of(const struct hp_map *m, const struct hp_ledger *l)
 {
 	char memfd[64];
 
-	snprintf(memfd, sizeof(memfd), HP_MEMFD_PREFIX "%.16s", id);
-	return !strncmp(m->path, memfd, strlen(memfd)) || strstr(m->path, "/" HP_TEMPLATE_FILES) ||
-	       strstr(m->path, id);
+	snprintf(memfd, sizeof(memfd), HP_MEMFD_PREFIX "%.16s", l->fixed.id);
+	return !strncmp(m->path, memfd, strlen(memfd));
+}
+
+/* What a patch that is gone has left for those that came after it, is theirs. */
+static bool has_file(const struct hp_map *m, const struct hp_ledger *l, const struct hp_ledgers *all)
+{
+	if (strstr(m->path, "/" HP_TEMPLATE_FILES) || strstr(m->path, l->fixed.id) || is_memfd_of(m, l))
+		return true;
+	if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)))
+		return false;
+	for (size_t i = 0; i < all->n; i++)
+		if (is_memfd_of(m, all->v[i]))
+			return false;
+	return true;
 }
 
 static bool overlaps(const struct hp_map *m, hp_addr lo, hp_addr hi)
@@ -380,13 +456,13 @@ static bool overlaps(const struct hp_map *m, hp_addr lo, hp_addr hi)
 
 /* Unmaps what is ours in [lo, hi).  @taken: it was taken as a whole first, so that memory without a
  * file is ours too, unless that failed and nothing of ours is there. */
-static int unmap(const struct hp_ledger *l, const struct hp_target *t, hp_addr lo, hp_addr hi,
-		 bool taken, struct hp_agent *a, struct hp_err *err)
+static int unmap(const struct hp_ledger *l, const struct hp_ledgers *all, const struct hp_target *t,
+		 hp_addr lo, hp_addr hi, bool taken, struct hp_agent *a, struct hp_err *err)
 {
 	bool there = false;
 
 	for (size_t k = 0; k < t->maps.n; k++)
-		there |= overlaps(&t->maps.v[k], lo, hi) && has_file(&t->maps.v[k], l->fixed.id);
+		there |= overlaps(&t->maps.v[k], lo, hi) && has_file(&t->maps.v[k], l, all);
 	if (!there)
 		return 0;
 	if (taken)
@@ -396,7 +472,7 @@ static int unmap(const struct hp_ledger *l, const struct hp_target *t, hp_addr l
 		hp_addr from = m->lo > lo ? m->lo : lo, to = m->hi < hi ? m->hi : hi;
 		int r;
 
-		if (from >= to || !has_file(m, l->fixed.id))
+		if (from >= to || !has_file(m, l, all))
 			continue;
 		if ((r = hp_agent_unmap(a, from, to - from, err)) < 0)
 			return r;
@@ -404,16 +480,66 @@ static int unmap(const struct hp_ledger *l, const struct hp_target *t, hp_addr l
 	return 0;
 }
 
-int hp_unstage(const struct hp_ledger *l, struct hp_target *t, struct hp_agent *a,
-	       struct hp_err *err)
+static bool has_range(const struct hp_ledger *l, hp_addr lo)
+{
+	for (unsigned i = 0; i < l->fixed.n_ranges; i++)
+		if (l->fixed.range[i].lo == lo)
+			return true;
+	return false;
+}
+
+/* Does another patch have a part in what @l has at @lo? */
+static bool needed(const struct hp_ledger *l, const struct hp_ledgers *all, hp_addr lo)
+{
+	for (size_t i = 0; i < all->n; i++)
+		if (all->v[i] != l && has_range(all->v[i], lo))
+			return true;
+	return false;
+}
+
+static bool stub_needed(const struct hp_ledger *l, const struct hp_ledgers *all, hp_addr stub)
+{
+	for (size_t i = 0; i < all->n; i++)
+		for (unsigned k = 0; k < all->v[i]->fixed.n_fns; k++)
+			if (all->v[i] != l && all->v[i]->fixed.fn[k].stub == stub)
+				return true;
+	return false;
+}
+
+/* The page at @page stays for others: @l's stubs in it go. */
+static int void_stubs(const struct hp_ledger *l, const struct hp_ledgers *all,
+		      const struct hp_target *t, hp_addr page, struct hp_err *err)
+{
+	uint8_t none[HP_STUB_LEN];
+	int r = 0;
+
+	memset(none, 0xcc, sizeof(none));
+	for (unsigned i = 0; i < l->fixed.n_fns && r >= 0; i++) {
+		hp_addr stub = l->fixed.fn[i].stub;
+		hp_addr lo = stub > page ? stub : page;
+		hp_addr hi = stub + HP_STUB_LEN < page + HP_PAGE ? stub + HP_STUB_LEN
+								  : page + HP_PAGE;
+
+		if (lo < hi && !stub_needed(l, all, stub))
+			r = hp_mem_poke(t, lo, none, hi - lo, err);
+	}
+	return r;
+}
+
+int hp_unstage(const struct hp_ledger *l, const struct hp_ledgers *all, struct hp_target *t,
+	       struct hp_agent *a, struct hp_err *err)
 {
 	const struct hp_ledger_fixed *f = &l->fixed;
 	int r = 0;
 
-	for (unsigned i = 0; i < f->n_ranges && r >= 0; i++)
-		r = unmap(l, t, f->range[i].lo, f->range[i].hi, f->range[i].lo == f->patch_lo, a,
-			  err);
-	return r < 0 ? r : unmap(l, t, f->area_lo, f->area_hi, true, a, err);
+	for (unsigned i = 0; i < f->n_ranges && r >= 0; i++) {
+		hp_addr lo = f->range[i].lo;
+
+		r = needed(l, all, lo)
+			    ? void_stubs(l, all, t, lo, err)
+			    : unmap(l, all, t, lo, f->range[i].hi, lo == f->patch_lo, a, err);
+	}
+	return r < 0 ? r : unmap(l, all, t, f->area_lo, f->area_hi, true, a, err);
 }
 
 size_t hp_stage_bytes(const struct hp_ledger *l)

@@ -26,8 +26,9 @@ _Static_assert(8 * HP_WORDS <= HP_FRAME_OBJECT && 64 * HP_WORDS <= HP_PAGE &&
 		       HP_FRAME_OBJECT + HP_LEDGER_FRAMES * HP_FRAME_OBJECT_SIZE <= HP_PAGE,
 	       "words, stubs and objects have room in their pages");
 
-/* In the code page, behind the stubs: the int3 to which what the agent runs returns. */
-#define HP_CODE_BACK 0xff0
+/* In the code page, behind the stubs: what the agent runs, and the int3 to which it returns. */
+#define HP_CODE_STORE 0xf00 /* hp_store_fill() */
+#define HP_CODE_BACK  0xff0
 
 static inline hp_addr hp_word_addr(const struct hp_ledger_fixed *f, enum hp_word w)
 {
@@ -40,14 +41,15 @@ static inline hp_addr hp_word_stub(const struct hp_ledger_fixed *f, enum hp_word
 }
 
 /* Maps area, banks, stubs and the patch; relocates; fills slots (all old) and references.
- * @store_fd: the patch's file in the store.  On an error everything is unmapped again.
- * *ret is freed with free(). */
-int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, struct hp_agent *a, int store_fd,
-	     int template_fd, struct hp_err *err);
+ * @there: the other patches; @store_fd: the patch's file in the store.  On an error everything is
+ * unmapped again.  *ret is freed with free(). */
+int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, const struct hp_ledgers *there,
+	     struct hp_agent *a, int store_fd, int template_fd, struct hp_err *err);
 
-/* Unmaps all that maps say is this patch's, the ledger last.  Nothing may lead there any more. */
-int hp_unstage(const struct hp_ledger *l, struct hp_target *t, struct hp_agent *a,
-	       struct hp_err *err);
+/* Unmaps all that maps say is this patch's, but for stubs and doors that others of @all need, the
+ * ledger last.  Nothing may lead there any more. */
+int hp_unstage(const struct hp_ledger *l, const struct hp_ledgers *all, struct hp_target *t,
+	       struct hp_agent *a, struct hp_err *err);
 
 /* Relocated bytes in the target: the area and all ranges. */
 size_t hp_stage_bytes(const struct hp_ledger *l);

@@ -7,7 +7,7 @@
 #include "patch/calls.h"
 #include "patch/remove.h"
 #include "patch/transition.h"
-#include "patch/work.h"
+#include "patch/unload.h"
 
 /* What is to be done for a patch in each phase is told once, here, for unload and recovery. */
 static int take_out(struct hp_live *lv, enum hp_quiesce how, bool discard, bool hooks,
@@ -55,20 +55,30 @@ static bool in_pieces(const struct hp_work *w, const struct hp_ledger *l)
 	return false;
 }
 
-static int take_out_one(struct hp_work *w, struct hp_ledger *l, const struct hp_unload_request *req,
-			bool hooks, struct hp_unload_result *ret, struct hp_err *err)
+int hp_unload_one(struct hp_work *w, struct hp_ledger *l, const struct hp_unload_request *req,
+		  bool hooks, struct hp_unload_result *ret, struct hp_err *err)
 {
+	struct hp_unload_result res = {0};
 	struct hp_live *lv;
 	int r;
 
-	if (in_pieces(w, l))
-		return hp_unstage(l, w->t, w->agent, err);
-	if ((r = hp_work_live(w, l, req->park_ns, &lv, err)) < 0)
+	memcpy(res.id, l->fixed.id, sizeof(res.id));
+	if (in_pieces(w, l)) {
+		r = hp_unstage(l, &w->ledgers, w->t, w->agent, err);
+	} else {
+		if ((r = hp_work_live(w, l, req->park_ns, &lv, err)) < 0)
+			return r;
+		r = take_out(lv, req->quiesce, req->discard, hooks, &res, err);
+		res.gate_ns = lv->gate_ns;
+		hp_live_free(lv);
+	}
+	if (r < 0)
 		return r;
-	r = take_out(lv, req->quiesce, req->discard, hooks, ret, err);
-	ret->gate_ns = lv->gate_ns;
-	hp_live_free(lv);
-	return r;
+	if (!res.retained)
+		hp_ledgers_drop(&w->ledgers, l);
+	res.patches_left = w->ledgers.n;
+	*ret = res;
+	return 0;
 }
 
 int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
@@ -85,14 +95,11 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		return r;
 	if ((r = hp_ledgers_pick(&w.ledgers, req->id, &l, err)) >= 0 &&
 	    (r = hp_work_touch(&w, err)) >= 0)
-		r = take_out_one(&w, l, req, true, &res, err);
+		r = hp_unload_one(&w, l, req, true, &res, err);
 	if (r < 0 && hp_target_check(w.t, &more) < 0)
 		r = hp_err_set(err, -HP_E_GONE, "%s", more.text);
-	if (r >= 0) {
-		memcpy(res.id, l->fixed.id, sizeof(res.id));
-		res.patches_left = w.ledgers.n - !res.retained;
+	if (r >= 0)
 		res.total_ns = hp_now_ns() - w.started_ns;
-	}
 	closed = hp_work_close(&w, &more);
 	if (r >= 0 && closed == -HP_E_GONE)
 		r = hp_err_set(err, closed, "unloaded, but %.900s", more.text);
@@ -126,22 +133,26 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 	r = hp_agent_clean(w.t, w.looker, err);
 	if (r >= 0)
 		r = hp_target_refresh(w.t, err);
-	for (size_t i = 0; i < w.ledgers.n && r != -HP_E_GONE; i++) {
+	for (size_t i = 0; i < w.ledgers.n && r != -HP_E_GONE;) {
 		struct hp_unload_result res = {0};
 		struct hp_ledger *l = w.ledgers.v[i];
 		int k;
 
 		/* In a child that was forked meanwhile, old code runs for good: it keeps its copy. */
-		if (at_rest(l) || !hp_ledger_is_own(l, w.t))
+		if (at_rest(l) || !hp_ledger_is_own(l, w.t)) {
+			i++;
 			continue;
+		}
 		if (!touched && (r < 0 || (r = hp_work_touch(&w, err)) < 0))
 			break;
 		touched = true;
 		/* One that cannot be taken out does not keep the others. */
-		k = take_out_one(&w, l, &req, false, &res, r < 0 ? NULL : err);
+		k = hp_unload_one(&w, l, &req, false, &res, r < 0 ? NULL : err);
 		r = r < 0 ? r : k;
 		if (k >= 0 && !res.retained)
-			done++;
+			done++; /* and the next one is in its place */
+		else
+			i++;
 	}
 	if (done)
 		snprintf(did, n, "took out %zu patch%s left half-way", done, done == 1 ? "" : "es");

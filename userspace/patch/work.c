@@ -114,7 +114,7 @@ int hp_work_live(struct hp_work *w, struct hp_ledger *l, uint64_t park_ns, struc
 		 struct hp_err *err)
 {
 	struct hp_live *lv;
-	int r = hp_live_open(&lv, w->ops, w->t, w->looker, l, err);
+	int r = hp_live_open(&lv, w->ops, w->t, w->looker, l, &w->ledgers, err);
 
 	if (r < 0)
 		return r;

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# SAN:
+# Several patches on the same functions, loaded and unloaded in every order under load.
+# A is on f and g, B on g and h, C on all three; each calls what is below it.
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+declare -A id=() on=([A]=fg [B]=gh [C]=fgh)
+stack='' # what is loaded, the lowest first
+longer=(--park 500ms --timeout 20s)
+
+# layers FN: what a call of it should go through
+layers() {
+	local fn=$1 i way=''
+
+	for ((i = ${#stack} - 1; i >= 0; i--)); do
+		case ${on[${stack:i:1}]} in *"$fn"*) way+=${stack:i:1} ;; esac
+	done
+	echo "$fn=${way}o"
+}
+
+# in_force: does the service say so too, and nothing of what is unloaded is left?
+in_force() {
+	local fn
+
+	for fn in f g h; do
+		ask "$PID" "ask $fn" '^[fgh]=' || return 1
+		[ "$REPLY" = "$(layers $fn)" ] || {
+			echo "loaded: $stack; $REPLY, not $(layers $fn)"
+			return 1
+		}
+	done
+}
+
+# put A|B|C, take A|B|C
+put() {
+	hp load -p "$PID" "${longer[@]}" "$SVC/stack_${1,,}.so"
+	[ "$STATUS" = 0 ] || {
+		echo "load $1 over '$stack': $STATUS $ERR"
+		return 1
+	}
+	id[$1]=$OUT
+	stack+=$1
+	in_force
+}
+
+take() {
+	hp unload -p "$PID" "${longer[@]}" "${id[$1]}"
+	[ "$STATUS" = 0 ] && [ -z "$ERR" ] || {
+		echo "unload $1 of '$stack': $STATUS $ERR"
+		return 1
+	}
+	stack=${stack/$1/}
+	in_force
+}
+
+# round LOADS UNLOADS: letters
+round() {
+	local i
+
+	for ((i = 0; i < ${#1}; i++)); do
+		put "${1:i:1}" || return 1
+	done
+	for ((i = 0; i < ${#2}; i++)); do
+		take "${2:i:1}" || return 1
+	done
+}
+
+start_hpd
+start_service stack
+snapshot "$PID" "$T/before"
+
+for order in ABC ACB BAC BCA CAB CBA; do
+	check "loaded as ABC, unloaded as $order" round ABC "$order"
+	as_before "everything is as before" "$PID" "$T/before"
+done
+check "loaded as CBA, unloaded as BCA" round CBA BCA
+check "loaded as BAC, unloaded as ACB" round BAC ACB
+as_before "everything is as before" "$PID" "$T/before"
+still_right "no call saw a patch in part, or met one without it" "$PID"
+
+# What lies below is as it was before the one above came.
+check "A" put A
+snapshot "$PID" "$T/with-A"
+check "and B over it" put B
+hp --json list -p "$PID"
+is "both are active: each is on top somewhere" \
+	"$(jq -rc '[.patches[] | .state]' <<<"$OUT")" '["active","active"]'
+check "C over both" put C
+hp --json list -p "$PID"
+is "those below are superseded" "$(jq -rc '[.patches[] | .state]' <<<"$OUT")" \
+	'["superseded","superseded","active"]'
+is "by C, wherever they are" \
+	"$(jq -rc '[.patches[:2][].functions[].superseded_by] | unique' <<<"$OUT")" "[\"${id[C]}\"]"
+hp list -p "$PID"
+like "list says it to people" "$OUT" "f .*superseded by ${id[C]:0:16}"
+check "B goes from between them" take B
+check "and comes back on top of C" put B
+check "C goes from between them" take C
+check "B goes from the top" take B
+as_before "A alone is as it was" "$PID" "$T/with-A"
+refused 3 "the same one twice" 'already loaded' load -p "$PID" "$SVC/stack_a.so"
+check "A goes" take A
+as_before "everything is as before" "$PID" "$T/before"
+
+end_service "$PID"
