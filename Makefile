@@ -205,6 +205,10 @@ install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
 	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(PREFIX)/include/hp $(DESTDIR)$(UNITDIR)
 	install -m 755 $(O)/hpctl $(O)/hpd $(DESTDIR)$(BINDIR)
 	install -m 644 include/hp/patch.h include/hp/err.h $(DESTDIR)$(PREFIX)/include/hp
+	install -D -m 644 tools/completion/hpctl.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hpctl
+	sed 's|/usr/share|$(PREFIX)/share|' tools/completion/_hpctl | \
+		install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_hpctl
 	install -D -m 644 tools/gdb/hp-gdb.py $(DESTDIR)$(PREFIX)/share/hp/hp-gdb.py
 	sed 's|@BINDIR@|$(BINDIR)|g' tools/systemd/hpd.service.in > $(DESTDIR)$(UNITDIR)/hpd.service
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_to,$(m))/$(notdir $(m))$(newline))
@@ -214,6 +218,8 @@ uninstall:	## removes what install put there
 	rm -f $(foreach m,$(MAN),$(call man_to,$(m))/$(notdir $(m)))
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/hp/,patch.h err.h)
 	rm -f $(DESTDIR)$(PREFIX)/share/hp/hp-gdb.py
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hpctl
+	rm -f $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_hpctl
 	-rmdir $(DESTDIR)$(PREFIX)/include/hp $(DESTDIR)$(PREFIX)/share/hp
 
 define newline

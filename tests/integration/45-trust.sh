@@ -68,7 +68,8 @@ refused 5 "a policy that others can write" 'others than root' policy check "$T/b
 "$O/hpd" --socket "$T/x.sock" --state-dir "$T/state" --policy "$T/bad.conf" >"$T/x.log" 2>&1
 is "hpd does not start with it" $? 5
 
-start_hpd --policy "$T/policy.conf"
+HPD_ARGS=(--policy "$T/policy.conf")
+start_hpd
 start_service server
 roots=$PID
 as_alice

@@ -136,13 +136,14 @@ gone() {
 }
 
 # --- hpd and hpctl -----------------------------------------------------------------------------------------
-# start_hpd [ARGS…]: a private hpd in a session of its own, whose members are counted at the end
+HPD_ARGS=()
+# A private hpd, with HPD_ARGS, in a session of its own, whose members are counted at the end
 start_hpd() {
 	local fd
 
 	mkfifo "$T/ready"
 	exec {fd}<>"$T/ready"
-	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --ready-fd 9 "$@" \
+	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --ready-fd 9 "${HPD_ARGS[@]}" \
 		9>"$T/ready" >"$T/hpd.log" 2>&1 </dev/null {fd}>&- &
 	HPD=$!
 	if ! read -r -t "$PATIENCE" -N 1 -u "$fd"; then
