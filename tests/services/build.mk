@@ -17,13 +17,13 @@ SVC_PLAIN := ticker stress jumper eventloop prefork retained stack
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
 SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods many ipa_ra stackalign \
-	       hostile
+	       hostile verify
 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
 	retained_patch backtrace_patch ipa_ra_patch stackalign_patch shorts_patch nginx_patch redis_patch \
 	postgres_patch server_patch \
-	server_plain_patch server_orig_patch server_init_patch server_hook_patch
+	verify_patch server_plain_patch server_orig_patch server_init_patch server_hook_patch
 # The others: name = source + flags.
 SVC_V := stress_patch2 server_patch2 stackalign_plain libsvc_foo_c libsvc_bar_c libsvc_own \
 	stack_a stack_b stack_c \
@@ -95,6 +95,10 @@ $(SVC)/ipa_ra $(SVC)/stackalign: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/callsite.c 
 	$(svc_link)
 
 $(SVC)/shorts: $(SVC_SRC)/shorts.c $(SVC_SRC)/callsite.c $(SVC_SRC)/shorts_fns.S $(SVC_SRC)/svc.c | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+
+$(SVC)/verify: $(addprefix $(SVC_SRC)/,verify.c verify_calls.c verify_run.S svc.c) | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link)
 

@@ -3,9 +3,12 @@
  * peek text PID – one line for each executable mapping of a file: where, path, a hash of its bytes
  * peek bytes PID ADDRESS N – N bytes in hex
  * peek rss PID – "Rss Private_Dirty" in kB, summed up
+ * peek hp NAMESPACE – "PID STATE NAME" of the processes of that mount namespace (as readlink(1) of
+ *	/proc/PID/ns/mnt shows it) that have a name of hp's, hpd itself excepted
  *
  * For the tests' comparison of before and after.  The kernel's own mappings are left out.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -89,13 +92,47 @@ static void print_rss(const char *pid)
 	fclose(f);
 }
 
+static void print_hp(const char *namespace)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		char path[64], line[256] = "", mnt[64] = "", *name, *end;
+		FILE *f;
+
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%.16s/stat", e->d_name);
+		f = fopen(path, "re");
+		if (!f)
+			continue;
+		name = fgets(line, sizeof(line), f) ? strchr(line, '(') : NULL;
+		end = name ? strrchr(line, ')') : NULL;
+		fclose(f);
+		if (!end || (strncmp(name, "(hp-", 4) != 0 && strncmp(name, "(hpd-", 5) != 0))
+			continue;
+		*end = 0;
+		snprintf(path, sizeof(path), "/proc/%.16s/ns/mnt", e->d_name);
+		if (end[2] != 'Z' && readlink(path, mnt, sizeof(mnt) - 1) > 0 &&
+		    !strcmp(mnt, namespace))
+			printf("%s %c %s\n", e->d_name, end[2], name + 1);
+	}
+	if (d)
+		closedir(d);
+}
+
 int main(int argc, char **argv)
 {
 	char path[64];
 
 	if (argc < 3) {
-		fprintf(stderr, "usage: peek text|rss PID | peek bytes PID ADDRESS N\n");
+		fprintf(stderr, "usage: peek text|rss PID | peek hp NAMESPACE | peek bytes PID ADDRESS N\n");
 		return 2;
+	}
+	if (!strcmp(argv[1], "hp")) {
+		print_hp(argv[2]);
+		return 0;
 	}
 	snprintf(path, sizeof(path), "/proc/%s/mem", argv[2]);
 	mem_fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
@@ -87,6 +88,7 @@ static void answer(struct hp_job *job, const json_t *doc)
 
 	if (job->answered)
 		return;
+	hp_fault_pass(HP_FAULT_HPD_HEARD);
 	job->answered = true;
 	log_answer(job, error);
 	if (!error)
@@ -291,6 +293,7 @@ static int start(struct hp_job *job, struct hp_err *err)
 		waitpid(job->child, NULL, 0);
 		return k;
 	}
+	hp_fault_pass(HP_FAULT_HPD_FORKED);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/array.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "daemon/access.h"
 #include "daemon/daemon.h"
@@ -255,12 +256,15 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 			k = hp_access_read_signature(&question, &err);
 		}
 	}
+	hp_fault_pass(HP_FAULT_JOB_BEGUN);
 	if (k == 0)
 		k = run(job, &ops, &result, &err);
+	hp_fault_pass(HP_FAULT_JOB_DONE);
 	if (k == 0)
 		tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
 	else
 		tell(sock, hp_json_error(k, err.text[0] ? err.text : strerror(k > -4096 ? -k : 0)));
+	hp_fault_pass(HP_FAULT_JOB_TOLD);
 	hp_ops_end(&ops);
 	_exit(0);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "hp/err.h"
@@ -19,6 +20,7 @@ enum {
 	OPT_READY_FD,
 	OPT_CLIENT_TIMEOUT,
 	OPT_IDLE,
+	OPT_FAULT_POINTS,
 };
 
 static const struct option options[] = {
@@ -33,6 +35,7 @@ static const struct option options[] = {
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
 	{"client-timeout-ms", required_argument, NULL, OPT_CLIENT_TIMEOUT},
 	{"idle-ms", required_argument, NULL, OPT_IDLE},
+	{"fault-points", no_argument, NULL, OPT_FAULT_POINTS},
 	{NULL, 0, NULL, 0},
 };
 
@@ -51,6 +54,16 @@ static void help(void)
 	       "  -h, --help        this text\n"
 	       "  --version         the version\n",
 	       HP_DEFAULT_SOCKET, HP_DEFAULT_STATE, HP_POLICY_FILE);
+}
+
+static void fault_points(void)
+{
+	for (enum hp_fault_point p = 0; p < HP_FAULTS; p++) {
+		const struct hp_fault_info *i = hp_fault_info(p);
+
+		printf("%s\t%s\t%s\t%s\n", i->name, i->who,
+		       i->code ? "kill,error,hang" : "kill,hang", i->text);
+	}
 }
 
 static bool number(const char *text, long max, long *ret)
@@ -95,6 +108,9 @@ static int take_option(struct hp_daemon_options *o, int c, const char *arg)
 	case 'V':
 		printf("hpd %s\n", HP_VERSION);
 		return HP_EXIT_DONE + 1;
+	case OPT_FAULT_POINTS:
+		fault_points();
+		return HP_EXIT_DONE + 1;
 	case OPT_READY_FD:
 		if (!number(arg, 1 << 20, &n))
 			return usage("--ready-fd is no descriptor: ", arg) + 1;
@@ -121,6 +137,7 @@ int main(int argc, char **argv)
 		.idle_ns = 5 * HP_S,
 	};
 	struct hp_err err;
+	bool faulty;
 	int c, k;
 
 	while ((c = getopt_long(argc, argv, "vh", options, NULL)) != -1) {
@@ -130,7 +147,11 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc)
 		return usage("takes no argument: ", argv[optind]);
-	k = hp_daemon_run(&o, &err);
+	k = hp_fault_arm(&faulty, &err);
+	if (faulty)
+		hp_log(HP_LOG_WARNING, "fault points are armed (HP_FAULT): this is a test");
+	if (k == 0)
+		k = hp_daemon_run(&o, &err);
 	if (k < 0) {
 		hp_log(HP_LOG_ERROR, "%s", err.text);
 		return hp_err_exit(k);

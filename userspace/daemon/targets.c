@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/calls.h"
@@ -154,6 +155,9 @@ int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
 		return hp_err_set(err, -HP_E_TARGET,
 				  "process %d is served by another hpd; use that one's socket",
 				  s->pid);
+	k = hp_fault(HP_FAULT_HPD_CLAIMED, err);
+	if (k < 0)
+		return k;
 	if (d->spare.at_ns)
 		hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
 	if (s->view || !d->watch)
@@ -438,6 +442,7 @@ static void found(struct hp_job *job, const json_t *answer)
 	size_t i;
 	json_t *p;
 
+	hp_fault_pass(HP_FAULT_HPD_FOUND);
 	json_array_foreach (patches, i, p) {
 		pid_t pid = (pid_t)json_integer_value(json_object_get(p, "pid"));
 		struct hp_subject *s = hp_subject_find(job->d, pid);

@@ -30,6 +30,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/helper.h"
 #include "gate/gate.h"
@@ -110,6 +111,7 @@ static void *wait_for_deadline(void *arg)
 		k->deadline_ns = 0;
 		k->filling = true;
 		pthread_mutex_unlock(&k->lock);
+		hp_fault_pass(HP_FAULT_GATEKEEPER_LATE);
 		r = fill(k->uffd, k->page, false);
 		pthread_mutex_lock(&k->lock);
 		k->filling = false;
@@ -194,7 +196,7 @@ static int arm(struct keeper *k, const struct gate_request *q, uint32_t *step)
 	k->uffd = HP_TAKE_FD(uffd);
 	k->page = q->page;
 	pthread_mutex_unlock(&k->lock);
-	return 0;
+	return hp_fault(HP_FAULT_GATEKEEPER_ARMED, NULL);
 }
 
 static int start_deadline(struct keeper *k, uint64_t deadline_ns)
@@ -205,6 +207,7 @@ static int start_deadline(struct keeper *k, uint64_t deadline_ns)
 	k->deadline_ns = deadline_ns;
 	pthread_cond_broadcast(&k->changed);
 	pthread_mutex_unlock(&k->lock);
+	hp_fault_pass(HP_FAULT_GATEKEEPER_CLOSED);
 	return 0;
 }
 
@@ -214,7 +217,10 @@ static int open_gate(struct keeper *k, bool to_new)
 
 	if (k->uffd < 0)
 		return k->expired ? -ETIME : -EINVAL;
-	r = fill(k->uffd, k->page, to_new);
+	r = to_new ? hp_fault(HP_FAULT_GATEKEEPER_COMMIT, NULL) : 0;
+	if (r == 0)
+		r = fill(k->uffd, k->page, to_new);
+	hp_fault_pass(HP_FAULT_GATEKEEPER_DONE);
 	disarm(k);
 	return r == -EEXIST ? -ETIME : r;
 }
@@ -343,7 +349,9 @@ static int prepare(struct keeper *k)
 	if (sched_setscheduler(0, SCHED_FIFO, &first))
 		(void)setpriority(PRIO_PROCESS, 0, -20);
 	r = start_deadline_thread(k);
-	return r ? r : hp_gatekeeper_confine();
+	if (!r)
+		r = hp_gatekeeper_confine();
+	return r ? r : hp_fault(HP_FAULT_GATEKEEPER_READY, NULL);
 }
 
 _Noreturn void hp_gatekeeper_run(int cmd, int events)

@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "hp/err.h"
 
 /* mman-common.h since Linux 5.18, commit 9457056ac426; mlockall(MCL_FUTURE) makes the page
@@ -47,7 +48,7 @@ int hp_attempt_arm(struct hp_attempt *at, struct hp_live *lv, enum hp_side from,
 	/* The gatekeeper's must be the only reference: its death opens the gate. */
 	if (hp_agent_close_fd(lv->agent, (int)fd) < 0 && r >= 0)
 		r = hp_err_set(err, -HP_E_GONE, "the agent died while the gate was armed");
-	return r;
+	return r < 0 ? r : hp_fault(HP_FAULT_GATE_ARMED, err);
 }
 
 /* While the gate is closed threads wait for this process: it must not wait for them, however many
@@ -61,9 +62,12 @@ static void hurry(struct hp_attempt *at)
 
 int hp_attempt_close(struct hp_attempt *at, uint64_t budget_ns, struct hp_err *err)
 {
+	int r;
+
 	hurry(at);
 	at->closed_ns = hp_now_ns();
-	return hp_gate_close(at->lv->gate, budget_ns, err);
+	r = hp_gate_close(at->lv->gate, budget_ns, err);
+	return r < 0 ? r : hp_fault(HP_FAULT_GATE_CLOSED, err);
 }
 
 static int parked(struct hp_attempt *at, const struct hp_gate_event *ev)
@@ -131,8 +135,10 @@ static void account(struct hp_attempt *at)
 
 int hp_attempt_commit(struct hp_attempt *at, struct hp_err *err)
 {
-	int r = hp_gate_commit(at->lv->gate, err);
+	int r = hp_fault(HP_FAULT_GATE_PROVEN, err);
 
+	if (r == 0 && (r = hp_gate_commit(at->lv->gate, err)) == 0)
+		r = hp_fault(HP_FAULT_GATE_COMMITTED, err);
 	/* It may have died between the deed and the word. */
 	if (r == -HP_E_FAILED && hp_live_gate_byte(at->lv, at->gate, NULL) == 1)
 		r = 0;
@@ -148,6 +154,7 @@ int hp_attempt_give_up(struct hp_attempt *at, struct hp_err *err)
 	int r = at->over ? 0 : hp_gate_cancel(at->lv->gate, err);
 
 	account(at);
+	hp_fault_pass(HP_FAULT_GATE_GIVEN_UP);
 	return r == -ETIME ? 0 : r;
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "hp/err.h"
 #include "target/borrow.h"
 
@@ -20,7 +21,7 @@ static int call(struct hp_live *lv, struct hp_borrow *b, const char *what, hp_ad
 	if (r < 0)
 		return hp_err_prefix(err, r, "%s", what);
 	hp_live_report(lv, "hook", since, what);
-	return 0;
+	return hp_fault(HP_FAULT_CALL_BACK, err);
 }
 
 static bool came_back(const struct hp_live *lv, unsigned word)

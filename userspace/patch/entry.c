@@ -10,6 +10,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "elf/image.h"
 #include "hp/err.h"
@@ -145,15 +146,17 @@ static int hold(struct hp_live *lv, const struct edits *es, struct hp_session **
 static int write_under_hold(struct hp_live *lv, const struct edits *es, bool patched,
 			    struct hp_err *err)
 {
-	int r = 0;
+	int r = hp_fault(HP_FAULT_ENTRY_HELD, err);
 
 	for (size_t i = 0; i < es->n && r >= 0; i++)
 		r = poke(lv, &es->v[i], 1, HP_JUMP_LEN - 1, err);
 	if (r >= 0)
 		r = sync_cores(lv, err);
+	if (r >= 0)
+		r = hp_fault(HP_FAULT_ENTRY_TAIL, err);
 	for (size_t i = 0; i < es->n && r >= 0 && patched; i++)
 		r = poke(lv, &es->v[i], 0, 1, err);
-	return r;
+	return r < 0 ? r : hp_fault(HP_FAULT_ENTRY_HEAD, err);
 }
 
 /* While the uprobe is there, a thread that comes executes the *file's* first instruction out of
@@ -289,8 +292,11 @@ static int write_stopped(struct hp_live *lv, const struct edits *es, struct hp_e
 		busy = r == -EBUSY;
 		if (busy)
 			r = 0;
+		if (r == 1 && hp_fault(HP_FAULT_ENTRY_STOPPED, err) < 0)
+			r = err->code;
 		for (size_t i = 0; i < es->n && r == 1; i++)
-			if (poke(lv, &es->v[i], 0, HP_JUMP_LEN, err) < 0)
+			if (poke(lv, &es->v[i], 0, HP_JUMP_LEN, err) < 0 ||
+			    hp_fault(HP_FAULT_ENTRY_STOP, err) < 0)
 				r = -HP_E_PARTIAL;
 		release_all(&s);
 		if (r)
@@ -316,7 +322,8 @@ int hp_entry_write_all(struct hp_live *lv, bool patched, struct hp_err *err)
 	if (r >= 0 && by_method[HP_ENTRY_STOP].n)
 		r = write_stopped(lv, &by_method[HP_ENTRY_STOP], err);
 	for (size_t i = 0; i < pun->n && r >= 0; i++)
-		r = poke(lv, &pun->v[i], 0, 1, err);
+		if ((r = poke(lv, &pun->v[i], 0, 1, err)) >= 0)
+			r = hp_fault(HP_FAULT_ENTRY_PUN, err);
 	for (unsigned m = 0; m < 3; m++)
 		HP_ARRAY_FREE(&by_method[m]);
 	if (r >= 0)

@@ -8,6 +8,7 @@
 
 #include "arch/block.h"
 #include "base/array.h"
+#include "base/fault.h"
 #include "hp/err.h"
 
 #define LEDGERS_MAX 256
@@ -70,13 +71,15 @@ int hp_ledger_set_phase(struct hp_ledger *l, const struct hp_target *t, enum hp_
 	const struct hp_ledger_state *s = current(l);
 	struct hp_ledger_state next = {.sequence = s ? s->sequence + 1 : 1, .phase = phase};
 	unsigned i = next.sequence & 1;
+	int r;
 
 	next.checksum = checksum(&next, offsetof(struct hp_ledger_state, checksum));
 	l->state[i] = next;
 	if (!t)
 		return 0; /* the area is still being filled */
-	return hp_mem_poke(t, l->fixed.area_lo + offsetof(struct hp_ledger, state[i]), &next,
-			   sizeof(next), err);
+	r = hp_mem_poke(t, l->fixed.area_lo + offsetof(struct hp_ledger, state[i]), &next,
+			sizeof(next), err);
+	return r < 0 ? r : hp_fault(HP_FAULT_PHASE_ENTRY + phase - HP_PHASE_ENTRY, err);
 }
 
 int hp_ledger_runs_new(const struct hp_ledger *l, const struct hp_target *t, struct hp_err *err)

@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/fault.h"
 #include "hp/err.h"
 #include "patch/calls.h"
 #include "patch/entry.h"
@@ -84,7 +85,7 @@ static int make_plan(struct load *l, struct hp_err *err)
 	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0)
 		return r;
 	hp_work_report(&l->w, "plan", since, NULL);
-	return 0;
+	return hp_fault(HP_FAULT_PLANNED, err);
 }
 
 /* Takes a dead copy out, as a person would have to. */
@@ -157,7 +158,7 @@ static int stage(struct load *l, struct hp_err *err)
 
 	if ((r = hp_store_keep(l->w.ops->state_dir, l->id, l->copy_fd, &l->store_fd, err)) < 0 ||
 	    (r = hp_store_template(l->w.ops->state_dir, &l->template_fd, err)) < 0 ||
-	    (r = hp_work_touch(&l->w, err)) < 0)
+	    (r = hp_fault(HP_FAULT_STORED, err)) < 0 || (r = hp_work_touch(&l->w, err)) < 0)
 		return r;
 	since = hp_now_ns();
 	if ((r = map(l, err)) < 0)

@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "elf/image.h"
 #include "hp/err.h"
@@ -134,16 +135,18 @@ int hp_remove(struct hp_live *lv, bool discard, bool *retained, char *detail, si
 	/* The entries of a retained patch are restored, and may be another patch's by now. */
 	if (hp_ledger_phase(lv->l) != HP_PHASE_RETAINED &&
 	    ((r = hp_ledger_set_phase(lv->l, lv->t, HP_PHASE_REMOVING, err)) < 0 ||
-	     (r = hp_chain_unlink(lv, err)) < 0 || (r = hp_entry_write_all(lv, false, err)) < 0))
+	     (r = hp_chain_unlink(lv, err)) < 0 || (r = hp_entry_write_all(lv, false, err)) < 0 ||
+	     (r = hp_fault(HP_FAULT_ENTRIES_BACK, err)) < 0))
 		return r;
-	if ((r = threads_out(lv, err)) < 0)
+	if ((r = threads_out(lv, err)) < 0 || (r = hp_fault(HP_FAULT_THREADS_OUT, err)) < 0)
 		return r;
 	if (!discard && (r = unreferenced(lv, retained, detail, n, err)) < 0)
 		return r;
 	if (*retained)
 		return hp_ledger_set_phase(lv->l, lv->t, HP_PHASE_RETAINED, err);
 	since = hp_now_ns();
-	if ((r = hp_target_refresh(lv->t, err)) < 0 ||
+	if ((r = hp_fault(HP_FAULT_UNREFERENCED, err)) < 0 ||
+	    (r = hp_target_refresh(lv->t, err)) < 0 ||
 	    (r = hp_unstage(lv->l, lv->all, lv->t, lv->agent, err)) < 0)
 		return r;
 	hp_live_report(lv, "unmap", since, NULL);

@@ -19,6 +19,7 @@
 #include "arch/template.h"
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "elf/cfi.h"
 #include "hp/err.h"
@@ -378,13 +379,16 @@ static int map_all(struct stage *s, int store_fd, int template_fd, struct hp_err
 		return agent_template;
 	if ((agent_store = hp_agent_give_fd(s->a, store_fd, err)) < 0)
 		return agent_store;
-	if ((r = map_area(s, err)) < 0 || (r = map_control(s, err)) < 0)
+	if ((r = map_area(s, err)) < 0 || (r = hp_fault(HP_FAULT_MAP_LEDGER, err)) < 0 ||
+	    (r = map_control(s, err)) < 0 || (r = hp_fault(HP_FAULT_MAP_CONTROL, err)) < 0)
 		return r;
 	for (unsigned b = 0; b < s->p->n_banks; b++)
 		if ((r = map_bank(s, b, agent_template, err)) < 0)
 			return r;
-	if ((r = map_stubs(s, err)) < 0 ||
-	    (r = hp_segments_map(&s->seg, s->p, s->a, agent_store, err)) < 0)
+	if ((r = hp_fault(HP_FAULT_MAP_BANKS, err)) < 0 || (r = map_stubs(s, err)) < 0 ||
+	    (r = hp_fault(HP_FAULT_MAP_STUBS, err)) < 0 ||
+	    (r = hp_segments_map(&s->seg, s->p, s->a, agent_store, err)) < 0 ||
+	    (r = hp_fault(HP_FAULT_MAP_PATCH, err)) < 0)
 		return r;
 	/* The agent's descriptors end with it; one that cannot be closed now is no harm. */
 	(void)hp_agent_close_fd(s->a, s->agent_fd);
@@ -539,7 +543,10 @@ int hp_unstage(const struct hp_ledger *l, const struct hp_ledgers *all, struct h
 			    ? void_stubs(l, all, t, lo, err)
 			    : unmap(l, all, t, lo, f->range[i].hi, lo == f->patch_lo, a, err);
 	}
-	return r < 0 ? r : unmap(l, all, t, f->area_lo, f->area_hi, true, a, err);
+	if (r < 0 || (r = hp_fault(HP_FAULT_UNMAP_RANGES, err)) < 0 ||
+	    (r = unmap(l, all, t, f->area_lo, f->area_hi, true, a, err)) < 0)
+		return r;
+	return hp_fault(HP_FAULT_UNMAP_LEDGER, err);
 }
 
 size_t hp_stage_bytes(const struct hp_ledger *l)

@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "hp/err.h"
 #include "patch/attempt.h"
 #include "patch/counting.h"
@@ -18,6 +19,7 @@ int hp_way_settle(struct hp_live *lv, enum hp_side side, struct hp_err *err)
 	int r;
 
 	if ((r = hp_live_show_second(lv, path, err)) < 0 ||
+	    (r = hp_fault(HP_FAULT_SETTLE_SECOND, err)) < 0 ||
 	    (r = hp_live_show_first(lv, path, err)) < 0)
 		return r;
 	return hp_drain_close_all(lv, err);

@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "hp/err.h"
 #include "patch/attempt.h"
 #include "patch/drain.h"
@@ -124,7 +125,9 @@ static int attempt(struct hp_attempt *at, struct hp_census *c, struct hp_err *er
 	    (r = hp_way_announce(lv, at->from, err)) < 0 ||
 	    (r = hp_attempt_close(at, hp_attempt_slice(lv), err)) < 0 ||
 	    (r = hp_live_show_second(lv, at->gate, err)) < 0 ||
-	    (r = hp_live_show_first(lv, at->gate, err)) < 0 || (r = hp_census_take(c, err)) < 0)
+	    (r = hp_fault(HP_FAULT_GATE_SECOND, err)) < 0 ||
+	    (r = hp_live_show_first(lv, at->gate, err)) < 0 ||
+	    (r = hp_fault(HP_FAULT_GATE_SHOWN, err)) < 0 || (r = hp_census_take(c, err)) < 0)
 		return r;
 	for (size_t i = 0; i < c->n; i++)
 		c->v[i].outside = hp_census_unmoved(c, &c->v[i]);

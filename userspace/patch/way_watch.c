@@ -9,6 +9,7 @@
 #include <poll.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "hp/err.h"
 #include "patch/attempt.h"
 #include "patch/counting.h"
@@ -215,10 +216,12 @@ static int attempt(struct watched *w, struct hp_attempt *at, struct hp_err *err)
 		return r;
 	if ((r = hp_census_take(w->c, err)) < 0 || (r = hp_way_announce(lv, w->from, err)) < 0 ||
 	    (r = hp_attempt_close(at, hp_attempt_slice(lv), err)) < 0 ||
-	    (r = hp_live_show_second(lv, at->gate, err)) < 0)
+	    (r = hp_live_show_second(lv, at->gate, err)) < 0 ||
+	    (r = hp_fault(HP_FAULT_GATE_SECOND, err)) < 0)
 		return r;
 	hp_session_gate(w->s, true);
-	if ((r = hp_live_show_first(lv, at->gate, err)) < 0)
+	if ((r = hp_live_show_first(lv, at->gate, err)) < 0 ||
+	    (r = hp_fault(HP_FAULT_GATE_SHOWN, err)) < 0)
 		return r;
 	zero = hp_session_total(w->s) == 0;
 	/* A probe that was lost before this line could have missed calls. */
@@ -242,10 +245,10 @@ static int start(struct watched *w, struct hp_err *err)
 	uint64_t since = hp_now_ns();
 	int r = hp_counting_start(&w->s, w->lv, w->from, true, err);
 
-	if (r < 0)
-		return r;
-	if ((r = hp_live_show_second(w->lv, hp_side_path(w->from), err)) < 0 ||
-	    (r = hp_live_show_first(w->lv, HP_PATH_WATCH, err)) < 0)
+	if (r < 0 || (r = hp_fault(HP_FAULT_WATCH_PROBED, err)) < 0 ||
+	    (r = hp_live_show_second(w->lv, hp_side_path(w->from), err)) < 0 ||
+	    (r = hp_live_show_first(w->lv, HP_PATH_WATCH, err)) < 0 ||
+	    (r = hp_fault(HP_FAULT_WATCH_SHOWN, err)) < 0)
 		return r;
 	hp_live_report(w->lv, "watch", since, "probes on");
 	since = hp_now_ns();
@@ -253,7 +256,7 @@ static int start(struct watched *w, struct hp_err *err)
 	    (r = hp_counting_baseline(w->s, w->c, err)) < 0)
 		return r;
 	hp_live_report(w->lv, "baseline", since, NULL);
-	return 0;
+	return hp_fault(HP_FAULT_WATCH_BASELINE, err);
 }
 
 /* Back to counting after an attempt that failed.  Parked calls were let into @from uncounted, so

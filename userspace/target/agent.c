@@ -19,6 +19,7 @@
 #include <linux/close_range.h>
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "hp/err.h"
@@ -175,7 +176,7 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 	a->filtered = inj->filtered;
 	if (hp_thread_regs(a->tid, &a->regs) < 0)
 		return said(a, -HP_E_GONE, "", err);
-	return 0;
+	return hp_fault(HP_FAULT_AGENT_BORN, err);
 }
 
 /* Its descriptors are its own, and so is this limit: the target may have none left. */
@@ -209,7 +210,9 @@ static int settle(struct hp_agent *a, hp_addr name, int *fd, struct hp_err *err)
 	r = hp_agent_syscall(a, SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE, 0, 0, 0);
 	if (r < 0)
 		return said(a, r, "close_range", err);
-	r = allow_descriptors(a, name + NAME_ROOM, err);
+	r = hp_fault(HP_FAULT_AGENT_ALONE, err);
+	if (r == 0)
+		r = allow_descriptors(a, name + NAME_ROOM, err);
 	if (r < 0)
 		return (int)r;
 	r = hp_agent_syscall(a, SYS_prctl, PR_SET_NAME, name, 0, 0, 0, 0);
@@ -266,7 +269,9 @@ static int start(struct hp_agent *a, uint64_t deadline_ns, struct hp_err *err)
 	a->borrowed_ns = hp_now_ns() - since;
 	if (r == 0)
 		r = e;
-	return r < 0 ? r : map_area(a, fd, err);
+	if (r == 0)
+		r = map_area(a, fd, err);
+	return r < 0 ? r : hp_fault(HP_FAULT_AGENT_READY, err);
 }
 
 int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker *l,
@@ -313,17 +318,19 @@ static int reap(struct hp_agent *a, struct hp_err *err)
 	const uint64_t args[6] = {(uint64_t)nr, 0, __WALL | WNOHANG};
 	struct hp_borrow *b;
 	int64_t n;
-	int r;
+	int r = hp_fault(HP_FAULT_AGENT_DEAD, err);
 
 	if (!nr) /* a wait of the target's own was first, or its end */
 		return hp_target_check(a->t, err);
-	r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, hp_now_ns() + REAP_NS, err);
+	if (r == 0)
+		r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, hp_now_ns() + REAP_NS, err);
 	if (r < 0)
 		return r == -HP_E_GONE
 			       ? r
 			       : hp_err_prefix(err, r, "the dead agent %d is left to be reaped",
 					       (int)a->tid);
 	n = hp_borrow_syscall(b, SYS_wait4, args);
+	hp_fault_pass(HP_FAULT_AGENT_REAPED);
 	r = hp_borrow_end(b, err);
 	if (r == 0 && n != nr)
 		hp_debug("agent: wait4(%d) = %lld", (int)nr, (long long)n);
@@ -336,6 +343,7 @@ int hp_agent_end(struct hp_agent *a, struct hp_err *err)
 
 	if (!a)
 		return 0;
+	hp_fault_pass(HP_FAULT_AGENT_ENDING);
 	if (a->area)
 		(void)hp_agent_syscall(a, SYS_munmap, a->area, AREA_SIZE, 0, 0, 0, 0); /* or it is gone */
 	if (a->tid) {

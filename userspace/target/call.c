@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include "base/fault.h"
 #include "hp/err.h"
 #include "target/borrow_priv.h"
 #include "target/threads.h"
@@ -110,6 +111,7 @@ static int start(struct call *c, const uint64_t *args, size_t n_args, struct hp_
 	if (hp_thread_set_regs(inj->tid, &r) < 0 ||
 	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(mask), &mask))
 		return thread_gone(c, err);
+	hp_fault_pass(HP_FAULT_CALL_BEGUN);
 	return 0;
 }
 

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "hp/err.h"
 #include "target/gadget.h"
 #include "target/seccomp.h"
@@ -154,7 +155,8 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	if (inj->saved.rsp < floor || inj->saved.rsp - floor < HP_INJECT_ROOM ||
 	    inj->image.base - 2048 < floor)
 		return hp_err_set(err, -HP_E_TARGET, "the stack of thread %d has no room", (int)tid);
-	return hp_mem_write(t, inj->image.base, inj->image.bytes, inj->image.n, err);
+	e = hp_mem_write(t, inj->image.base, inj->image.bytes, inj->image.n, err);
+	return e < 0 ? e : hp_fault(HP_FAULT_BORROWED, err);
 }
 
 static void set_call(struct user_regs_struct *r, hp_addr gadget, long nr, const uint64_t args[6])
@@ -281,6 +283,7 @@ int64_t hp_inject_syscall(struct hp_inject *inj, long nr, const uint64_t args[6]
 	if (hp_thread_set_regs(inj->tid, &r) < 0 ||
 	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(all_signals), &all_signals))
 		return -HP_E_GONE;
+	hp_fault_pass(HP_FAULT_BORROW_CALL);
 	return result_of(&d);
 }
 
@@ -332,9 +335,12 @@ int hp_inject_end(struct hp_inject *inj)
 	}
 	if (to_event_stop(inj->tid) < 0 ||
 	    (inj->called && ptrace(PTRACE_SETREGSET, inj->tid, NT_X86_XSTATE, &io)) ||
-	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(inj->mask), &inj->mask) ||
-	    hp_thread_set_regs(inj->tid, &inj->saved) < 0)
+	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(inj->mask), &inj->mask))
 		return -HP_E_GONE;
+	hp_fault_pass(HP_FAULT_BORROW_MASK);
+	if (hp_thread_set_regs(inj->tid, &inj->saved) < 0)
+		return -HP_E_GONE;
+	hp_fault_pass(HP_FAULT_BORROW_REGS);
 	if (ptrace(PTRACE_DETACH, inj->tid, NULL, NULL))
 		return -HP_E_GONE;
 	pass_signals_on(inj);

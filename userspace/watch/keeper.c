@@ -27,6 +27,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/fd.h"
 #include "base/helper.h"
 #include "base/kernel.h"
@@ -133,6 +134,8 @@ static int attach(struct keeper *k, const struct probes_request *q, int *fd, uin
 	r = make_link(q, fd, sites);
 	if (r >= 0)
 		r = add_link(k, r, ret_id);
+	if (r >= 0 && (r = hp_fault(HP_FAULT_KEEPER_PROBED, NULL)) < 0)
+		drop(k, 1);
 	if (r >= 0 && hold) {
 		r = remember_held(k, q, &fd[FD_MEM], (const void *)(sites + 2ul * q->n));
 		if (r < 0)
@@ -204,12 +207,16 @@ _Noreturn static void keeper_run(int sock, const struct probe_keeper_end *end)
 	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
 	if (self < 0 || hp_send_fds(sock, &hello, sizeof(hello), &self, 1))
 		_exit(1);
+	hp_fault_pass(HP_FAULT_KEEPER_READY);
 	while (serve(&k))
 		;
+	hp_fault_pass(HP_FAULT_KEEPER_END);
 	if (!k.ended)
 		mend(&k);
+	hp_fault_pass(HP_FAULT_KEEPER_MENDED);
 	/* While the process is whole: what the kernel closes for a killed one may leak. */
 	drop(&k, k.links.n);
+	hp_fault_pass(HP_FAULT_KEEPER_DETACHED);
 	end->call(end->arg);
 	_exit(0);
 }

@@ -1,0 +1,485 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# TIMEOUT: 900
+#
+# The fault matrix: hp dies, fails or hangs at each of its fault points (userspace/base/fault.h),
+# while a service works.  Whatever happens to hp, the service goes on, all old or all new; hpd, or
+# the next one, puts it right; nothing of hp's is left in the service or the kernel; and a load and
+# an unload work as if nothing had happened.
+#
+# The table of points is hpd's own.  A round without a fault finds out which scenario passes which
+# points: one that no scenario passes is a failure.
+#
+#	FAULTS		what is done at the points: "kill error hang", at the Nth passage "kill:N", and
+#			what befalls others while the
+#			process at the point hangs: "hpd-killed hpd-stopped gatekeeper-killed
+#			keeper-killed agent-killed target-killed" (kill for all, two others in turn)
+#	SCENARIOS=all	each point in every scenario that passes it, not in the first one alone
+#	POINTS, SCENARIO_NAMES	those whose name matches this regular expression
+#	TURN		which points have the others' turn (the day of the year)
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/../integration/lib.sh"
+
+EVERY='kill kill:2 kill:3 error hang hpd-killed hpd-stopped gatekeeper-killed keeper-killed agent-killed target-killed'
+[ "${FAULTS:-}" != all ] || FAULTS=$EVERY
+TURN=${TURN:-$(date +%-j)}
+# A thread may be parked for so long.  Beside it the service measures what the machine alone kept a
+# thread waiting for (control_us).
+PARK_MS=200
+LATE_MS=100
+
+# --- scenarios ---------------------------------------------------------------------------------------
+# Each is a service, a patch, what "ask" answers before and after, and what is done.
+declare -A SERVICE=() PATCH=() ASK=() OLD=() NEW=() HOW=()
+
+scenario() {
+	ORDER+=("$1")
+	SERVICE[$1]=$2 PATCH[$1]=$3 ASK[$1]=$4 OLD[$1]=$5 NEW[$1]=$6 HOW[$1]=$7
+}
+ORDER=()
+scenario gate 'verify 2 all' verify_patch ask old new '--quiesce gate'
+scenario watch 'verify 2 epoll,nanosleep,' verify_patch ask old new '--quiesce watch'
+scenario int3 'methods 2' shorts_patch ask 'pun=1 int3=2 stop=3' 'pun=1 int3=77 stop=3' \
+	'--quiesce gate --replace new_any=by_int3'
+scenario stop 'methods 2' shorts_patch ask 'pun=1 int3=2 stop=3' 'pun=1 int3=2 stop=77' \
+	'--quiesce gate --replace new_any=by_stop'
+scenario hooks server server_hook_patch 'ask 5' 'answer 6' 'answer 1005' ''
+scenario init server server_init_patch 'ask 5' 'answer 6' 'answer 1005' ''
+scenario cxx cxx cxx_patch '' caught_old caught_new '--timeout 20s'
+scenario retained retained retained_patch set '' '' ''
+scenario late 'verify 2 all' verify_patch ask old new '--quiesce gate --park 20ms --timeout 1s'
+scenario again 'verify 2 poll,' verify_patch ask old new '--quiesce gate'
+
+# q ARGS…: hpctl; its answer is judged by what it leaves
+q() {
+	local status
+
+	timeout -k 5 30 "$O/hpctl" --socket "$T/hpd.sock" "$@" </dev/null >>"$T/q.out" 2>&1
+	status=$?
+	printf 'hpctl %s: %d\n' "${*:1:3}" "$status" >>"$T/q.out"
+	[ "$status" != 124 ] || who_waits >>"$T/q.out"
+}
+
+# Where everybody is, when hpctl was not answered in time.
+who_waits() {
+	local pid
+
+	HUNG=1
+	for pid in $(ours | cut -d' ' -f1) "$(cat "$T/hpd.pid")" "$PID"; do
+		echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline") $(grep ^State "/proc/$pid/status")"
+		head -n 4 "/proc/$pid/stack"
+	done
+}
+HUNG=0
+
+# shellcheck disable=SC2086 # HOW is words
+load_it() {
+	q load -p "$PID" --park "${PARK_MS}ms" ${HOW[$1]} "$SVC/${PATCH[$1]}.so"
+}
+unload_it() {
+	local how=${HOW[$1]%% --replace*}
+
+	# shellcheck disable=SC2086
+	q unload -p "$PID" --park "${PARK_MS}ms" $how "$ID"
+}
+
+# drive SCENARIO: what is done while the fault waits for its moment
+drive() {
+	load_it "$1"
+	case $1 in
+	retained) tell "$PID" set ;;
+	late) tell "$PID" 'slow 0' ;;
+	again)
+		hpd_dies
+		HP_FAULT=$FAULT HP_FAULT_COUNTS=$T/counts fault_hpd
+		;;
+	esac
+	unload_it "$1"
+}
+
+# begin SCENARIO: what comes before hpd has its fault
+begin() {
+	ID=$(sha256sum <"$SVC/${PATCH[$1]}.so" | cut -d' ' -f1)
+	if [ -z "${AT[$1]:-}" ]; then
+		# shellcheck disable=SC2086
+		start_service ${SERVICE[$1]}
+		AT[$1]=$PID
+		settle_service "$1"
+		snapshot "$PID" "$T/$1.before"
+	fi
+	PID=${AT[$1]}
+	[ "$1" != late ] || tell "$PID" 'slow 40'
+	[[ ${SERVICE[$1]} != verify* ]] || tell "$PID" since
+}
+declare -A AT=()
+
+# Its threads are all there and sleep where they sleep.
+settle_service() {
+	case $1 in
+	cxx) grows "$PID" caught_old 10 ;;
+	late) tell "$PID" 'slow 1' && tell "$PID" 'slow 0' ;;
+	esac
+	verdict "$PID"
+}
+
+# says SCENARIO: old or new, as the service behaves; the answer in REPLY
+says() {
+	local now
+
+	if [ "$1" = cxx ]; then
+		for now in old new; do
+			PATIENCE=2 grows "$PID" "caught_$now" 20 && REPLY=$now && return
+		done
+		return 1
+	fi
+	if [ "$1" = retained ]; then
+		tell "$PID" set
+		ask "$PID" say '.'
+		case $REPLY in *program) REPLY=old ;; *patch) REPLY=new ;; esac
+		return
+	fi
+	ask "$PID" "${ASK[$1]}" '.' || return
+	case $REPLY in
+	"${OLD[$1]}") REPLY=old ;;
+	"${NEW[$1]}") REPLY=new ;;
+	esac
+}
+
+# --- hpd and its processes ------------------------------------------------------------------------------
+fault_hpd() {
+	: >"$T/hpd.log"
+	try_start_hpd
+}
+
+# As start_hpd, but it may die of its fault before it is ready.
+try_start_hpd() {
+	local fd
+
+	rm -f "$T/ready"
+	mkfifo "$T/ready"
+	exec {fd}<>"$T/ready"
+	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --ready-fd 9 \
+		9>"$T/ready" >>"$T/hpd.log" 2>&1 </dev/null {fd}>&- &
+	HPD=$!
+	disown "$HPD" # its death is no news
+	echo "$HPD" >"$T/hpd.pid"
+	until read -r -t 0.05 -N 1 -u "$fd"; do
+		gone "$HPD" && break
+		is_stopped "$HPD" && break
+	done
+	exec {fd}>&-
+}
+
+is_stopped() {
+	grep -q '^State:.T' "/proc/$1/status" 2>/dev/null
+}
+
+hpd_dies() {
+	kill -KILL "$HPD" 2>/dev/null
+	wait_until "$PATIENCE" no_session_members "$HPD"
+}
+
+# What runs in this mount namespace under a name of hp's, but for hpd itself: other tests may be at
+# work on this machine in namespaces of their own.
+MNT=$(readlink /proc/self/ns/mnt)
+ours() {
+	"$SVC/peek" hp "$MNT"
+}
+none_of_ours() {
+	[ -z "$(ours)" ]
+}
+# pid of the first that is called so
+one_of_ours() {
+	ours | awk -v name="$1" '$3 ~ name { print $1; exit }'
+}
+
+# How often each point was passed, in COUNT.
+counts() {
+	COUNT=()
+	[ ! -s "$T/counts" ] || mapfile -t COUNT < <(od -An -v -t u4 -w4 "$T/counts")
+}
+# passed POINT N: so often at least
+passed() {
+	counts
+	[ "${COUNT[INDEX[$1]]:-0}" -ge "$2" ]
+}
+
+# --- one cell of the matrix --------------------------------------------------------------------------------
+# The process at the point hangs: something befalls another one, and then it goes on.
+befall() {
+	local point=$1 what=$2 nth=$3 victim='' job
+
+	wait_until "$PATIENCE" reached_hanging "$point" "$nth" || return
+	HPD=$(cat "$T/hpd.pid")
+	job=$(one_of_ours '^hpd-(load|unload|recover)')
+	case $what in
+	hang) # the gate has to open by itself: the service answers, though the job does not
+		[[ $BORROWED == *" $point "* ]] || says "$SCENARIO"
+		echo "while it hung: $REPLY" >>"$T/q.out"
+		;;
+	hpd-killed) victim=$HPD ;;
+	hpd-stopped) kill -STOP "$HPD" ;;
+	gatekeeper-killed) victim=$(one_of_ours '^hp-gatekeeper') ;;
+	keeper-killed) victim=$(one_of_ours '^hp-probes') ;;
+	agent-killed) victim=$(one_of_ours '^hp-agent') ;;
+	target-killed) victim=$PID ;;
+	esac
+	[ -z "$victim" ] || kill -KILL "$victim"
+	if [ "$what" = hpd-stopped ]; then
+		[ -z "$job" ] || kill -CONT "$job"
+		wait_until 3 gone "${job:-0}"
+		kill -CONT "$HPD"
+	elif [ "${WHO[$point]}" = hpd ]; then
+		kill -CONT "$HPD" 2>/dev/null
+	elif [ -n "$job" ]; then
+		kill -CONT "$job" 2>/dev/null
+	fi
+}
+# Threads of the service are stopped there, and stay so until the job goes on.
+BORROWED=' borrowed borrow-call borrow-mask borrow-regs agent-born agent-alone call-begun call-back
+ entry-stopped entry-stop agent-reaped '
+BORROWED=${BORROWED//$'\n'/}
+
+reached_hanging() {
+	local pid
+
+	passed "$1" "$2" || return
+	case ${WHO[$1]} in
+	job) pid=$(one_of_ours '^hpd-(load|unload|recover|list)') && is_stopped "$pid" ;;
+	hpd) is_stopped "$(cat "$T/hpd.pid")" ;;
+	esac
+}
+
+# The state in which everything is put right: no patch, or one that is active.
+at_rest() {
+	local state
+
+	hp --json list -p "$PID" && [ "$STATUS" = 0 ] || return
+	state=$(jq -r '[.patches[].state] | unique | join(" ")' <<<"$OUT")
+	LISTED=$state
+	[ -z "$state" ] || [ "$state" = active ] || [ "$state" = retained ]
+}
+LISTED=''
+
+complain() {
+	WHY+=("$@")
+}
+
+# judge: after whatever happened
+judge() {
+	local s=$1 longest control
+
+	WHY=()
+	[ "$HUNG" = 0 ] || complain "hpctl was not answered in 30 s"
+	HUNG=0
+	if gone "$PID"; then
+		complain "the service is gone"
+		return
+	fi
+	if gone "$HPD"; then
+		unset HP_FAULT HP_FAULT_COUNTS
+		try_start_hpd
+	fi
+	wait_until "$PATIENCE" at_rest || complain "not put right: list says '$LISTED' $ERR"
+	says "$s" || complain "the service does not answer"
+	case $LISTED in
+	active) [ "$REPLY" = new ] || complain "listed as active, but it says $REPLY" ;;
+	*) [ "$REPLY" = old ] || complain "nothing is listed, but it says $REPLY" ;;
+	esac
+	[ "$s" != late ] || tell "$PID" 'slow 0'
+	[ "$s" != retained ] || tell "$PID" forget
+	[ -z "$LISTED" ] || right unload "unload"
+	clean "$s" "after it was put right"
+	right load "load again"
+	says "$s"
+	[ "$REPLY" = new ] || complain "loaded again, but it says $REPLY"
+	[ "$s" != retained ] || tell "$PID" forget
+	right unload "unload again"
+	says "$s"
+	[ "$REPLY" = old ] || complain "unloaded again, but it says $REPLY"
+	[ "$s" != retained ] || tell "$PID" forget
+	clean "$s" "at the end"
+	verdict "$PID"
+	[ "$(field ok)" = true ] || complain "$VERDICT" "$(tail -n 5 "${SVC_OUT[$PID]}.err")"
+	if [[ ${SERVICE[$s]} == verify* && $s != late ]]; then
+		longest=$(field longest_us) control=$(field control_us)
+		[ "$longest" -le $((1000 * (PARK_MS + LATE_MS) + control)) ] ||
+			complain "a call took $longest us, where the machine alone made one take $control"
+	fi
+}
+
+# right load|unload WHAT: must work
+right() {
+	local s=$SCENARIO
+
+	# shellcheck disable=SC2086
+	if [ "$1" = load ]; then
+		hp load -p "$PID" --timeout 20s --park 1s ${HOW[$s]//--park 20ms --timeout 1s/} "$SVC/${PATCH[$s]}.so"
+	else
+		hp unload -p "$PID" --timeout 20s --park 1s "$ID"
+	fi
+	[ "$STATUS" = 0 ] || complain "$2: status $STATUS: $ERR"
+}
+
+no_uffd() {
+	! grep -q '^VmFlags:.* um\b' "/proc/$PID/smaps"
+}
+no_pins() {
+	[ ! -e "/sys/fs/bpf/hp/$PID" ]
+}
+clean() {
+	wait_until 10 none_of_ours || complain "$2: $(ours | tr '\n' ' ')"
+	wait_until 10 no_pins || complain "$2: pins are left"
+	no_uffd || complain "$2: a userfaultfd is left"
+	until_same "$T/$1.before" || complain "$2: $(diff "$T/$1.before" "$T/now" | head -n 8)"
+}
+until_same() {
+	local end=$((SECONDS + 10))
+
+	until snapshot "$PID" "$T/now" && cmp -s "$1" "$T/now"; do
+		[ "$SECONDS" -ge "$end" ] && return 1
+		sleep 0.05
+	done
+}
+
+# cell SCENARIO POINT WHAT[:NTH]
+cell() {
+	local point=$2 what=${3%:*} nth=1 name="$2 $3 ($1)" action=hang waiter=''
+
+	[[ $3 != *:* ]] || nth=${3#*:}
+
+	SCENARIO=$1
+	case $what in kill | error) action=$what ;; esac
+	rm -f "$T/counts" "$T/q.out"
+	BEGAN=$((${EPOCHREALTIME/./} / 1000))
+	begin "$1"
+	FAULT=$point:$action:$nth
+	if [ "$1" = again ]; then
+		try_start_hpd
+	else
+		HP_FAULT=$FAULT HP_FAULT_COUNTS=$T/counts fault_hpd
+	fi
+	if [ "$action" = hang ]; then
+		befall "$point" "$what" "$nth" &
+		waiter=$!
+	fi
+	drive "$1"
+	[ -z "$waiter" ] || wait "$waiter"
+	HPD=$(cat "$T/hpd.pid")
+	if ! passed "$point" "$nth"; then
+		not_ok "$name" "the point was not reached" "$(cat "$T/q.out")"
+	elif [ "$what" = target-killed ]; then
+		judge_killed "$1"
+		verdict_of_cell "$name"
+	else
+		judge "$1"
+		verdict_of_cell "$name"
+	fi
+	[ ${#WHY[@]} = 0 ] || forget_service "$1"
+	hpd_dies
+	HPD=''
+}
+
+judge_killed() {
+	WHY=()
+	gone "$PID" || complain "the service was not killed"
+	if gone "$HPD"; then
+		try_start_hpd
+	fi
+	wait_until 20 none_of_ours || complain "left: $(ours | tr '\n' ' ')"
+	wait_until 10 no_pins || complain "pins are left"
+	expect_serving
+	forget_service "$1"
+}
+expect_serving() {
+	hp --json list
+	[ "$STATUS" = 0 ] || complain "hpd does not serve: $ERR"
+}
+
+forget_service() {
+	local pid=${AT[$1]} in
+
+	in=${SVC_IN[$pid]}
+	kill -KILL "$pid" 2>/dev/null
+	wait "$pid" 2>/dev/null
+	exec {in}>&-
+	unset "SVC_IN[$pid]" "AT[$1]"
+}
+
+verdict_of_cell() {
+	if [ ${#WHY[@]} = 0 ]; then
+		ok "$1 $((${EPOCHREALTIME/./} / 1000 - BEGAN)) ms"
+	else
+		not_ok "$1" "${WHY[@]}" "--- what was done:" "$(cat "$T/q.out" 2>/dev/null)" \
+			"--- hpd:" "$(tail -n 12 "$T/hpd.log")"
+	fi
+}
+
+# --- the matrix ------------------------------------------------------------------------------------------------
+declare -A INDEX=() WHO=() CAN=()
+NAMES=()
+while IFS=$'\t' read -r name who can _; do
+	INDEX[$name]=${#NAMES[@]} WHO[$name]=$who CAN[$name]=$can
+	NAMES+=("$name")
+done < <("$O/hpd" --fault-points)
+
+# survey SCENARIO: which points does it pass?
+survey() {
+	SCENARIO=$1 FAULT=''
+	rm -f "$T/counts" "$T/q.out"
+	BEGAN=$((${EPOCHREALTIME/./} / 1000))
+	begin "$1"
+	if [ "$1" = again ]; then
+		try_start_hpd
+	else
+		HP_FAULT_COUNTS=$T/counts fault_hpd
+	fi
+	drive "$1"
+	counts
+	SURVEYED=("${COUNT[@]}")
+	judge "$1"
+	verdict_of_cell "no fault ($1)"
+	[ ${#WHY[@]} = 0 ] || forget_service "$1"
+	hpd_dies
+	HPD=''
+}
+
+# faults_of POINT: what is done there
+faults_of() {
+	local what i=${INDEX[$1]}
+
+	TURN=$((TURN + 1))
+	for what in ${FAULTS:-kill error hang}; do
+		case $what in
+		error) [[ ${CAN[$1]} == *error* ]] || continue ;;
+		*:*) ((SURVEYED[i] >= ${what#*:})) || continue ;;
+		esac
+		case ${FAULTS:-}$((TURN % 8))$what in
+		[0-35-7]hang | [1-7]error) ;; # not its turn
+		*) echo "$what" ;;
+		esac
+	done
+}
+
+declare -A PASSED=()
+for s in "${ORDER[@]}"; do
+	[[ $s =~ ^(${SCENARIO_NAMES:-.*})$ ]] || continue
+	survey "$s"
+	for name in "${NAMES[@]}"; do
+		i=${INDEX[$name]}
+		((SURVEYED[i] > 0)) || continue
+		[ -z "${PASSED[$name]:-}" ] || [ "${SCENARIOS:-}" = all ] || continue
+		PASSED[$name]=$s
+	done
+	for name in "${NAMES[@]}"; do
+		[[ ${PASSED[$name]:-} = "$s" && $name =~ ${POINTS:-.} ]] || continue
+		for what in $(faults_of "$name"); do
+			cell "$s" "$name" "$what"
+		done
+	done
+	[ -z "${AT[$s]:-}" ] || end_service "${AT[$s]}"
+done
+for name in "${NAMES[@]}"; do
+	[ -n "${PASSED[$name]:-}" ] || [ -n "${SCENARIO_NAMES:-}" ] ||
+		not_ok "$name is passed by some scenario" "by none of: ${ORDER[*]}"
+done
