@@ -157,6 +157,38 @@ static void ends_with_hpd(void **state)
 	assert_int_equal(stub->loads, 4);
 }
 
+/* Of many targets only so many keep a view; one that has given it up is worked on as ever. */
+static void few_keep_a_view(void **state)
+{
+	char text[128];
+	pid_t crowd[100];
+
+	stub->bpf = true;
+	kill(rig.hpd, SIGTERM);
+	rig_wait_exit();
+	kill(rig.target, SIGKILL);
+	waitpid(rig.target, NULL, 0);
+	rig_start();
+	for (int i = 0; i < 100; i++) {
+		crowd[i] = fork();
+		if (crowd[i] == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				pause();
+		}
+		snprintf(text, sizeof(text), "{\"pid\":%d,\"file\":\"%s\"}", crowd[i],
+			 patch("ok.so"));
+		rig_expect(rig_ask("POST", "/hp/v2/load", "", text), 200, STUB_ID);
+	}
+	assert_true(stub->views_open <= 64);
+	snprintf(text, sizeof(text), "{\"pid\":%d,\"id\":\"a\"}", crowd[0]);
+	rig_expect(rig_ask("POST", "/hp/v2/unload", "", text), 200, STUB_ID);
+	for (int i = 0; i < 100; i++) {
+		kill(crowd[i], SIGKILL);
+		waitpid(crowd[i], NULL, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -169,6 +201,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(streams_its_progress, start_members, stop_members),
 		cmocka_unit_test_setup_teardown(nobody_is_an_error, start_members, stop_members),
 		cmocka_unit_test_setup_teardown(ends_with_hpd, start_members, stop_members),
+		cmocka_unit_test_setup_teardown(few_keep_a_view, start_members, stop_members),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

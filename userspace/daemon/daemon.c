@@ -306,6 +306,7 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 	TAILQ_INIT(&d.dying);
 	TAILQ_INIT(&d.jobs);
 	TAILQ_INIT(&d.subjects);
+	TAILQ_INIT(&d.viewed);
 	TAILQ_INIT(&d.watchers);
 	TAILQ_INIT(&d.families);
 	k = open_all(&d, err);

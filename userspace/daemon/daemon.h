@@ -51,6 +51,9 @@ struct hp_daemon {
 	size_t n_conns; /* in both */
 	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */
 	TAILQ_HEAD(, hp_subject) subjects;
+	void *subjects_by_pid;		 /* tsearch(3): those that are not gone */
+	TAILQ_HEAD(, hp_subject) viewed; /* that have a view; the one worked on last is the last */
+	size_t n_viewed;
 	TAILQ_HEAD(, hp_watcher) watchers;
 	TAILQ_HEAD(, hp_family) families;
 

@@ -247,11 +247,12 @@ static json_t *row(const struct member *m)
 
 static json_t *answer_of(const struct hp_family *f)
 {
-	json_t *rows = json_array();
 	const struct member *m;
+	json_t *rows;
 
 	if (f->failure)
 		return json_incref(f->failure);
+	rows = json_array();
 	TAILQ_FOREACH(m, &f->members, link)
 		if (json_array_append_new(rows, row(m)) < 0)
 			break;

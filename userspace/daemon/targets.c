@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -28,17 +29,29 @@
 #define RETRY_NS     (2 * HP_S)
 #define RETRY_MAX_NS (300 * HP_S)
 #define SPARE_NS     (1 * HP_S)
+#define VIEWS_KEPT   64 /* a view is memory of the kernel's; few targets are looked at */
 
 static void settle(struct hp_subject *s);
 
+static int by_pid(const void *a, const void *b)
+{
+	return ((const struct hp_subject *)a)->pid - ((const struct hp_subject *)b)->pid;
+}
+
 struct hp_subject *hp_subject_find(struct hp_daemon *d, pid_t pid)
 {
-	struct hp_subject *s;
+	const struct hp_subject key = {.pid = pid};
+	struct hp_subject **s = tfind(&key, &d->subjects_by_pid, by_pid);
 
-	TAILQ_FOREACH(s, &d->subjects, link)
-		if (s->pid == pid && !s->gone)
-			return s;
-	return NULL;
+	return s ? *s : NULL;
+}
+
+/* Its pid may be another process's by now. */
+static void set_gone(struct hp_subject *s)
+{
+	if (!s->gone)
+		(void)tdelete(s, &s->d->subjects_by_pid, by_pid); /* it is there */
+	s->gone = true;
 }
 
 static bool in_use(const struct hp_subject *s)
@@ -71,7 +84,7 @@ static void process_exited(struct hp_ring_op *op, int res, const void *data)
 		s->jobs++; /* holds it while its watchers go */
 		end_watchers(s);
 		s->jobs--;
-		s->gone = true;
+		set_gone(s);
 		s->patches = 0;
 		hp_events_send(s->d, s->pid, false, hp_event_new("target-gone", s->pid, NULL));
 	}
@@ -122,6 +135,10 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 		return NULL;
 	s->d = d;
 	s->pid = pid;
+	if (!tsearch(s, &d->subjects_by_pid, by_pid)) {
+		free(s);
+		return NULL;
+	}
 	s->pidfd = HP_TAKE_FD(pidfd);
 	s->exited.done = process_exited;
 	s->tick.fire = tick;
@@ -146,6 +163,50 @@ static void make_spare(struct hp_timer *t)
 	hp_watch_spare(d->watch);
 }
 
+static void close_view(struct hp_subject *s)
+{
+	if (!s->view)
+		return;
+	TAILQ_REMOVE(&s->d->viewed, s, viewed);
+	s->d->n_viewed--;
+	hp_view_close(s->view);
+	s->view = NULL;
+}
+
+/* The target at rest that was worked on longest ago does without. */
+static void give_up_view(struct hp_daemon *d)
+{
+	struct hp_subject *s;
+
+	TAILQ_FOREACH(s, &d->viewed, viewed)
+		if (!s->jobs && !s->queued && !s->call_watchers) {
+			close_view(s);
+			return;
+		}
+}
+
+static int open_view(struct hp_subject *s, struct hp_err *err)
+{
+	struct hp_daemon *d = s->d;
+	int k;
+
+	if (s->view) {
+		TAILQ_REMOVE(&d->viewed, s, viewed);
+		TAILQ_INSERT_TAIL(&d->viewed, s, viewed);
+		return 0;
+	}
+	if (d->n_viewed >= VIEWS_KEPT)
+		give_up_view(d);
+	k = hp_view_open(&s->view, d->watch, s->pid, err);
+	if (k < 0)
+		return k;
+	TAILQ_INSERT_TAIL(&d->viewed, s, viewed);
+	d->n_viewed++;
+	d->spare.fire = make_spare;
+	hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
+	return 0;
+}
+
 int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
 {
 	struct hp_daemon *d = s->d;
@@ -160,14 +221,7 @@ int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
 		return k;
 	if (d->spare.at_ns)
 		hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
-	if (s->view || !d->watch)
-		return 0;
-	k = hp_view_open(&s->view, d->watch, s->pid, err);
-	if (k < 0)
-		return k;
-	d->spare.fire = make_spare;
-	hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
-	return 0;
+	return d->watch ? open_view(s, err) : 0;
 }
 
 /* --- work -------------------------------------------------------------------------------------- */
@@ -236,7 +290,8 @@ static void subject_free(struct hp_subject *s)
 	hp_timer_clear(s->d->ring, &s->tick);
 	hp_timer_clear(s->d->ring, &s->retry);
 	TAILQ_REMOVE(&s->d->subjects, s, link);
-	hp_view_close(s->view);
+	set_gone(s);
+	close_view(s);
 	/* Not one's own: then this gives nothing away. */
 	hp_claim_give(s->d->claims_fd, s->pid);
 	close(s->pidfd);
@@ -375,46 +430,47 @@ static bool in_state(const json_t *patch, const char *state)
 	return s && !strcmp(s, state);
 }
 
-/* How many patches @pid has; with @state only those in it. */
-static size_t count_of(const json_t *patches, pid_t pid, const char *state)
-{
-	size_t i, n = 0;
-	json_t *p;
-
-	json_array_foreach (patches, i, p)
-		n += json_integer_value(json_object_get(p, "pid")) == pid &&
-		     (!state || in_state(p, state));
-	return n;
-}
-
 /* What a list says may be from before another hpd was done with the process. */
 static bool take_over(const struct hp_subject *s)
 {
 	return hp_claim_take(s->d->claims_fd, s->pid) && hp_op_is_patched(s->pid);
 }
 
-static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
+/* What each of the subjects has. */
+static void count_patches(struct hp_daemon *d, const json_t *patches)
 {
-	struct hp_subject *s, *after;
+	struct hp_subject *s;
 	size_t i;
 	json_t *p;
 
+	TAILQ_FOREACH(s, &d->subjects, link)
+		s->counted = s->retained = 0;
 	json_array_foreach (patches, i, p) {
 		pid_t owner = (pid_t)json_integer_value(json_object_get(p, "pid"));
 
-		if (!hp_claim_is_foreign(d->claims_fd, owner))
-			(void)hp_subject_get(d, owner); /* or it has exited meanwhile */
+		s = hp_subject_find(d, owner);
+		if (!s && !hp_claim_is_foreign(d->claims_fd, owner))
+			s = hp_subject_get(d, owner); /* or it has exited meanwhile */
+		if (!s)
+			continue;
+		s->counted++;
+		s->retained += in_state(p, "retained");
 	}
+}
+
+static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
+{
+	struct hp_subject *s, *after;
+
+	count_patches(d, patches);
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after) {
 		after = TAILQ_NEXT(s, link);
 		/* What is being loaded or unloaded just now its own answer will tell. */
 		if (s->gone || (pid ? s->pid != pid : s->running != NULL))
 			continue;
 		/* A process with patches is ours from now on; what is only looked at is not. */
-		s->patches = count_of(patches, s->pid, NULL);
-		if (s->patches && !take_over(s))
-			s->patches = 0;
-		set_retained(s, s->patches && count_of(patches, s->pid, "retained"));
+		s->patches = s->counted && take_over(s) ? s->counted : 0;
+		set_retained(s, s->patches && s->retained);
 		settle(s);
 	}
 }

@@ -30,8 +30,10 @@ struct hp_subject {
 	pid_t pid;
 	int pidfd;
 	struct hp_ring_op exited;
-	struct hp_view *view;	/* NULL: not needed so far, or no BPF */
+	struct hp_view *view;	/* NULL: not needed so far, given up, or no BPF */
+	TAILQ_ENTRY(hp_subject) viewed; /* of d->viewed, with a view */
 	size_t patches;		/* as last heard */
+	size_t counted, retained; /* while a list is gone through */
 	bool gone;		/* the process exited; freed when its jobs have ended */
 
 	TAILQ_HEAD(hp_job_queue, hp_job) queue;

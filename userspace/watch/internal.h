@@ -73,10 +73,10 @@ struct hp_session {
 	int edges; /* counted by the ring's callback */
 };
 
-/* One that is free, or a new one. -ENOSPC: there are PAIRS, all taken. */
+/* One that is free, or of new ones. -ENOSPC: there are PAIRS, all taken. */
 int watch_pair_take(struct pair **ret, struct hp_watch *w, struct hp_err *err);
 void watch_pair_give(struct pair *p);
-void watch_pair_free(struct hp_watch *w, struct pair *p);
+void watch_pair_free(const struct hp_watch *w, struct pair *p);
 
 /* Zeroes what can be read. */
 void watch_slot_clear(struct slot *s);

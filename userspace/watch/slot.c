@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Slots are made in pairs and kept: bpf(2) waits for an RCU grace period, some 10 ms, after every
- * update of a map in a map, once for each outer map, however many slots are in one batch.
+ * Slots are made in pairs, some pairs at once, and kept: bpf(2) waits for an RCU grace period, some
+ * 10 ms, after every update of a map in a map, once for each outer map, however many slots are in
+ * one batch.
  *
  * Invariant: a slot's maps are the same as long as the watch lives, so a program that runs late
  * finds the maps it looked for; it sees that its session is over, or watch_slot_wash() waits.
@@ -17,6 +18,8 @@
 #include "base/log.h"
 #include "hp/err.h"
 #include "watch/internal.h"
+
+#define BATCH 8
 
 static int make_map(const struct hp_watch *w, struct slot *s, enum slot_map m, struct hp_err *err)
 {
@@ -72,19 +75,22 @@ static int make_slot(const struct hp_watch *w, struct slot *s, struct hp_err *er
 	return r;
 }
 
-/* A pair that cannot be made leaves in the outer maps what the next one there replaces. */
-static int publish(const struct hp_watch *w, const struct pair *p, struct hp_err *err)
+/* Slots that cannot be published leave in the outer maps what the next ones there replace. */
+static int publish(const struct hp_watch *w, struct pair *const *pair, uint32_t pairs,
+		   struct hp_err *err)
 {
-	uint32_t key[PAIR_SLOTS], value[PAIR_SLOTS];
+	uint32_t key[BATCH * PAIR_SLOTS], value[BATCH * PAIR_SLOTS];
 
 	for (int m = 0; m < N_SLOT_MAPS; m++) {
-		uint32_t n = PAIR_SLOTS;
+		uint32_t n = pairs * PAIR_SLOTS;
 
 		if (w->outer[m] < 0)
 			continue;
-		for (int i = 0; i < PAIR_SLOTS; i++) {
-			key[i] = p->slot[i].index;
-			value[i] = (uint32_t)p->slot[i].map[m];
+		for (uint32_t i = 0; i < n; i++) {
+			const struct slot *s = &pair[i / PAIR_SLOTS]->slot[i % PAIR_SLOTS];
+
+			key[i] = s->index;
+			value[i] = (uint32_t)s->map[m];
 		}
 		if (bpf_map_update_batch(w->outer[m], key, value, &n, NULL))
 			return hp_err_sys(err, errno, "BPF map \"%s\" into slots %u and up",
@@ -93,7 +99,7 @@ static int publish(const struct hp_watch *w, const struct pair *p, struct hp_err
 	return 0;
 }
 
-void watch_pair_free(struct hp_watch *w, struct pair *p)
+void watch_pair_free(const struct hp_watch *w, struct pair *p)
 {
 	for (struct slot *s = p->slot; s < p->slot + PAIR_SLOTS; s++) {
 		unmap_values(w, MAP_INFLIGHT, s->inflight);
@@ -105,17 +111,15 @@ void watch_pair_free(struct hp_watch *w, struct pair *p)
 	free(p);
 }
 
-static int make_pair(struct pair **ret, struct hp_watch *w, struct hp_err *err)
+static int make_pair(struct pair **ret, const struct hp_watch *w, uint32_t index,
+		     struct hp_err *err)
 {
-	struct pair *p;
+	struct pair *p = calloc(1, sizeof(*p));
 	int r = 0;
 
-	if (w->n_pairs == PAIRS)
-		return hp_err_set(err, -ENOSPC, "%d targets are watched already", PAIRS);
-	p = calloc(1, sizeof(*p));
 	if (!p)
 		return hp_err_sys(err, ENOMEM, "slots to count in");
-	p->index = w->n_pairs;
+	p->index = index;
 	for (uint32_t i = 0; i < PAIR_SLOTS; i++) {
 		p->slot[i].index = p->index * PAIR_SLOTS + i;
 		for (int m = 0; m < N_SLOT_MAPS; m++)
@@ -123,15 +127,33 @@ static int make_pair(struct pair **ret, struct hp_watch *w, struct hp_err *err)
 	}
 	for (int i = 0; i < PAIR_SLOTS && !r; i++)
 		r = make_slot(w, &p->slot[i], err);
-	if (!r)
-		r = publish(w, p, err);
-	if (r) {
+	if (r)
 		watch_pair_free(w, p);
-		return r;
-	}
-	w->pair[w->n_pairs++] = p;
-	*ret = p;
-	return 0;
+	else
+		*ret = p;
+	return r;
+}
+
+/* Some at once, which takes as long as one; all or none. */
+static int make_pairs(struct hp_watch *w, struct hp_err *err)
+{
+	struct pair *made[BATCH];
+	uint32_t n = 0;
+	int r = 0;
+
+	if (w->n_pairs == PAIRS)
+		return hp_err_set(err, -ENOSPC, "%d targets are watched already", PAIRS);
+	while (n < BATCH && w->n_pairs + n < PAIRS &&
+	       !(r = make_pair(&made[n], w, w->n_pairs + n, err)))
+		n++;
+	if (!r)
+		r = publish(w, made, n, err);
+	for (uint32_t i = 0; i < n; i++)
+		if (r)
+			watch_pair_free(w, made[i]);
+		else
+			w->pair[w->n_pairs++] = made[i];
+	return r;
 }
 
 static bool is_clean(const struct hp_watch *w, const struct pair *p)
@@ -160,10 +182,14 @@ static struct pair *find_free(const struct hp_watch *w)
 int watch_pair_take(struct pair **ret, struct hp_watch *w, struct hp_err *err)
 {
 	struct pair *p = find_free(w);
-	int r = p ? 0 : make_pair(&p, w, err);
 
-	if (r)
-		return r;
+	if (!p) {
+		int r = make_pairs(w, err);
+
+		if (r)
+			return r;
+		p = find_free(w);
+	}
 	p->taken = true;
 	for (int i = 0; i < PAIR_SLOTS; i++)
 		watch_slot_clear(&p->slot[i]);
@@ -182,9 +208,8 @@ void watch_pair_give(struct pair *p)
 void hp_watch_spare(struct hp_watch *w)
 {
 	struct hp_err err = {0};
-	struct pair *p;
 
-	if (!find_free(w) && make_pair(&p, w, &err))
+	if (!find_free(w) && make_pairs(w, &err))
 		hp_debug("no slots to spare: %s", err.text);
 }
 
