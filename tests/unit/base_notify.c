@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/* The word to systemd: to a path, to an abstract name, and to nobody. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/notify.h"
+
+/* A socket as systemd has one, at @name ("@…" is abstract). */
+static int listen_at(const char *name)
+{
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	strcpy(a.sun_path, name);
+	if (*name == '@')
+		a.sun_path[0] = 0;
+	assert_int_equal(bind(fd, (struct sockaddr *)&a,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))),
+			 0);
+	return fd;
+}
+
+static void expect(int fd, const char *wanted)
+{
+	char got[256];
+	ssize_t n = recv(fd, got, sizeof(got) - 1, MSG_DONTWAIT);
+
+	assert_true(n >= 0);
+	got[n] = 0;
+	assert_string_equal(got, wanted);
+}
+
+static void tells_a_path(void **state)
+{
+	char dir[] = "/tmp/hp-notify.XXXXXX", path[64];
+	int fd;
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/notify", dir);
+	fd = listen_at(path);
+	assert_int_equal(hp_notify(path, "READY=1\nMAINPID=7"), 0);
+	expect(fd, "READY=1\nMAINPID=7");
+	close(fd);
+	assert_int_equal(hp_notify(path, "READY=1"), -ECONNREFUSED);
+	unlink(path);
+	assert_int_equal(hp_notify(path, "READY=1"), -ENOENT);
+	rmdir(dir);
+}
+
+static void tells_an_abstract_name(void **state)
+{
+	char name[64];
+	int fd;
+
+	snprintf(name, sizeof(name), "@hp-notify-%d", (int)getpid());
+	fd = listen_at(name);
+	assert_int_equal(hp_notify(name, "STOPPING=1"), 0);
+	expect(fd, "STOPPING=1");
+	close(fd);
+}
+
+static void tells_nobody(void **state)
+{
+	assert_int_equal(hp_notify(NULL, "READY=1"), 0);
+	assert_int_equal(hp_notify("", "READY=1"), 0);
+}
+
+static void refuses_what_is_no_address(void **state)
+{
+	char lengthy[200] = "/";
+
+	memset(lengthy + 1, 'x', sizeof(lengthy) - 2);
+	assert_int_equal(hp_notify("relative", "READY=1"), -EINVAL);
+	assert_int_equal(hp_notify(lengthy, "READY=1"), -EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(tells_a_path),
+		cmocka_unit_test(tells_an_abstract_name),
+		cmocka_unit_test(tells_nobody),
+		cmocka_unit_test(refuses_what_is_no_address),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
