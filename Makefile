@@ -44,7 +44,7 @@ endif
 LIBS	:= -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_parser -pthread
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
-LAYERS	:= base trust elf arch target watch gate patch daemon cli
+LAYERS	:= base trust upgrade elf arch target watch gate patch daemon cli
 MAINS	:= userspace/daemon/main.c userspace/cli/main.c
 layer_src = $(filter-out $(MAINS),$(sort $(wildcard userspace/$(1)/*.c)))
 layer_obj = $(patsubst %.c,$(O)/%.o,$(call layer_src,$(1)))
@@ -53,7 +53,7 @@ archives :=
 $(foreach l,$(LAYERS),$(eval archives := $(O)/lib/$(l).a $(archives))$(eval upto_$(l) := $(archives)))
 upto	= $(upto_$(1))
 
-all: $(O)/hpd $(O)/hpctl	## builds build/hpd and build/hpctl (the default)
+all: $(O)/hpd $(O)/hpctl libs	## builds build/hpd, build/hpctl and the libraries (the default)
 
 -include $(sort $(wildcard tests/*/build.mk))
 
@@ -94,6 +94,46 @@ $(O)/hpd: $(O)/userspace/daemon/main.o $(call upto,daemon)
 $(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(call upto,trust)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lhttp_parser -lsodium -pthread
+
+# --- libraries for other programs -----------------------------------------------------------------------
+# lib<name>.so and lib<name>.a are the layers of lib_<name>; what they show is in its map, and
+# nothing else: in the archive everything is one object, whose other symbols are local.
+SOVERSION := 1
+PUBLIC	:= hp-upgrade
+lib_hp-upgrade := upgrade base
+map_hp-upgrade := userspace/upgrade/hp-upgrade.map
+
+$(O)/pic/%.o: %.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(CC) $(CPPFLAGS) $(CFLAGS) $(HPCFLAGS) -fPIC -MMD -MP -c $< -o $@
+
+# The first layer whole, of the others what it uses.
+define public_rule
+lib_obj_$(1) := $(patsubst %.c,$(O)/pic/%.o,$(call layer_src,$(firstword $(lib_$(1)))))
+lib_use_$(1) := $(foreach l,$(wordlist 2,9,$(lib_$(1))),$(O)/pic/lib/$(l).a)
+$(O)/lib$(1).so.$(SOVERSION): $$(lib_obj_$(1)) $$(lib_use_$(1)) $(map_$(1))
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(SANFLAGS) $$(LDFLAGS) -shared -Wl,-soname,$$(@F) -Wl,--version-script=$(map_$(1)) \
+		$(if $(SAN),,-Wl$(comma)-z$(comma)defs) -o $$@ $$(lib_obj_$(1)) $$(lib_use_$(1)) $(need_$(1)) -pthread
+	$$(Q)ln -sf $$(@F) $(O)/lib$(1).so
+$(O)/lib$(1).a: $$(lib_obj_$(1)) $$(lib_use_$(1)) $(map_$(1))
+	$$(call say,AR,$$@)
+	$$(Q)$$(LD) -r -o $$(@:.a=.o) $$(lib_obj_$(1)) $$(lib_use_$(1))
+	$$(Q)sed -n 's/^\t\(hp_[a-z_]*\);$$$$/\1/p' $(map_$(1)) > $$(@:.a=.syms)
+	$$(Q)$(OBJCOPY) --keep-global-symbols=$$(@:.a=.syms) $$(@:.a=.o)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$(@:.a=.o)
+libs: $(O)/lib$(1).so.$(SOVERSION) $(O)/lib$(1).a
+endef
+comma	:= ,
+OBJCOPY	?= objcopy
+$(foreach p,$(PUBLIC),$(eval $(call public_rule,$(p))))
+
+define pic_rule
+$(O)/pic/lib/$(1).a: $(patsubst %.c,$(O)/pic/%.o,$(call layer_src,$(1)))
+	$$(call say,AR,$$@)
+	$$(Q)mkdir -p $$(@D) && rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
+$(foreach l,$(sort $(foreach p,$(PUBLIC),$(wordlist 2,9,$(lib_$(p))))),$(eval $(call pic_rule,$(l))))
 
 # --- tests ---------------------------------------------------------------------------------------------
 # tests/unit/<layer>_<what>.c sees the layers up to its own.
@@ -200,27 +240,39 @@ UNITDIR	:= $(PREFIX)/lib/systemd/system
 MANDIR	:= $(PREFIX)/share/man
 MAN	:= $(sort $(wildcard docs/man/*.[1-8]))
 man_to	= $(DESTDIR)$(MANDIR)/man$(subst .,,$(suffix $(1)))
+LIBDIR	:= $(PREFIX)/lib
+$(foreach p,$(PUBLIC),$(eval files_$(p) := lib$(p).a lib$(p).so lib$(p).so.$(SOVERSION) pkgconfig/$(p).pc))
+define install_library
+	install -m 644 $(O)/lib$(1).a $(O)/lib$(1).so.$(SOVERSION) $(DESTDIR)$(LIBDIR)
+	ln -sf lib$(1).so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/lib$(1).so
+	sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' $(map_$(1):.map=.pc.in) > $(DESTDIR)$(LIBDIR)/pkgconfig/$(1).pc
+endef
+HPINCLUDE := $(PREFIX)/include/hp
+API	:= patch.h err.h upgrade.h
+VERSION	:= $(shell sed -n 's/^.define HP_VERSION[^"]*"\(.*\)"/\1/p' userspace/base/defaults.h)
 # hpctl finds hpd beside itself: both go into one folder.
 install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(PREFIX)/include/hp $(DESTDIR)$(UNITDIR)
+	install -d $(addprefix $(DESTDIR),$(BINDIR) $(HPINCLUDE) $(UNITDIR) $(LIBDIR)/pkgconfig)
 	install -m 755 $(O)/hpctl $(O)/hpd $(DESTDIR)$(BINDIR)
-	install -m 644 include/hp/patch.h include/hp/err.h $(DESTDIR)$(PREFIX)/include/hp
+	install -m 644 $(addprefix include/hp/,$(API)) $(DESTDIR)$(HPINCLUDE)
 	install -D -m 644 tools/completion/hpctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hpctl
 	sed 's|/usr/share|$(PREFIX)/share|' tools/completion/_hpctl | \
 		install -D -m 644 /dev/stdin $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_hpctl
 	install -D -m 644 tools/gdb/hp-gdb.py $(DESTDIR)$(PREFIX)/share/hp/hp-gdb.py
+	$(foreach p,$(PUBLIC),$(call install_library,$(p))$(newline))
 	sed 's|@BINDIR@|$(BINDIR)|g' tools/systemd/hpd.service.in > $(DESTDIR)$(UNITDIR)/hpd.service
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_to,$(m))/$(notdir $(m))$(newline))
 
 uninstall:	## removes what install put there
 	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd) $(DESTDIR)$(UNITDIR)/hpd.service
 	rm -f $(foreach m,$(MAN),$(call man_to,$(m))/$(notdir $(m)))
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/hp/,patch.h err.h)
+	rm -f $(addprefix $(DESTDIR)$(HPINCLUDE)/,$(API))
+	rm -f $(foreach p,$(PUBLIC),$(addprefix $(DESTDIR)$(LIBDIR)/,$(files_$(p))))
 	rm -f $(DESTDIR)$(PREFIX)/share/hp/hp-gdb.py
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hpctl
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_hpctl
-	-rmdir $(DESTDIR)$(PREFIX)/include/hp $(DESTDIR)$(PREFIX)/share/hp
+	-rmdir $(DESTDIR)$(HPINCLUDE) $(DESTDIR)$(PREFIX)/share/hp
 
 define newline
 
@@ -228,9 +280,9 @@ define newline
 endef
 
 # The header dependencies of this build (the other builds lie in folders of their own).
--include $(shell find $(O)/userspace $(O)/tests -name '*.d' 2>/dev/null)
+-include $(shell find $(O)/userspace $(O)/pic $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all unit fuzzers tests services setup demo check soak bench fuzz lint format clean help install uninstall \
+.PHONY: all libs unit fuzzers tests services setup demo check soak bench fuzz lint format clean help install uninstall \
 	lint-tidy lint-headers lint-layers
 .SECONDARY: $(UNIT:=.o) $(FUZZ:=.o)
 .PRECIOUS: build/bpf/%.bpf.o

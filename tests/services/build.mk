@@ -13,11 +13,11 @@ SVC_HEADERS := $(wildcard $(SVC_SRC)/*.h) include/hp/patch.h
 SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
 
 # Programs of one file beside svc.c.
-SVC_PLAIN := ticker stress jumper eventloop prefork retained stack
+SVC_PLAIN := ticker stress jumper eventloop prefork retained stack hammer
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
 SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods many ipa_ra stackalign \
-	       hostile verify
+	       hostile verify graceful graceful-2
 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
@@ -109,6 +109,12 @@ $(SVC)/methods: $(SVC_SRC)/methods.c $(SVC_SRC)/methods_fns.S $(SVC_SRC)/svc.c |
 $(SVC)/hostile: $(SVC_SRC)/hostile.c $(SVC_SRC)/hostile_states.c $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link)
+
+# As a user links them: with the library, and nothing else of hp's.
+$(SVC)/graceful-2: svc_version := -DVERSION=2
+$(SVC)/graceful $(SVC)/graceful-2: $(SVC_SRC)/graceful.c $(O)/libhp-upgrade.a include/hp/upgrade.h | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) $(SANFLAGS) $(svc_version) -o $@ $< $(O)/libhp-upgrade.a
 
 $(SVC)/server: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(call say,SVC,$@)
