@@ -131,7 +131,8 @@ static int *descriptors(const struct hp_fds *f, int sock, int names)
 	return fds;
 }
 
-static pid_t start(struct hp_fds *f, struct hp_spawn *s, int sock, struct hp_err *err)
+static pid_t start(struct hp_fds *f, struct hp_spawn *s, int sock, int *ret_process,
+		   struct hp_err *err)
 {
 	struct environment e = {0};
 	hp_autoclose int names = -1;
@@ -148,7 +149,7 @@ static pid_t start(struct hp_fds *f, struct hp_spawn *s, int sock, struct hp_err
 		s->fds = fds;
 		s->n_fds = f->used.a.n + HP_INHERIT_EXTRA;
 		s->envp = e.a.v;
-		pid = fds ? hp_spawn(s, err) : hp_err_set(err, -ENOMEM, "no memory");
+		pid = fds ? hp_spawn(s, ret_process, err) : hp_err_set(err, -ENOMEM, "no memory");
 	}
 	free(fds);
 	environment_free(&e);
@@ -209,17 +210,15 @@ int hp_child_begin(struct hp_child *a, struct hp_fds *f, const char *cwd, char *
 		(void)hp_err_sys(err, -k, "descriptors"); /* returned below */
 	} else {
 		pthread_mutex_lock(&f->lock);
-		a->pid = k = start(f, &s, pair[1], err);
+		a->pid = k = start(f, &s, pair[1], &a->process, err);
 		pthread_mutex_unlock(&f->lock);
 	}
 	close(pair[1]);
 	if (k > 0) {
-		a->process = pidfd_open(a->pid, 0);
-		k = a->process < 0 ? -errno : watch(a->events, a->process);
+		k = watch(a->events, a->process);
 		if (k < 0) {
-			(void)hp_err_sys(err, -k, "pidfd_open"); /* returned below */
-			(void)kill(a->pid, SIGKILL);	   /* it is not reaped yet */
-			(void)waitpid(a->pid, NULL, 0);
+			hp_child_end(a);
+			(void)hp_err_sys(err, -k, "epoll"); /* returned below */
 		}
 	}
 	if (k < 0) {

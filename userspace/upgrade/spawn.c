@@ -1,26 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * posix_spawn(3) cannot do it: systemd's LISTEN_PID is the pid of the process that reads it, known
- * in the new process only.  vfork(2), since a fork copies the page tables of a large service and
- * lets it fault on each page after that.  The new process therefore runs in this one's memory until
- * it executes: without signals, by system calls alone.
+ * What posix_spawn(3) does, done here for two things that it does not: systemd's LISTEN_PID is the
+ * pid of the process that reads it, known in the new process only; and the descriptor of the process
+ * has to come with it, for a program that ignores SIGCHLD has no pid to open later.
+ *
+ * Not fork(2), which copies the page tables of a large service and lets it fault on each page after
+ * that.  The new process runs in this one's memory, on a stack of its own, until it executes: without
+ * signals, by system calls alone.
  */
 #include "upgrade/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "hp/err.h"
 
 #define EXIT_NOT_RUN 127
+#define STACK_SIZE   (64u << 10)
 
-/* How far it came. */
-struct report {
+struct start {
+	const struct hp_spawn *s;
+	int *fds;
+	/* How far it came. */
 	const char *what;
 	int errnum;
 };
@@ -69,50 +78,76 @@ static void put_pid(char *at, pid_t pid)
 	memcpy(at, digits + n, sizeof(digits) - n);
 }
 
-__attribute__((noreturn)) static void become(const struct hp_spawn *s, int *fds,
-						 volatile struct report *r)
+static int become(void *arg)
 {
+	struct start *st = arg;
+	const struct hp_spawn *s = st->s;
+
 	default_signals();
 	for (int i = 0; i < HP_SPAWN_PIDS && s->pid_at[i]; i++)
 		put_pid(s->pid_at[i], getpid());
-	r->what = s->cwd;
+	st->what = s->cwd;
 	if (chdir(s->cwd) == 0) {
-		r->what = "descriptors";
-		if (place(s, fds) == 0) {
-			r->what = "execve";
+		st->what = "descriptors";
+		if (place(s, st->fds) == 0) {
+			st->what = "execve";
 			(void)sigprocmask(SIG_SETMASK, s->mask, NULL); /* a good mask is not refused */
 			execvpe(s->argv[0], s->argv, s->envp);
 		}
 	}
-	r->errnum = errno;
-	_exit(EXIT_NOT_RUN);
+	st->errnum = errno;
+	return EXIT_NOT_RUN;
 }
 
-pid_t hp_spawn(const struct hp_spawn *s, struct hp_err *err)
+/* execvpe(3) puts a path on the stack, and for a script without a first line the arguments. */
+static size_t stack_size(const struct hp_spawn *s)
 {
-	/* In memory that both share: the compiler must not think it knows. */
-	volatile struct report report = {NULL, 0};
-	int *fds = malloc((s->n_fds + 1) * sizeof(*fds)), state;
+	size_t n = 0;
+
+	while (s->argv[n])
+		n++;
+	return STACK_SIZE + n * sizeof(char *);
+}
+
+static pid_t run(struct start *st, int *ret_process)
+{
+	size_t size = stack_size(st->s);
+	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK,
+			   -1, 0);
 	sigset_t all, old;
 	pid_t pid;
 
-	if (!fds)
-		return hp_err_set(err, -ENOMEM, "no memory");
-	memcpy(fds, s->fds, s->n_fds * sizeof(*fds));
+	if (stack == MAP_FAILED)
+		return -errno;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	/* NOLINTNEXTLINE(clang-analyzer-security.insecureAPI.vfork): see above */
-	pid = vfork();
-	if (pid == 0)
-		become(s, fds, &report); /* NOLINT(clang-analyzer-unix.Vfork): system calls only */
+	pid = clone(become, stack + ((size - 1) & ~15ul), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD,
+		    st, ret_process);
 	if (pid < 0)
-		pid = hp_err_sys(err, errno, "vfork");
+		pid = -errno;
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	free(fds);
-	if (pid > 0 && report.errnum) {
-		(void)waitpid(pid, &state, 0); /* it may have been reaped: nothing more is wanted */
-		return hp_err_sys(err, report.errnum, "can't start process %s: %s", s->argv[0],
-				  report.what);
+	(void)munmap(stack, size); /* it was mapped above */
+	return pid;
+}
+
+pid_t hp_spawn(const struct hp_spawn *s, int *ret_process, struct hp_err *err)
+{
+	struct start st = {.s = s, .fds = malloc((s->n_fds + 1) * sizeof(*st.fds))};
+	hp_autoclose int process = -1;
+	siginfo_t info;
+	pid_t pid;
+
+	if (!st.fds)
+		return hp_err_set(err, -ENOMEM, "no memory");
+	memcpy(st.fds, s->fds, s->n_fds * sizeof(*st.fds));
+	pid = run(&st, &process);
+	free(st.fds);
+	if (pid < 0)
+		return hp_err_sys(err, -pid, "clone");
+	if (st.errnum) {
+		(void)waitid(P_PIDFD, (id_t)process, &info, WEXITED); /* or SIGCHLD is ignored */
+		return hp_err_sys(err, st.errnum, "can't start process %s: %s", s->argv[0], st.what);
 	}
+	*ret_process = HP_TAKE_FD(process);
 	return pid;
 }

@@ -26,7 +26,7 @@ struct hp_spawn {
 	char *pid_at[HP_SPAWN_PIDS];
 };
 
-/* The pid, once the program runs in it.  The caller reaps. */
-pid_t hp_spawn(const struct hp_spawn *s, struct hp_err *err);
+/* The pid, once the program runs in it, and a descriptor of it.  The caller reaps. */
+pid_t hp_spawn(const struct hp_spawn *s, int *ret_process, struct hp_err *err);
 
 #endif
