@@ -36,6 +36,21 @@ int hp_pairs_add(struct hp_pairs *p, const char *key, const char *value)
 	return 0;
 }
 
+int hp_pairs_set(struct hp_pairs *p, const char *key, const char *value)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (!strcmp(p->v[i].key, key)) {
+			char *copy = strdup(value);
+
+			if (!copy)
+				return -ENOMEM;
+			free(p->v[i].value);
+			p->v[i].value = copy;
+			return 0;
+		}
+	return hp_pairs_add(p, key, value);
+}
+
 const char *hp_pairs_get(const struct hp_pairs *p, const char *key)
 {
 	for (size_t i = 0; i < p->n; i++)

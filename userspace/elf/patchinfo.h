@@ -25,6 +25,7 @@ struct hp_pairs {
 };
 
 int hp_pairs_add(struct hp_pairs *p, const char *key, const char *value);
+int hp_pairs_set(struct hp_pairs *p, const char *key, const char *value); /* in its place, or added */
 const char *hp_pairs_get(const struct hp_pairs *p, const char *key); /* NULL: none */
 void hp_pairs_free(struct hp_pairs *p);
 
