@@ -25,9 +25,11 @@
  * g++ warns about an extern that is initialised. */
 #ifdef __cplusplus
 #define HP_PATCH_C	extern "C"
+#define HP_PATCH_EXTERN extern "C"
 #define HP_PATCH_VAR(d) extern "C" { d; }
 #else
 #define HP_PATCH_C
+#define HP_PATCH_EXTERN extern
 #define HP_PATCH_VAR(d) d;
 #endif
 
@@ -96,6 +98,14 @@ struct hp_patch_record {
 #define HP_PATCH_HOOK(name)                                                                        \
 	HP_PATCH_C int name(void);                                                                 \
 	HP_PATCH_C __attribute__((used, visibility("default"))) int name(void)
+
+/* char HPError[]: a hook that refuses may write here why, and it is told:
+ *
+ *	HP_ERROR;
+ *	HP_HOOK_BEFORE_LOAD() { snprintf(HPError, sizeof(HPError), "not today"); return 1; } */
+#define HP_ERROR                                                                                   \
+	HP_PATCH_VAR(__attribute__((used, visibility("default"))) char HPError[256])               \
+	HP_PATCH_EXTERN char HPError[256]
 
 /* Free words about the patch, shown by `hpctl list --json`.  Known keys: "cve", "supersedes"
  * (an hp_id), "needs-build-id" (hex: the target's file must have it), "description". */

@@ -139,17 +139,26 @@ static json_t *sites(const struct hp_patch_info *p)
 	return a;
 }
 
+/* What came with the request, without what the patch says of itself. */
+static json_t *asked(const struct hp_patch_info *p)
+{
+	const struct hp_pairs replace = {.v = p->replace.v, .n = p->asked_replace};
+	const struct hp_pairs ref = {.v = p->ref.v, .n = p->asked_ref};
+
+	return json_pack("{s:o,s:o}", "replace", pairs(&replace), "ref", pairs(&ref));
+}
+
 static json_t *patch(const struct hp_patch_info *p)
 {
-	return json_pack("{s:s,s:i,s:o,s:o,s:o,s:s,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "hp_id",
+	return json_pack("{s:s,s:i,s:o,s:o,s:o,s:s,s:s,s:o,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "hp_id",
 			 p->id, "pid", (int)p->pid, "comm", hp_json_text(p->comm), "file",
 			 hp_json_text(p->file),
 			 "loaded", hp_json_time(p->loaded_wall_ns), "mode",
 			 p->mode == HP_MODE_RELAXED ? "relaxed" : "quiesce", "state", p->state,
 			 "detail", hp_json_text(p->detail), "inherited", p->inherited, "functions",
 			 sites(p), "replace", pairs(&p->replace), "ref", pairs(&p->ref), "meta",
-			 pairs(&p->meta), "signature", pairs(&p->seal), "memory_bytes",
-			 number(p->memory_bytes));
+			 pairs(&p->meta), "config", asked(p), "signature", pairs(&p->seal),
+			 "memory_bytes", number(p->memory_bytes));
 }
 
 json_t *hp_json_patches(const struct hp_patch_list *l)

@@ -17,6 +17,8 @@
 
 #define SECTION ".hp.patch"
 
+#define HOOK_TEXT_MAX 256
+
 _Static_assert(sizeof(struct hp_patch_record) == 512, "patches are files: the format does not move");
 
 /* --- pairs -------------------------------------------------------------------------------------- */
@@ -233,6 +235,19 @@ static int find_hook(struct hp_patchinfo *pi, const struct hp_image *im, const s
 	return 0;
 }
 
+/* Anything of that name that is no array of some use is not meant. */
+static void find_hook_text(struct hp_patchinfo *pi, const struct hp_symtab *st)
+{
+	const struct hp_sym *sym;
+
+	if (hp_symtab_find(st, "HPError", NULL, &sym, 1) != 1 || sym->type != STT_OBJECT ||
+	    sym->size < 2)
+		return;
+	pi->hook_text = sym->value;
+	pi->hook_text_bytes = sym->size < HOOK_TEXT_MAX ? (uint32_t)sym->size
+							   : HOOK_TEXT_MAX;
+}
+
 int hp_patchinfo_read(struct hp_patchinfo *ret, const struct hp_image *im,
 		      const struct hp_symtab *st, struct hp_err *err)
 {
@@ -244,6 +259,7 @@ int hp_patchinfo_read(struct hp_patchinfo *ret, const struct hp_image *im,
 		r = read_records(&pi, im, err);
 	for (enum hp_hook h = 0; !r && h < HP_HOOKS; h++)
 		r = find_hook(&pi, im, st, h, err);
+	find_hook_text(&pi, st);
 	if (r) {
 		hp_patchinfo_free(&pi);
 		return r;

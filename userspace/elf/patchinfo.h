@@ -46,6 +46,8 @@ struct hp_patchinfo {
 	struct hp_pairs orig;	 /* HP_ORIG: pointer variable in the patch -> target function */
 	struct hp_pairs meta;	 /* HP_META */
 	uint64_t hook[HP_HOOKS]; /* vaddr, 0: the patch has none */
+	uint64_t hook_text;	 /* HPError, where a hook says why it refuses: vaddr, 0: none */
+	uint32_t hook_text_bytes;
 };
 
 /* Parses @im, which must be a shared object (-HP_E_NOT_PATCH otherwise: an executable, PIE

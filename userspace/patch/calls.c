@@ -107,6 +107,25 @@ int hp_calls_fini(struct hp_live *lv, bool initialised, struct hp_err *err)
 	return end(b, r, err);
 }
 
+/* With what the hook wrote into the patch's HPError, as far as that can be shown. */
+static int refused(const struct hp_live *lv, enum hp_hook hook, int value, struct hp_err *err)
+{
+	const struct hp_ledger_fixed *f = &lv->l->fixed;
+	char text[256] = "";
+	size_t n = f->hook_text_bytes;
+
+	if (n > sizeof(text))
+		n = sizeof(text);
+	if (f->hook_text && hp_mem_read(lv->t, f->hook_text, text, n, NULL) < 0)
+		text[0] = 0;
+	text[sizeof(text) - 1] = 0;
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ' || *p == 127)
+			*p = ' ';
+	return hp_err_set(err, -HP_E_HOOK, "%s returned %d%s%s", hp_hook_name(hook), value,
+			  *text ? ": " : "", text);
+}
+
 int hp_calls_hook(struct hp_live *lv, enum hp_hook hook, struct hp_err *err)
 {
 	hp_addr fn = lv->l->fixed.hook[hook];
@@ -121,7 +140,6 @@ int hp_calls_hook(struct hp_live *lv, enum hp_hook hook, struct hp_err *err)
 	r = call(lv, b, hp_hook_name(hook), fn, NULL, 0, HP_WORD_HOOK, &value, err);
 	r = end(b, r, err);
 	if (r == 0 && (int)value)
-		return hp_err_set(err, -HP_E_HOOK, "%s returned %d", hp_hook_name(hook),
-				  (int)value);
+		return refused(lv, hook, (int)value, err);
 	return r;
 }

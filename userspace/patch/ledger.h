@@ -19,7 +19,7 @@
 #include "target/target.h"
 
 #define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
-#define HP_LEDGER_VERSION 3
+#define HP_LEDGER_VERSION 4
 #define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
 
 #define HP_LEDGER_FNS	 512
@@ -88,6 +88,8 @@ struct hp_ledger_fixed {
 	uint32_t n_fini, n_frames;
 	/* unwind tables that the target's libgcc was given: where, and who takes and drops them */
 	uint64_t frames[HP_LEDGER_FRAMES], register_frame, deregister_frame;
+	uint64_t hook_text; /* where a hook says why it refuses; 0: nowhere */
+	uint32_t hook_text_bytes, pad0;
 	char text[HP_LEDGER_TEXT];  /* maps and metadata: kind, key, value, each NUL-terminated */
 	uint32_t text_n;
 	uint32_t pad;
@@ -130,7 +132,8 @@ int hp_ledger_fn_in(const struct hp_ledger *l, unsigned bank, uint64_t slot);
 /* The function of @l that replaces the one at @addr, or -1. */
 int hp_ledger_fn_on(const struct hp_ledger *l, hp_addr addr);
 
-/* The pairs in fixed.text. */
+/* The pairs in fixed.text: 'r' replaced and 'v' referred to as the request says, 'R' and 'V' as the
+ * patch does, 'm' metadata, 's' who signed it. */
 int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pairs,
 		       struct hp_err *err);
 int hp_ledger_get_text(const struct hp_ledger *l, char kind, struct hp_pairs *ret);

@@ -98,6 +98,15 @@ static bool superseded(struct hp_work *w, struct hp_ledger *l, struct hp_patch_i
 	return covered && covered == p->n_sites;
 }
 
+static int get_map(const struct hp_ledger *l, char asked, char own, struct hp_pairs *ret,
+		   size_t *n_asked)
+{
+	int r = hp_ledger_get_text(l, asked, ret);
+
+	*n_asked = ret->n;
+	return r < 0 ? r : hp_ledger_get_text(l, own, ret);
+}
+
 static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info *p,
 		    struct hp_err *err)
 {
@@ -119,9 +128,9 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 		snprintf(p->detail, sizeof(p->detail), "%lld thread%s still on old code",
 			 (long long)old, old == 1 ? "" : "s");
 	p->site = calloc(f->n_fns, sizeof(*p->site));
-	if (!p->site || hp_ledger_get_text(l, 'r', &p->replace) < 0 ||
-	    hp_ledger_get_text(l, 'v', &p->ref) < 0 || hp_ledger_get_text(l, 'm', &p->meta) < 0 ||
-	    hp_ledger_get_text(l, 's', &p->seal) < 0)
+	if (!p->site || get_map(l, 'r', 'R', &p->replace, &p->asked_replace) < 0 ||
+	    get_map(l, 'v', 'V', &p->ref, &p->asked_ref) < 0 ||
+	    hp_ledger_get_text(l, 'm', &p->meta) < 0 || hp_ledger_get_text(l, 's', &p->seal) < 0)
 		return hp_err_set(err, -ENOMEM, "no memory for a list");
 	for (p->n_sites = 0; p->n_sites < f->n_fns; p->n_sites++) {
 		const struct hp_ledger_fn *lf = &f->fn[p->n_sites];

@@ -62,6 +62,7 @@ struct hp_unload_request {
 	uint64_t timeout_ns;
 	uint64_t park_ns;
 	bool discard; /* unmap even when pointers into the patch are left */
+	bool active_only; /* what is only retained does not count as loaded */
 };
 
 /* What an operation says while it runs.  @step: "plan", "map", "entry", "watch", "baseline",
@@ -126,6 +127,7 @@ struct hp_patch_info {
 	size_t n_sites;
 	struct hp_pairs replace, ref, meta;
 	struct hp_pairs seal; /* who signed it: key_id, key, expires; empty: nobody */
+	size_t asked_replace, asked_ref; /* the first so many came with the request */
 	size_t memory_bytes; /* mapped in the target */
 };
 

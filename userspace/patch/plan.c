@@ -37,15 +37,19 @@ void hp_plan_free(struct hp_plan *p)
 }
 
 /* The request's pairs win over the patch's own: they were written later. */
-static int merge(struct hp_pairs *ret, const struct hp_pairs *request, const struct hp_pairs *own)
+static int merge(struct hp_pairs *ret, const struct hp_pairs *request, const struct hp_pairs *own,
+		 size_t *asked)
 {
 	const struct hp_pairs *const from[] = {request, own};
 
-	for (size_t k = 0; k < 2; k++)
+	for (size_t k = 0; k < 2; k++) {
 		for (size_t i = 0; i < from[k]->n; i++)
 			if (!hp_pairs_get(ret, from[k]->v[i].key) &&
 			    hp_pairs_add(ret, from[k]->v[i].key, from[k]->v[i].value) < 0)
 				return -ENOMEM;
+		if (from[k] == request)
+			*asked = ret->n;
+	}
 	return 0;
 }
 
@@ -343,8 +347,8 @@ int hp_plan_make(struct hp_plan **ret, struct hp_target *t, const struct hp_load
 	    (r = hp_cfi_open(&p->cfi, image, err)) < 0 || (r = check_needed(p, err)) < 0 ||
 	    (r = check_build_id(p, err)) < 0)
 		goto fail;
-	if (merge(&p->replace, &req->replace, &p->info.replace) < 0 ||
-	    merge(&p->ref, &req->ref, &p->info.ref) < 0) {
+	if (merge(&p->replace, &req->replace, &p->info.replace, &p->asked_replace) < 0 ||
+	    merge(&p->ref, &req->ref, &p->info.ref, &p->asked_ref) < 0) {
 		r = hp_err_set(err, -ENOMEM, "no memory for a plan");
 		goto fail;
 	}

@@ -63,7 +63,8 @@ struct hp_plan {
 	struct hp_cfi *cfi;
 	struct hp_patchinfo info;
 	const struct hp_pairs *seal;  /* who signed it; not owned, may be NULL */
-	struct hp_pairs replace, ref; /* the request's and the patch's own together */
+	struct hp_pairs replace, ref; /* the request's, then the patch's own */
+	size_t asked_replace, asked_ref; /* the first so many are the request's */
 	struct hp_plan_fn *fn;
 	size_t n_fns;
 	struct {

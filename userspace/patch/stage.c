@@ -121,6 +121,17 @@ static uint64_t relocated_word(const struct hp_plan *p, uint64_t vaddr)
 	return v;
 }
 
+/* The request's pairs and the patch's own are told apart. */
+static int put_map(struct hp_ledger *l, char asked, char own, const struct hp_pairs *map,
+		   size_t n_asked, struct hp_err *err)
+{
+	const struct hp_pairs first = {.v = map->v, .n = n_asked};
+	const struct hp_pairs rest = {.v = map->v + n_asked, .n = map->n - n_asked};
+	int r = hp_ledger_put_text(l, asked, &first, err);
+
+	return r < 0 ? r : hp_ledger_put_text(l, own, &rest, err);
+}
+
 static int fill_ledger(struct stage *s, struct hp_err *err)
 {
 	const struct hp_plan *p = s->p;
@@ -159,12 +170,14 @@ static int fill_ledger(struct stage *s, struct hp_err *err)
 		f->frames[f->n_frames++] = s->object.frames[b];
 	for (size_t h = 0; h < HP_HOOKS; h++)
 		f->hook[h] = p->info.hook[h] ? p->bias + p->info.hook[h] : 0;
+	f->hook_text = p->info.hook_text ? p->bias + p->info.hook_text : 0;
+	f->hook_text_bytes = p->info.hook_text_bytes;
 	for (size_t i = 0; i < p->n_fini; i++)
 		f->fini[i] = relocated_word(p, p->fini[i]);
 	for (size_t i = 0; i < p->n_fns && r >= 0; i++)
 		r = write_fn(s, &p->fn[i], &f->fn[i], err);
-	if (r < 0 || (r = hp_ledger_put_text(s->l, 'r', &p->replace, err)) < 0 ||
-	    (r = hp_ledger_put_text(s->l, 'v', &p->ref, err)) < 0 ||
+	if (r < 0 || (r = put_map(s->l, 'r', 'R', &p->replace, p->asked_replace, err)) < 0 ||
+	    (r = put_map(s->l, 'v', 'V', &p->ref, p->asked_ref, err)) < 0 ||
 	    (r = hp_ledger_put_text(s->l, 'm', &p->info.meta, err)) < 0 ||
 	    (p->seal && (r = hp_ledger_put_text(s->l, 's', p->seal, err)) < 0))
 		return r;

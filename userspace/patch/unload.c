@@ -82,6 +82,16 @@ int hp_unload_one(struct hp_work *w, struct hp_ledger *l, const struct hp_unload
 	return 0;
 }
 
+static int pick(const struct hp_work *w, const struct hp_unload_request *req,
+		struct hp_ledger **ret, struct hp_err *err)
+{
+	int r = hp_ledgers_pick(&w->ledgers, req->id, ret, err);
+
+	if (r >= 0 && req->active_only && hp_ledger_phase(*ret) == HP_PHASE_RETAINED)
+		return hp_err_set(err, -HP_E_NOT_LOADED, "patch %s not loaded", req->id);
+	return r;
+}
+
 int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		 struct hp_unload_result *ret, struct hp_err *err)
 {
@@ -94,8 +104,7 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 
 	if (r < 0)
 		return r;
-	if ((r = hp_ledgers_pick(&w.ledgers, req->id, &l, err)) >= 0 &&
-	    (r = hp_work_touch(&w, err)) >= 0)
+	if ((r = pick(&w, req, &l, err)) >= 0 && (r = hp_work_touch(&w, err)) >= 0)
 		r = hp_unload_one(&w, l, req, true, &res, err);
 	if (r < 0 && hp_target_check(w.t, &more) < 0)
 		r = hp_err_set(err, -HP_E_GONE, "%s", more.text);
