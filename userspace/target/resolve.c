@@ -15,6 +15,7 @@
 #include "elf/symtab.h"
 #include "hp/err.h"
 
+#define GO_MAIN	       "main."
 #define CANDIDATES_MAX 16
 #define SIMILAR_MAX    3
 
@@ -198,6 +199,14 @@ static int resolve(struct hp_target *t, const char *text, struct hp_resolved *re
 		if ((only && m != only) || is_of_hp(m))
 			continue;
 		r = in_module(&s, m, file, ret, err);
+		if (r)
+			return r < 0 ? r : 0;
+	}
+	/* Go's name for what is of the program itself; others call it by the rest. */
+	if (!*s.qualifier && !strncmp(s.name, GO_MAIN, strlen(GO_MAIN))) {
+		struct spec rest = {.text = text, .name = s.name + strlen(GO_MAIN)};
+
+		r = in_module(&rest, hp_target_exe(t), NULL, ret, err);
 		if (r)
 			return r < 0 ? r : 0;
 	}

@@ -5,6 +5,7 @@
  *	func			the executable, then its libraries in load order
  *	libfoo.so.1:func	that library (soname or file name)
  *	file.c:func		a static function, by its source file
+ *	main.func		what has that name, else the executable's func: as Go writes it
  *	@0x1234			vaddr in the executable; libfoo.so.1:@0x1234 in a library
  */
 #ifndef HP_TARGET_RESOLVE_H
