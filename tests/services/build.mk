@@ -28,6 +28,7 @@ SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch pref
 SVC_V := stress_patch2 server_patch2 stackalign_plain libsvc_foo_c libsvc_bar_c libsvc_own \
 	stack_a stack_b stack_c \
 	hook_before_load hook_after_load hook_before_unload hook_after_unload hook_crash \
+	wire_hp wire_bl wire_al wire_au wire_pan wire_sig \
 	bad_tls bad_tls_gd bad_undefined bad_textrel bad_build_id bad_old_name bad_needed
 src_stress_patch2 := stress_patch
 flags_stress_patch2 := -DVERSION=2
@@ -57,6 +58,17 @@ src_hook_after_unload := server_hook_patch
 flags_hook_after_unload := -DFAIL_AFTER_UNLOAD
 src_hook_crash := server_hook_patch
 flags_hook_crash := -DCRASH
+src_wire_hp := wire_patch
+src_wire_bl := wire_patch
+flags_wire_bl := -DBL
+src_wire_al := wire_patch
+flags_wire_al := -DAL
+src_wire_au := wire_patch
+flags_wire_au := -DAU
+src_wire_pan := wire_patch
+flags_wire_pan := -DPAN
+src_wire_sig := wire_patch
+flags_wire_sig := -DSIG
 src_bad_tls := bad_patch
 flags_bad_tls := -DBAD_TLS
 src_bad_tls_gd := bad_patch

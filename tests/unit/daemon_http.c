@@ -120,7 +120,7 @@ static void refuses_malformed(void **state)
 		 "malformed HTTP"},
 		{"POST /hp/v2/load HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", 413,
 		 "larger than 1048576"},
-		{"CONNECT /hp HTTP/1.1\r\n\r\n", 400, ""},
+		{"CONNECT /hp HTTP/1.1\r\n\r\n", 404, "there is no /hp"},
 		{"GET /hp/v2/health HTTP/1.1\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
 		 400, "upgrading"},
 		{"BREW /hp/v2/health HTTP/1.1\r\n\r\n", 400, "malformed HTTP"},

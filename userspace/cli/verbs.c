@@ -65,6 +65,17 @@ static const struct hp_opt verify_opts[] = {
 	END,
 };
 
+static const struct hp_opt serve_opts[] = {
+	OPT_PID,
+	{"http", 0, "ADDR", "listen there: 127.0.0.1:8080, [::1]:8080; port 0 picks one"},
+	{"allow-remote", 0, NULL, "ADDR may be one that other machines reach; needs a token"},
+	{"token-file", 0, "FILE", "only whoever sends its first line (Authorization: Bearer)"},
+	{"list", 0, NULL, "what is served, where, and to whom"},
+	{"stop", 0, "ADDR", "listen there no more"},
+	OPT_TIME, OPT_PARK,
+	END,
+};
+
 static const struct hp_opt no_opts[] = {END};
 
 const struct hp_opt hp_global_opts[] = {
@@ -106,6 +117,10 @@ const struct hp_verb hp_verbs[] = {
 	 "Exits with 5 when it does not, or is of no trusted key.\n", verify_opts, hp_cmd_verify},
 	{"policy", "check [FILE]", "what the policy says, or where it is wrong",
 	 "FILE is " HP_POLICY_FILE " by default; see hp-policy(5).\n", no_opts, hp_cmd_policy},
+	{"serve", "-p PID --http ADDR", "hotgo's HTTP and RPC for one process",
+	 "Prints the address.  Without a token only root and the owner of the process may use it.\n"
+	 "It ends with the process, with hpd, or by --stop ADDR.\n",
+	 serve_opts, hp_cmd_serve},
 	{"doctor", "", "what this machine lacks, and what that costs",
 	 "Exits with 0 when nothing essential is missing, with 5 when it is a privilege, else 1.\n",
 	 no_opts, hp_cmd_doctor},

@@ -3,16 +3,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "daemon/open_as.h"
+#include "daemon/patch_file.h"
 #include "elf/patchinfo.h"
 #include "hp/err.h"
 #include "target/target.h"
@@ -59,28 +59,12 @@ int hp_access_general(const struct hp_access *a, const struct hp_peer *peer, enu
 	return hp_policy_decide(&a->policy, &who, right, NULL, NULL, err);
 }
 
-/* setfsuid(2) takes away the capabilities that override a file's mode too. */
 int hp_access_open_file(const struct hp_peer *peer, const char *path, struct hp_err *err)
 {
-	gid_t own[HP_PEER_GIDS];
-	int n_own = getgroups(HP_PEER_GIDS, own), fd, why;
+	const struct hp_rights r = {peer->uid, peer->gid, peer->n_gids};
+	int fd = hp_open_as(&r, AT_FDCWD, path, 0);
 
-	if (n_own < 0 || setgroups(peer->n_gids, peer->gid) < 0)
-		return hp_err_sys(err, errno, "open %s as uid %u", path, peer->uid);
-	(void)setfsgid(peer->gid[0]); /* answers with the old one; asked for below */
-	(void)setfsuid(peer->uid);
-	if (setfsuid((uid_t)-1) == (int)peer->uid && setfsgid((gid_t)-1) == (int)peer->gid[0]) {
-		/* A FIFO or a device must neither block us nor be read as a patch. */
-		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-		why = errno;
-	} else {
-		fd = -1;
-		why = EPERM;
-	}
-	(void)setfsuid(geteuid()); /* root's own can always be had again */
-	(void)setfsgid(getegid());
-	(void)setgroups((size_t)n_own, own);
-	return fd < 0 ? hp_err_set(err, -HP_E_NO_FILE, "open %s: %s", path, strerror(why)) : fd;
+	return fd < 0 ? hp_err_set(err, -HP_E_NO_FILE, "open %s: %s", path, strerror(-fd)) : fd;
 }
 
 int hp_access_read_signature(struct hp_access_question *q, struct hp_err *err)
@@ -91,7 +75,10 @@ int hp_access_read_signature(struct hp_access_question *q, struct hp_err *err)
 	char *text;
 
 	snprintf(path, sizeof(path), "%s" HP_SIGNATURE_SUFFIX, q->patch);
-	fd = hp_access_open_file(q->peer, path, NULL);
+	if (q->by_target)
+		(void)hp_patch_file_open_as(q->by_target, path, &fd, NULL); /* or fd stays -1 */
+	else
+		fd = hp_access_open_file(q->peer, path, NULL);
 	if (fd < 0)
 		return 0; /* there is none for this peer; where one is needed, that is said then */
 	if (fstat(fd, &st) < 0)

@@ -7,11 +7,13 @@
 
 #include "base/log.h"
 #include "daemon/access.h"
+#include "daemon/client_job.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
 #include "daemon/json_in.h"
 #include "daemon/json_out.h"
+#include "daemon/serve_api.h"
 #include "daemon/status.h"
 #include "hp/err.h"
 
@@ -87,54 +89,27 @@ void hp_api_answer(struct hp_conn *c, const json_t *answer)
 
 static void job_answer(struct hp_job *job, const json_t *answer)
 {
-	struct hp_conn *c = job->client;
+	struct hp_conn *c = hp_client_job_answered(job);
 
-	if (!c)
-		return;
-	job->client = NULL;
-	c->gone = NULL;
-	hp_api_answer(c, answer);
-}
-
-/* A job that runs goes on; one that waits is not begun for nobody. */
-static void client_gone(struct hp_conn *c)
-{
-	struct hp_job *job = c->owner;
-
-	job->client = NULL;
-	if (!job->child && job->subject)
-		hp_subject_unqueue(job->subject, job);
+	if (c)
+		hp_api_answer(c, answer);
 }
 
 static void run_job(struct hp_conn *c, struct hp_job_request *req)
 {
-	struct hp_subject *s = req->pid ? hp_subject_find(c->d, req->pid) : NULL;
 	enum hp_job_kind kind = req->kind;
 	struct hp_job *job;
+	struct hp_err err;
+	int k = hp_client_job_new(c, req, &c->peer, job_event, job_answer, &job, &err);
 
-	if (s && hp_subject_full(s)) {
-		hp_job_request_free(req);
-		hp_conn_reply_error(c, -HP_E_UNREACHABLE,
-				    "too many operations wait for this process: try again later");
+	if (k < 0) {
+		hp_conn_reply_error(c, k, err.text);
 		return;
 	}
-	job = hp_job_new(c->d, req, &c->peer);
-	if (!job) {
-		hp_conn_reply_error(c, -ENOMEM, "no memory for the operation");
-		return;
-	}
-	job->client = c;
-	job->on_event = job_event;
-	job->on_answer = job_answer;
-	c->owner = job;
-	c->gone = client_gone;
 	if (c->http.ndjson && (kind == HP_JOB_LOAD || kind == HP_JOB_UNLOAD ||
 			       kind == HP_JOB_CHECK))
 		hp_conn_stream_begin(c);
-	if (!c->closing)
-		hp_job_submit(job, false);
-	else
-		hp_job_free(job);
+	hp_client_job_submit(c, job);
 }
 
 static void do_body(struct hp_conn *c, enum hp_job_kind kind)
@@ -275,6 +250,8 @@ static const struct route {
 	{"POST", "/hp/v2/check", post_check},	 {"POST", "/hp/v2/unload", post_unload},
 	{"POST", "/hp/v2/explain", post_explain}, {"POST", "/hp/v2/watch", post_watch},
 	{"POST", "/hp/v2/list", post_list},
+	{"POST", "/hp/v2/serve", hp_serve_post}, {"POST", "/hp/v2/unserve", hp_serve_post_end},
+	{"GET", "/hp/v2/served", hp_serve_get},
 };
 
 static const struct route *find_route(const char *path)
@@ -292,7 +269,7 @@ const char *hp_api_allowed(const char *path)
 	return r ? r->method : NULL;
 }
 
-void hp_api_handle(struct hp_conn *c)
+static void handle(struct hp_conn *c)
 {
 	const struct route *r = find_route(c->http.path);
 	struct hp_err err;
@@ -300,7 +277,7 @@ void hp_api_handle(struct hp_conn *c)
 	char text[256];
 
 	if (k < 0) {
-		hp_log(HP_LOG_WARNING, "process %d: %s", c->peer.pid, err.text);
+		hp_log(HP_LOG_WARNING, "%s: %s", c->peer.name, err.text);
 		c->http.keep_alive = false;
 		hp_conn_reply_error(c, k, err.text);
 	} else if (!r) {
@@ -316,3 +293,5 @@ void hp_api_handle(struct hp_conn *c)
 		r->handle(c);
 	}
 }
+
+const struct hp_face hp_api_face = {.handle = handle, .refuse = hp_conn_refuse};

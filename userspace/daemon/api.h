@@ -5,10 +5,10 @@
 
 #include <jansson.h>
 
-struct hp_conn;
+#include "daemon/conn.h"
 
-/* Answers c->http, now or later. */
-void hp_api_handle(struct hp_conn *c);
+/* For connections of the control socket. */
+extern const struct hp_face hp_api_face;
 
 /* "GET" or "POST": what @path takes, for the header Allow; NULL when there is no such path. */
 const char *hp_api_allowed(const char *path);

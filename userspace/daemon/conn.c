@@ -15,10 +15,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "daemon/api.h"
 #include "daemon/daemon.h"
-#include "daemon/json_out.h"
-#include "hp/err.h"
+#include "daemon/serve.h"
 
 /* Pipelined bytes that are kept while a request is handled. */
 #define AHEAD_MAX (64 * 1024)
@@ -44,6 +42,10 @@ static void conn_free(struct hp_conn *c)
 	hp_buf_free(&c->in);
 	hp_buf_free(&c->out);
 	hp_buf_free(&c->wire);
+	if (c->tongue)
+		c->tongue->free(c->tongue_state);
+	if (c->from)
+		c->from->n_conns--;
 	free(c);
 }
 
@@ -91,6 +93,12 @@ void hp_conn_close(struct hp_conn *c)
 	hp_ring_cancel(d->ring, &c->recv);
 }
 
+/* A part of a request is here. */
+static bool begun(const struct hp_conn *c)
+{
+	return c->tongue ? c->in.n > 0 : c->http.begun;
+}
+
 /* How long may nothing happen now? */
 static void set_timer(struct hp_conn *c)
 {
@@ -98,16 +106,17 @@ static void set_timer(struct hp_conn *c)
 
 	if (c->closing)
 		return;
-	if (c->wire.n == 0 && c->busy) {
-		hp_timer_clear(c->d->ring, &c->timer); /* the job has its own time-outs */
+	/* A job has its own time-outs, and other tongues are spoken now and then for hours. */
+	if (c->wire.n == 0 && (c->busy || (c->tongue && !begun(c)))) {
+		hp_timer_clear(c->d->ring, &c->timer);
 		return;
 	}
-	if (c->wire.n == 0 && !c->http.begun)
+	if (c->wire.n == 0 && !begun(c))
 		span *= SILENCE;
 	hp_timer_set(c->d->ring, &c->timer, hp_now_ns() + span);
 }
 
-static void flush(struct hp_conn *c)
+void hp_conn_flush(struct hp_conn *c)
 {
 	struct hp_buf empty = c->wire;
 
@@ -120,16 +129,25 @@ static void flush(struct hp_conn *c)
 	set_timer(c);
 }
 
-/* The answer is in c->out whole: what comes next? */
-static void answered(struct hp_conn *c)
+bool hp_conn_keeps(const struct hp_conn *c)
 {
+	return (c->tongue || c->http.keep_alive) && !c->last && !c->eof && !c->d->stopping;
+}
+
+void hp_conn_switch(struct hp_conn *c, const struct hp_tongue *tongue, void *state)
+{
+	c->tongue = tongue;
+	c->tongue_state = state;
+}
+
+void hp_conn_answered(struct hp_conn *c)
+{
+	c->last = !hp_conn_keeps(c);
 	c->busy = c->stream = false;
 	c->gone = NULL;
 	c->owner = NULL;
-	if (!c->http.keep_alive || c->eof || c->d->stopping)
-		c->last = true;
 	hp_http_next(&c->http);
-	flush(c);
+	hp_conn_flush(c);
 	set_timer(c);
 	pump(c);
 }
@@ -150,114 +168,17 @@ static void send_done(struct hp_ring_op *op, int res, const void *data)
 		return;
 	}
 	c->wire.n = 0;
-	flush(c);
+	hp_conn_flush(c);
 	set_timer(c);
 	if (c->last && !c->busy && !c->wire.n)
 		hp_conn_close(c);
 	pump(c);
 }
 
-static void no_memory(struct hp_conn *c)
+void hp_conn_no_memory(struct hp_conn *c)
 {
-	hp_log(HP_LOG_ERROR, "no memory for an answer to process %d", c->peer.pid);
+	hp_log(HP_LOG_ERROR, "no memory for an answer to %s", c->peer.name);
 	hp_conn_close(c);
-}
-
-void hp_conn_reply(struct hp_conn *c, int status, json_t *doc)
-{
-	char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-	size_t n = text ? strlen(text) : 0;
-	bool keep = c->http.keep_alive && !c->eof && !c->d->stopping;
-
-	json_decref(doc);
-	if (!text || hp_http_head(&c->out, status, HP_TYPE_JSON, (long long)n + 1, keep,
-				  status == 405 ? hp_api_allowed(c->http.path) : NULL) < 0 ||
-	    hp_buf_add(&c->out, text, n) < 0 || hp_buf_add(&c->out, "\n", 1) < 0)
-		no_memory(c);
-	free(text);
-	answered(c);
-}
-
-void hp_conn_reply_error(struct hp_conn *c, int code, const char *text)
-{
-	hp_conn_reply(c, hp_api_http_status(code), hp_json_error(code, text));
-}
-
-void hp_conn_stream_begin(struct hp_conn *c)
-{
-	c->stream = true;
-	if (hp_http_head(&c->out, 200, HP_TYPE_NDJSON, -1, c->http.keep_alive, NULL) < 0)
-		no_memory(c);
-	flush(c);
-}
-
-static int stream_text(struct hp_conn *c, const json_t *doc)
-{
-	char *text = json_dumps(doc, JSON_COMPACT);
-	struct hp_buf line = {text, text ? strlen(text) : 0, 0};
-	int k;
-
-	if (!text)
-		return -ENOMEM;
-	/* The line's newline takes the place of the string's NUL. */
-	text[line.n++] = '\n';
-	k = hp_http_chunk(&c->out, line.v, line.n);
-	free(text);
-	return k;
-}
-
-/* What was lost so far, and then @doc. */
-static void stream_line(struct hp_conn *c, const json_t *doc)
-{
-	json_t *lost;
-	int k = 0;
-
-	if (c->lost) {
-		lost = json_pack("{s:i,s:s,s:i}", "schema", 1, "event", "lost", "lines",
-				 (int)c->lost);
-		k = lost ? stream_text(c, lost) : -ENOMEM;
-		json_decref(lost);
-		c->lost = 0;
-	}
-	if (k == 0)
-		k = stream_text(c, doc);
-	if (k < 0)
-		no_memory(c);
-}
-
-void hp_conn_stream_line(struct hp_conn *c, const json_t *doc)
-{
-	if (c->closing)
-		return;
-	if (c->out.n > HP_CONN_BACKLOG) {
-		c->lost++;
-		return;
-	}
-	stream_line(c, doc);
-	flush(c);
-}
-
-void hp_conn_stream_answer(struct hp_conn *c, const json_t *doc)
-{
-	if (!c->closing)
-		stream_line(c, doc);
-	if (!c->closing)
-		hp_conn_stream_end(c);
-}
-
-void hp_conn_stream_end(struct hp_conn *c)
-{
-	if (hp_http_chunk(&c->out, NULL, 0) < 0)
-		no_memory(c);
-	answered(c);
-}
-
-/* What cannot be parsed is answered, and then there is no telling where a next request begins. */
-static void refuse(struct hp_conn *c, int status, const char *text)
-{
-	c->busy = true;
-	c->http.keep_alive = false;
-	hp_conn_reply(c, status, hp_json_error(-HP_E_BAD_REQUEST, text));
 }
 
 static void incomplete(struct hp_conn *c, bool begun_before)
@@ -268,45 +189,72 @@ static void incomplete(struct hp_conn *c, bool begun_before)
 	if (c->http.expects_continue) {
 		c->http.expects_continue = false;
 		if (hp_buf_printf(&c->out, "HTTP/1.1 100 Continue\r\n\r\n") < 0)
-			no_memory(c);
-		flush(c);
+			hp_conn_no_memory(c);
+		hp_conn_flush(c);
 	}
+}
+
+static void take_http(struct hp_conn *c)
+{
+	bool begun_before = c->http.begun;
+
+	hp_buf_drop(&c->in, hp_http_feed(&c->http, c->in.v, c->in.n));
+	if (c->http.state == HP_HTTP_BAD) {
+		c->busy = true;
+		c->http.keep_alive = false;
+		c->face->refuse(c, c->http.status, c->http.text);
+	} else if (c->http.state == HP_HTTP_MORE) {
+		incomplete(c, begun_before);
+	} else {
+		c->busy = true;
+		set_timer(c);
+		c->face->handle(c);
+	}
+}
+
+/* False: nothing is complete. */
+static bool take_tongue(struct hp_conn *c)
+{
+	size_t used = c->tongue->take(c, c->in.v, c->in.n);
+
+	hp_buf_drop(&c->in, used);
+	return used > 0;
 }
 
 /* Requests one after the other, as long as each is answered at once and the answers are taken. */
 static void pump(struct hp_conn *c)
 {
+	bool more = true;
+
 	if (c->pumping)
 		return;
 	c->pumping = true;
-	while (c->in.n && !c->busy && !c->last && !c->closing && c->out.n <= HP_CONN_BACKLOG) {
-		bool begun = c->http.begun;
-
-		hp_buf_drop(&c->in, hp_http_feed(&c->http, c->in.v, c->in.n));
-		if (c->http.state == HP_HTTP_BAD) {
-			refuse(c, c->http.status, c->http.text);
-		} else if (c->http.state == HP_HTTP_MORE) {
-			incomplete(c, begun);
-		} else {
-			c->busy = true;
-			set_timer(c);
-			hp_api_handle(c);
-		}
+	while (more && c->in.n && !c->busy && !c->last && !c->closing &&
+	       c->out.n <= HP_CONN_BACKLOG) {
+		if (c->tongue)
+			more = take_tongue(c);
+		else
+			take_http(c);
 	}
 	c->pumping = false;
 }
 
 static void take(struct hp_conn *c, const void *data, size_t n)
 {
+	size_t max = AHEAD_MAX + (c->tongue ? c->tongue->max : 0);
+	bool begun_before = begun(c);
+
 	if (c->last)
 		return;
-	if (c->in.n + n > AHEAD_MAX || hp_buf_add(&c->in, data, n) < 0) {
-		hp_log(HP_LOG_WARNING, "process %d sends without waiting for answers: cut off",
-		       c->peer.pid);
+	if (c->in.n + n > max || hp_buf_add(&c->in, data, n) < 0) {
+		hp_log(HP_LOG_WARNING, "%s sends without waiting for answers: cut off",
+		       c->peer.name);
 		hp_conn_close(c);
 		return;
 	}
 	pump(c);
+	if (c->tongue && begun(c) && !begun_before)
+		set_timer(c);
 }
 
 /* A half-closed client still gets the answer it waits for; a stream has no end, so its client's end
@@ -342,26 +290,39 @@ static void timed_out(struct hp_timer *t)
 {
 	struct hp_conn *c = (struct hp_conn *)((char *)t - offsetof(struct hp_conn, timer));
 
-	if (c->wire.n == 0 && c->http.begun && !c->last) {
-		refuse(c, 408, "the request was not complete in time");
+	if (c->wire.n == 0 && !c->tongue && c->http.begun && !c->last) {
+		c->busy = true;
+		c->http.keep_alive = false;
+		c->face->refuse(c, 408, "the request was not complete in time");
 		return;
 	}
-	hp_debug("process %d was silent too long: cut off", c->peer.pid);
+	hp_debug("%s was silent too long: cut off", c->peer.name);
 	hp_conn_close(c);
 }
 
-void hp_conn_open(struct hp_daemon *d, int fd)
+void hp_conn_finish(struct hp_conn *c)
+{
+	if (!c->busy && !c->wire.n)
+		hp_conn_close(c);
+	c->last = true;
+}
+
+void hp_conn_open(struct hp_daemon *d, int fd, const struct hp_face *face,
+		  const struct hp_peer *peer, struct hp_listener *from)
 {
 	struct hp_conn *c = calloc(1, sizeof(*c));
-	struct hp_err err;
 
-	if (!c || hp_peer_read(fd, &c->peer, &err) < 0) {
+	if (!c) {
 		close(fd);
-		free(c);
 		return;
 	}
 	c->d = d;
 	c->fd = fd;
+	c->face = face;
+	c->peer = *peer;
+	c->from = from;
+	if (from)
+		from->n_conns++;
 	c->recv.done = recv_done;
 	c->send.done = send_done;
 	c->timer.fire = timed_out;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemon/conn.h – one client: bytes in, requests up, answers down, and its time-outs.
+ * daemon/conn.h – one client: bytes in, requests up, answers down, and its time-outs.  Which
+ * requests it may make, and how it is answered, its face knows.
  *
  * A connection answers one request at a time.  Whoever handles a request answers at once or keeps
  * the pointer until it answers; c->gone is called when the client leaves before that, and then the
@@ -9,7 +10,6 @@
 #ifndef HP_DAEMON_CONN_H
 #define HP_DAEMON_CONN_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -19,12 +19,35 @@
 #include "daemon/peer.h"
 #include "daemon/ring.h"
 
-/* A stream whose client takes nothing while so much waits loses lines (and is told how many). */
+/* So much of an answer may wait for its client. */
 #define HP_CONN_BACKLOG (256 * 1024)
+
+struct hp_conn;
+struct hp_listener;
+
+/* What is spoken with a client. */
+struct hp_face {
+	/* Answers the request in c->http, now or later. */
+	void (*handle)(struct hp_conn *c);
+	/* Answers what is no request. */
+	void (*refuse)(struct hp_conn *c, int status, const char *text);
+};
+
+/* What is spoken instead of HTTP, after CONNECT. */
+struct hp_tongue {
+	/* Takes what is complete of @data: how many bytes; may answer, or set c->busy until it does. */
+	size_t (*take)(struct hp_conn *c, const char *data, size_t n);
+	size_t max; /* a message may be so long */
+	void (*free)(void *state);
+};
 
 struct hp_conn {
 	TAILQ_ENTRY(hp_conn) link;
 	struct hp_daemon *d;
+	const struct hp_face *face;
+	struct hp_listener *from; /* NULL: the control socket */
+	const struct hp_tongue *tongue;
+	void *tongue_state;
 	int fd;
 	struct hp_peer peer;
 	struct hp_http http;
@@ -47,25 +70,27 @@ struct hp_conn {
 	void *owner;
 };
 
-/* Takes @fd.  Calls hp_api_handle() for every request. */
-void hp_conn_open(struct hp_daemon *d, int fd);
+/* Takes @fd, of which @peer is the other end. */
+void hp_conn_open(struct hp_daemon *d, int fd, const struct hp_face *face,
+		  const struct hp_peer *peer, struct hp_listener *from);
 /* Cuts it off; the memory stays until hp_conn_sweep(). */
 void hp_conn_close(struct hp_conn *c);
+/* The same, for want of memory. */
+void hp_conn_no_memory(struct hp_conn *c);
+/* Closes it when nothing is to be answered, or after that. */
+void hp_conn_finish(struct hp_conn *c);
 /* Frees closed connections; called when nobody up the stack holds one. */
 void hp_conn_sweep(struct hp_daemon *d);
 /* Frees all, when there is no ring any more. */
 void hp_conn_free_all(struct hp_daemon *d);
 
-/* One JSON document; @doc is taken (NULL: no memory to make one). */
-void hp_conn_reply(struct hp_conn *c, int status, json_t *doc);
-/* The document of an error, with the HTTP status that goes with @code. */
-void hp_conn_reply_error(struct hp_conn *c, int code, const char *text);
-
-/* A stream of lines.  A line is not taken, so that many may get the same. */
-void hp_conn_stream_begin(struct hp_conn *c);
-void hp_conn_stream_line(struct hp_conn *c, const json_t *doc);
-void hp_conn_stream_end(struct hp_conn *c);
-/* The last line, which is never lost, and the end. */
-void hp_conn_stream_answer(struct hp_conn *c, const json_t *doc);
+/* Whether another request may come after this one. */
+bool hp_conn_keeps(const struct hp_conn *c);
+/* The answer was put into c->out whole. */
+void hp_conn_answered(struct hp_conn *c);
+/* A part of it was. */
+void hp_conn_flush(struct hp_conn *c);
+/* From now on @tongue is spoken; @state is taken.  The answer to CONNECT follows. */
+void hp_conn_switch(struct hp_conn *c, const struct hp_tongue *tongue, void *state);
 
 #endif

@@ -17,10 +17,12 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "daemon/api.h"
 #include "daemon/claims.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
 #include "daemon/listen.h"
+#include "daemon/serve.h"
 #include "hp/err.h"
 #include "watch/watch.h"
 
@@ -29,10 +31,15 @@
 
 void hp_daemon_forget(struct hp_daemon *d)
 {
+	struct hp_listener *l;
 	struct hp_subject *s;
 	struct hp_conn *c;
 	struct hp_job *job;
 
+	TAILQ_FOREACH(l, &d->listeners, link) {
+		hp_close(&l->port.fd);
+		hp_close(&l->pidfd);
+	}
 	TAILQ_FOREACH(c, &d->conns, link)
 		close(c->fd);
 	TAILQ_FOREACH(c, &d->dying, link)
@@ -44,7 +51,7 @@ void hp_daemon_forget(struct hp_daemon *d)
 	TAILQ_FOREACH(s, &d->subjects, link)
 		close(s->pidfd);
 	hp_close(&d->signal_fd);
-	hp_close(&d->listen_fd);
+	hp_close(&d->port.fd);
 	hp_close(&d->lock_fd);
 	hp_close(&d->claims_fd);
 	hp_close(&d->opt.ready_fd);
@@ -53,7 +60,8 @@ void hp_daemon_forget(struct hp_daemon *d)
 
 static bool is_idle(const struct hp_daemon *d)
 {
-	return !d->n_conns && TAILQ_EMPTY(&d->jobs) && TAILQ_EMPTY(&d->subjects);
+	return !d->n_conns && TAILQ_EMPTY(&d->jobs) && TAILQ_EMPTY(&d->subjects) &&
+	       TAILQ_EMPTY(&d->listeners);
 }
 
 void hp_daemon_settle(struct hp_daemon *d)
@@ -71,7 +79,7 @@ void hp_daemon_settle(struct hp_daemon *d)
 static void idle_fired(struct hp_timer *t)
 {
 	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, idle));
-	struct pollfd next = {.fd = d->listen_fd, .events = POLLIN};
+	struct pollfd next = {.fd = d->port.fd, .events = POLLIN};
 
 	/* One who has connected in this very moment is served. */
 	if (poll(&next, 1, 0) > 0) {
@@ -82,32 +90,17 @@ static void idle_fired(struct hp_timer *t)
 	d->ended = true;
 }
 
-static void accept_done(struct hp_ring_op *op, int res, const void *data)
+static void taken(struct hp_port *p, int fd)
 {
-	struct hp_daemon *d = (struct hp_daemon *)((char *)op -
-						   offsetof(struct hp_daemon, accept));
+	struct hp_daemon *d = (struct hp_daemon *)((char *)p - offsetof(struct hp_daemon, port));
+	struct hp_peer peer;
+	struct hp_err err;
 
-	if (res >= 0 && (d->stopping || d->n_conns >= CONNS_MAX))
-		close(res);
-	else if (res >= 0)
-		hp_conn_open(d, res);
+	if (d->stopping || d->n_conns >= CONNS_MAX || hp_peer_read(fd, &peer, &err) < 0)
+		close(fd);
+	else
+		hp_conn_open(d, fd, &hp_api_face, &peer, NULL);
 	hp_daemon_settle(d);
-	if (op->armed || d->stopping)
-		return;
-	if (res >= 0) {
-		hp_ring_accept(d->ring, op, d->listen_fd);
-		return;
-	}
-	hp_log(HP_LOG_WARNING, "accept: %s", strerror(-res));
-	hp_timer_set(d->ring, &d->accept_again, hp_now_ns() + HP_S);
-}
-
-static void accept_again(struct hp_timer *t)
-{
-	struct hp_daemon *d = (struct hp_daemon *)((char *)t -
-						   offsetof(struct hp_daemon, accept_again));
-
-	hp_ring_accept(d->ring, &d->accept, d->listen_fd);
 }
 
 static void patience_fired(struct hp_timer *t)
@@ -132,8 +125,8 @@ static void stop(struct hp_daemon *d)
 
 	d->stopping = true;
 	hp_listen_unlink(d->opt.socket);
-	hp_ring_cancel(d->ring, &d->accept);
-	hp_timer_clear(d->ring, &d->accept_again);
+	hp_port_end(&d->port);
+	hp_serve_end_all(d);
 	hp_timer_set(d->ring, &d->patience, hp_now_ns() + PATIENCE_NS);
 	hp_events_end(d);
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after_s) {
@@ -142,9 +135,7 @@ static void stop(struct hp_daemon *d)
 	}
 	for (c = TAILQ_FIRST(&d->conns); c; c = after_c) {
 		after_c = TAILQ_NEXT(c, link);
-		if (!c->busy && !c->wire.n)
-			hp_conn_close(c);
-		c->last = c->last || !c->busy;
+		hp_conn_finish(c);
 	}
 	hp_daemon_settle(d);
 }
@@ -214,7 +205,7 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 	k = hp_access_read(&d->access, d->opt.policy, err);
 	if (k < 0)
 		return k;
-	k = hp_listen_open(d->opt.socket, d->opt.ready_fd >= 0, &d->lock_fd, &d->listen_fd, err);
+	k = hp_listen_open(d->opt.socket, d->opt.ready_fd >= 0, &d->lock_fd, &d->port.fd, err);
 	if (k == 0)
 		k = hp_listen_open_to(d->opt.socket, hp_policy_is_open(&d->access.policy), err);
 	if (k < 0)
@@ -241,7 +232,7 @@ static void close_all(struct hp_daemon *d)
 {
 	struct hp_job *job;
 
-	if (d->listen_fd >= 0 && !d->stopping)
+	if (d->port.fd >= 0 && !d->stopping)
 		hp_listen_unlink(d->opt.socket);
 	while ((job = TAILQ_FIRST(&d->jobs))) {
 		TAILQ_REMOVE(&d->jobs, job, link);
@@ -252,8 +243,9 @@ static void close_all(struct hp_daemon *d)
 	hp_watch_close(d->watch);
 	hp_ring_free(d->ring);
 	hp_conn_free_all(d);
+	hp_serve_free_all(d);
 	hp_close(&d->signal_fd);
-	hp_close(&d->listen_fd);
+	hp_close(&d->port.fd);
 	hp_close(&d->claims_fd);
 	hp_close(&d->lock_fd);
 	hp_access_free(&d->access);
@@ -263,7 +255,8 @@ void hp_daemon_begin(struct hp_daemon *d)
 {
 	if (d->stopping)
 		return;
-	hp_ring_accept(d->ring, &d->accept, d->listen_fd);
+	d->port.ring = d->ring;
+	hp_port_begin(&d->port);
 	hp_log(HP_LOG_INFO, "serving %s", d->opt.socket);
 	if (d->opt.ready_fd >= 0)
 		(void)hp_write_all(d->opt.ready_fd, "\n", 1); /* who waited may have left */
@@ -280,6 +273,7 @@ static int serve(struct hp_daemon *d, struct hp_err *err)
 	while (k == 0 && !d->ended) {
 		k = hp_ring_turn(d->ring, err);
 		hp_conn_sweep(d);
+		hp_serve_sweep(d);
 	}
 	return k;
 }
@@ -289,12 +283,10 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 	struct hp_daemon d = {
 		.opt = *opt,
 		.lock_fd = -1,
-		.listen_fd = -1,
+		.port = {.fd = -1, .taken = taken},
 		.signal_fd = -1,
 		.claims_fd = -1,
-		.accept.done = accept_done,
 		.signal.done = signal_done,
-		.accept_again.fire = accept_again,
 		.idle.fire = idle_fired,
 		.patience.fire = patience_fired,
 		.started_ns = hp_now_ns(),
@@ -304,6 +296,7 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 
 	TAILQ_INIT(&d.conns);
 	TAILQ_INIT(&d.dying);
+	TAILQ_INIT(&d.listeners);
 	TAILQ_INIT(&d.jobs);
 	TAILQ_INIT(&d.subjects);
 	TAILQ_INIT(&d.viewed);

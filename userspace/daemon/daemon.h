@@ -16,6 +16,8 @@
 #include "daemon/access.h"
 #include "daemon/conn.h"
 #include "daemon/job.h"
+#include "daemon/port.h"
+#include "daemon/reply.h"
 #include "daemon/ring.h"
 #include "daemon/targets.h"
 
@@ -39,16 +41,17 @@ struct hp_daemon {
 	char watch_why[256];	/* then: why */
 	struct hp_access access;
 
-	int lock_fd, listen_fd, signal_fd, claims_fd;
-	struct hp_ring_op accept, signal;
+	int lock_fd, signal_fd, claims_fd;
+	struct hp_port port; /* the control socket */
+	struct hp_ring_op signal;
 	struct signalfd_siginfo siginfo;
-	struct hp_timer accept_again; /* after "too many open files" */
 	struct hp_timer idle;	      /* armed while nobody needs us */
 	struct hp_timer patience;     /* for the jobs that run when we are told to end */
 	struct hp_timer spare;	      /* armed when a view was opened: for what the next one takes */
 
 	TAILQ_HEAD(hp_conns, hp_conn) conns, dying;
 	size_t n_conns; /* in both */
+	TAILQ_HEAD(, hp_listener) listeners;
 	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */
 	TAILQ_HEAD(, hp_subject) subjects;
 	void *subjects_by_pid;		 /* tsearch(3): those that are not gone */

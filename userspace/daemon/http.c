@@ -48,6 +48,11 @@ static void header_done(struct hp_http *h)
 		h->ndjson = true;
 	if (!strcasecmp(h->name, "expect") && !strcasecmp(h->value, "100-continue"))
 		h->expects_continue = true;
+	if (!strcasecmp(h->name, "origin"))
+		h->origin = true;
+	if (!strcasecmp(h->name, "authorization") && !strncasecmp(h->value, "bearer ", 7) &&
+	    strlen(h->value + 7) <= HP_HTTP_BEARER_MAX)
+		memcpy(h->bearer, h->value + 7, strlen(h->value + 7) + 1);
 	h->name_n = h->value_n = 0;
 	h->name[0] = h->value[0] = 0;
 	h->in_value = false;
@@ -82,7 +87,8 @@ static int on_headers_complete(http_parser *p)
 		header_done(h);
 	if (p->http_major != 1)
 		return bad(h, 505, "HTTP/%u.%u is not spoken here", p->http_major, p->http_minor);
-	if (p->upgrade)
+	h->connect = p->method == HTTP_CONNECT;
+	if (p->upgrade && !h->connect)
 		return bad(h, 400, "upgrading the connection is not supported");
 	if (p->content_length != ULLONG_MAX && p->content_length > HP_HTTP_BODY_MAX)
 		return bad(h, 413, "the request's body is larger than %d bytes", HP_HTTP_BODY_MAX);
@@ -107,7 +113,7 @@ static int on_message_complete(http_parser *p)
 
 	h->state = HP_HTTP_REQUEST;
 	h->expects_continue = false;
-	h->keep_alive = http_should_keep_alive(p);
+	h->keep_alive = http_should_keep_alive(p) && !h->connect;
 	h->method = http_method_str((enum http_method)p->method);
 	h->url[h->url_n] = 0;
 	h->path = h->url;
@@ -187,7 +193,7 @@ bool hp_http_query(const struct hp_http *h, const char *name, char *buf, size_t 
 	return false;
 }
 
-static const char *reason(int status)
+const char *hp_http_reason(int status)
 {
 	switch (status) {
 #define REASON(num, name, string)                                                                  \
@@ -209,7 +215,7 @@ int hp_http_head(struct hp_buf *out, int status, const char *type, long long len
 	else
 		snprintf(framing, sizeof(framing), "Content-Length: %lld", length);
 	return hp_buf_printf(out, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\n%s\r\n%s%s%s%s\r\n",
-			     status, reason(status), type, framing,
+			     status, hp_http_reason(status), type, framing,
 			     keep_alive ? "" : "Connection: close\r\n", allow ? "Allow: " : "",
 			     allow ? allow : "", allow ? "\r\n" : "");
 }

@@ -18,6 +18,7 @@
 #define HP_HTTP_BODY_MAX   (1024 * 1024)
 #define HP_HTTP_HEADER_MAX 64
 #define HP_HTTP_URL_MAX	   1024
+#define HP_HTTP_BEARER_MAX 128 /* Authorization: Bearer … */
 
 #define HP_TYPE_JSON   "application/json"
 #define HP_TYPE_NDJSON "application/x-ndjson"
@@ -33,7 +34,10 @@ struct hp_http {
 	size_t url_n;
 	char *path, *query; /* in url; query is "" when there is none */
 	bool ndjson;	    /* Accept: application/x-ndjson */
+	bool connect;	    /* the method is CONNECT: what follows is no HTTP */
+	bool origin;	    /* there is a header Origin: it comes from a browser's page */
 	bool keep_alive;
+	char bearer[HP_HTTP_BEARER_MAX + 1]; /* "": none, or too long */
 	struct hp_buf body;
 
 	/* set while the client waits for "100 Continue" before it sends the body */
@@ -60,6 +64,9 @@ void hp_http_next(struct hp_http *h);
 
 /* The value of "name=…" in the query, copied to @buf; false when absent or too long. */
 bool hp_http_query(const struct hp_http *h, const char *name, char *buf, size_t n);
+
+/* "Not Found" */
+const char *hp_http_reason(int status);
 
 /* Head of an answer with a body of @length bytes, or with -1 a chunked one. */
 int hp_http_head(struct hp_buf *out, int status, const char *type, long long length,

@@ -44,7 +44,8 @@ struct hp_job_request {
 	enum hp_job_kind kind;
 	pid_t pid; /* 0: no one process */
 	json_t *doc;
-	bool dry_run; /* a load that is a check */
+	bool dry_run;	/* a load that is a check */
+	bool by_target; /* the file is named as the process itself would */
 	struct hp_selector sel;	/* without @pid: the processes; all zero: every one, or none */
 	pid_t *pids;		/* of @sel */
 	bool all_or_nothing;

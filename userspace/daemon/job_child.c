@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -18,6 +17,7 @@
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
 #include "daemon/json_out.h"
+#include "daemon/patch_file.h"
 #include "hp/err.h"
 
 /* A report to hpd. That cannot fail but by hpd's death, which is the job's too. */
@@ -42,20 +42,10 @@ static void tell_step(void *arg, const char *step, uint64_t ns, const char *deta
 				  (json_int_t)ns, "detail", detail ? detail : ""));
 }
 
-static int open_patch(const struct hp_peer *peer, const char *path, struct hp_err *err)
+static int open_patch(const struct hp_job *job, const char *path, int *ret, struct hp_err *err)
 {
-	hp_autoclose int fd = hp_access_open_file(peer, path, err);
-	struct stat st;
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0)
-		return hp_err_sys(err, errno, "stat %s", path);
-	if (S_ISDIR(st.st_mode))
-		return hp_err_set(err, -HP_E_NO_FILE, "open %s: Is a directory", path);
-	if (!S_ISREG(st.st_mode))
-		return hp_err_set(err, -HP_E_NO_FILE, "open %s: not a regular file", path);
-	return HP_TAKE_FD(fd);
+	return job->req.by_target ? hp_patch_file_open_as(job->req.pid, path, ret, err)
+				  : hp_patch_file_open(job->peer, path, ret, err);
 }
 
 static int do_load(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
@@ -65,9 +55,9 @@ static int do_load(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 	struct hp_patch_list plan = {0};
 	int k;
 
-	req->file_fd = open_patch(job->peer, req->file, err);
-	if (req->file_fd < 0)
-		return req->file_fd;
+	k = open_patch(job, req->file, &req->file_fd, err);
+	if (k < 0)
+		return k;
 	if (job->req.kind == HP_JOB_LOAD) {
 		k = hp_op_load(ops, req, &result, err);
 		if (k == 0)
@@ -128,9 +118,10 @@ static int do_select(struct hp_job *job, json_t **ret, struct hp_err *err)
 	json_t *a;
 	int k;
 
-	load->file_fd = load->file ? open_patch(job->peer, load->file, err) : -1;
-	if (load->file && load->file_fd < 0)
-		return load->file_fd;
+	load->file_fd = -1;
+	k = load->file ? open_patch(job, load->file, &load->file_fd, err) : 0;
+	if (k < 0)
+		return k;
 	k = hp_op_select(&job->req.sel, load->file ? load : NULL, job->req.unload.id, &pids, id,
 			 err);
 	hp_close(&load->file_fd);
@@ -239,7 +230,11 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		.state_dir = d->opt.state_dir,
 		.report = {tell_step, job},
 	};
-	struct hp_access_question question = {.access = &d->access, .peer = job->peer};
+	struct hp_access_question question = {
+		.access = &d->access,
+		.peer = job->peer,
+		.by_target = job->req.by_target ? job->req.pid : 0,
+	};
 	json_t *result = NULL;
 	int k = 0;
 

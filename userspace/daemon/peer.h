@@ -3,6 +3,7 @@
 #ifndef HP_DAEMON_PEER_H
 #define HP_DAEMON_PEER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -11,13 +12,20 @@ struct hp_err;
 #define HP_PEER_GIDS 1025 /* one more than anybody's own list on a usual system; -ERANGE beyond */
 
 struct hp_peer {
-	pid_t pid; /* for messages only: it may be another process by now */
+	char name[64]; /* "process 7", "127.0.0.1:4242": for messages only */
+	pid_t pid;     /* likewise: it may be another process by now; 0: on TCP */
+	bool known;    /* uid is that of the user who opened the other end */
 	uid_t uid;
 	gid_t gid[HP_PEER_GIDS]; /* the primary one first */
 	size_t n_gids;
 };
 
-/* As they were when the connection was made (unix(7): SO_PEERCRED; SO_PEERGROUPS, Linux 4.13). */
+/* Of a unix socket: as they were when the connection was made (unix(7): SO_PEERCRED; SO_PEERGROUPS,
+ * Linux 4.13). */
 int hp_peer_read(int fd, struct hp_peer *ret, struct hp_err *err);
+
+/* Of a TCP connection, without groups.  The user is known when the other end is on this machine, in
+ * this network namespace, and still open. */
+int hp_peer_read_tcp(int fd, struct hp_peer *ret, struct hp_err *err);
 
 #endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/client_job.h"
+
+#include <errno.h>
+
+#include "daemon/daemon.h"
+#include "hp/err.h"
+
+struct hp_conn *hp_client_job_answered(struct hp_job *job)
+{
+	struct hp_conn *c = job->client;
+
+	job->client = NULL;
+	if (c)
+		c->gone = NULL;
+	return c;
+}
+
+/* A job that runs goes on; one that waits is not begun for nobody. */
+static void client_gone(struct hp_conn *c)
+{
+	struct hp_job *job = c->owner;
+
+	job->client = NULL;
+	if (!job->child && job->subject)
+		hp_subject_unqueue(job->subject, job);
+}
+
+int hp_client_job_new(struct hp_conn *c, struct hp_job_request *req, const struct hp_peer *peer,
+		      void (*on_event)(struct hp_job *job, const json_t *event),
+		      void (*on_answer)(struct hp_job *job, const json_t *answer),
+		      struct hp_job **ret, struct hp_err *err)
+{
+	struct hp_subject *s = req->pid ? hp_subject_find(c->d, req->pid) : NULL;
+	struct hp_job *job;
+
+	if (s && hp_subject_full(s)) {
+		hp_job_request_free(req);
+		return hp_err_set(err, -HP_E_UNREACHABLE,
+				  "too many operations wait for this process: try again later");
+	}
+	job = hp_job_new(c->d, req, peer);
+	if (!job)
+		return hp_err_set(err, -ENOMEM, "no memory for the operation");
+	job->client = c;
+	job->on_event = on_event;
+	job->on_answer = on_answer;
+	c->owner = job;
+	c->gone = client_gone;
+	*ret = job;
+	return 0;
+}
+
+void hp_client_job_submit(struct hp_conn *c, struct hp_job *job)
+{
+	if (!c->closing)
+		hp_job_submit(job, false);
+	else
+		hp_job_free(job);
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel knows who opened the socket at the other end when that is on this machine: sock_diag(7)
+ * is asked for the one socket with our addresses exchanged.  What answers must be that very socket:
+ * when it is gone the kernel looks for a listener of that port, and one that was closed with bytes
+ * under way has no owner and is shown as root's.
+ */
+#include "daemon/peer.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "daemon/tcp.h"
+#include "hp/err.h"
+
+struct question {
+	struct nlmsghdr head;
+	struct inet_diag_req_v2 req;
+};
+
+static void put_end(const struct sockaddr_storage *a, __be16 *port, __be32 addr[4])
+{
+	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)a;
+	const struct sockaddr_in *four = (const struct sockaddr_in *)a;
+
+	if (a->ss_family == AF_INET6) {
+		*port = six->sin6_port;
+		memcpy(addr, &six->sin6_addr, sizeof(six->sin6_addr));
+	} else {
+		*port = four->sin_port;
+		addr[0] = four->sin_addr.s_addr;
+	}
+}
+
+static int ask(const struct question *q, struct inet_diag_msg *ret)
+{
+	struct {
+		struct nlmsghdr head;
+		struct inet_diag_msg msg;
+		char more[512];
+	} answer;
+	hp_autoclose int nl = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	ssize_t n;
+
+	/* The answer is there when the question has been sent. */
+	if (nl < 0 || send(nl, q, sizeof(*q), 0) < 0)
+		return -errno;
+	n = recv(nl, &answer, sizeof(answer), MSG_DONTWAIT);
+	if (n < 0)
+		return -errno;
+	if ((size_t)n < sizeof(answer.head) + sizeof(answer.msg) ||
+	    answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY)
+		return -ENOENT;
+	*ret = answer.msg;
+	return 0;
+}
+
+static bool find_user(const struct sockaddr_storage *self, const struct sockaddr_storage *other,
+		      uid_t *ret)
+{
+	struct question q = {
+		.head = {.nlmsg_len = sizeof(q),
+			 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			 .nlmsg_flags = NLM_F_REQUEST},
+		.req = {.sdiag_family = (uint8_t)self->ss_family,
+			.sdiag_protocol = IPPROTO_TCP,
+			.idiag_states = ~0u,
+			.id.idiag_cookie = {INET_DIAG_NOCOOKIE, INET_DIAG_NOCOOKIE}},
+	};
+	struct inet_diag_sockid *id = &q.req.id;
+	struct inet_diag_msg msg;
+
+	put_end(other, &id->idiag_sport, id->idiag_src);
+	put_end(self, &id->idiag_dport, id->idiag_dst);
+	if (ask(&q, &msg) < 0)
+		return false;
+	if (msg.id.idiag_sport != id->idiag_sport || msg.id.idiag_dport != id->idiag_dport ||
+	    memcmp(msg.id.idiag_src, id->idiag_src, sizeof(id->idiag_src)) != 0 ||
+	    memcmp(msg.id.idiag_dst, id->idiag_dst, sizeof(id->idiag_dst)) != 0 ||
+	    !msg.idiag_inode)
+		return false;
+	*ret = msg.idiag_uid;
+	return true;
+}
+
+int hp_peer_read_tcp(int fd, struct hp_peer *ret, struct hp_err *err)
+{
+	struct sockaddr_storage self = {0}, other = {0};
+	socklen_t n_self = sizeof(self), n_other = sizeof(other);
+
+	if (getsockname(fd, (struct sockaddr *)&self, &n_self) < 0 ||
+	    getpeername(fd, (struct sockaddr *)&other, &n_other) < 0)
+		return hp_err_sys(err, errno, "who is calling");
+	*ret = (struct hp_peer){.uid = (uid_t)-1};
+	hp_tcp_show(&other, ret->name, sizeof(ret->name));
+	ret->known = find_user(&self, &other, &ret->uid);
+	return 0;
+}
