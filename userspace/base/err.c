@@ -9,8 +9,11 @@
 __attribute__((format(printf, 3, 0))) static void put(struct hp_err *err, int code,
 						      const char *fmt, va_list ap)
 {
+	char text[HP_ERR_TEXT_MAX]; /* @ap may hold what is in err->text */
+
+	vsnprintf(text, sizeof(text), fmt, ap);
 	err->code = code;
-	vsnprintf(err->text, sizeof(err->text), fmt, ap);
+	memcpy(err->text, text, sizeof(text));
 }
 
 int hp_err_set(struct hp_err *err, int code, const char *fmt, ...)
