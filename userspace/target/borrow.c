@@ -13,6 +13,7 @@
 #include "target/borrow_priv.h"
 #include "target/choose.h"
 #include "target/gadget.h"
+#include "target/held.h"
 #include "target/procfs.h"
 #include "target/rseq.h"
 #include "target/safepoint.h"
@@ -91,8 +92,10 @@ static int take(struct search *s, const struct hp_choice *c, struct hp_err *err)
 	r = hp_thread_stop(c->tid, options, &why);
 	if (r == -HP_E_DENIED)
 		return hp_err_set(err, r, "%s", why.text);
-	if (r < 0)
-		return 0; /* it ended, or cannot be stopped now: another one */
+	if (r < 0) { /* it ended, or cannot be stopped now: another one */
+		(void)snprintf(s->why, sizeof(s->why), "%.500s", why.text);
+		return 0;
+	}
 	/* After an exec nothing of what is known of its memory holds. */
 	r = hp_target_check(s->b->t, err);
 	if (r == 0)
@@ -120,24 +123,17 @@ static int try_all(struct search *s, struct hp_err *err)
 	return r ? r : try_listed(s, false, err);
 }
 
-static bool job_stopped(const struct hp_target *t)
-{
-	struct hp_stat st;
-
-	return hp_stat_read(t->pid, &st) == 0 && st.state == 'T';
-}
-
 static int none_found(struct search *s, struct hp_err *err)
 {
 	const struct hp_target *t = s->b->t;
+	const char *held = hp_held_up(t->pid);
 	char doing[512];
 
 	if (hp_target_check(t, err) < 0)
 		return -HP_E_GONE;
-	if (job_stopped(t))
-		return hp_err_set(err, -HP_E_NO_SAFE_POINT,
-				  "process %d (%s) is stopped by a signal; continue it (SIGCONT)",
-				  (int)t->pid, t->comm);
+	if (held)
+		return hp_err_set(err, -HP_E_NO_SAFE_POINT, "process %d (%s) %s", (int)t->pid,
+				  t->comm, held);
 	hp_choices_describe(&s->choices, doing, sizeof(doing));
 	return hp_err_set(err, -HP_E_NO_SAFE_POINT,
 			  "no thread of process %d (%s) could be borrowed in time: %s%s%s; try again "
@@ -148,7 +144,7 @@ static int none_found(struct search *s, struct hp_err *err)
 static int find(struct search *s, uint64_t deadline_ns, struct hp_err *err)
 {
 	for (;;) {
-		int r = job_stopped(s->b->t) ? 0 : try_all(s, err);
+		int r = hp_held_up(s->b->t->pid) ? 0 : try_all(s, err);
 
 		if (r)
 			return r < 0 ? r : 0;

@@ -43,6 +43,7 @@
 #define ERESTARTNOHAND	  514
 #define ERESTART_RESTARTBLOCK 516
 #define AGENT_OPTIONS	  (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+#define STUCK_NS	  (10 * HP_S) /* frozen by its cgroup: none of hp's calls waits */
 #define STOPS_MAX	  1000 /* stops of other kinds during one call; signals are blocked */
 
 static const uint64_t all_signals = ~0ull;
@@ -241,7 +242,7 @@ static int run_syscall(const struct drive *d)
 
 	for (int stops = 0; stops < STOPS_MAX; stops++) {
 		if (ptrace(PTRACE_SYSCALL, d->tid, NULL, deliver) ||
-		    hp_thread_wait(d->tid, &status) < 0)
+		    hp_thread_wait_until(d->tid, &status, hp_now_ns() + STUCK_NS) < 0)
 			return -HP_E_GONE;
 		r = at_stop(d, status, &seen, &deliver);
 		if (r)
