@@ -9,7 +9,9 @@
  */
 #include <string.h>
 
+#include "elf/symtab.h"
 #include "target/look_priv.h"
+#include "target/module.h"
 #include "target/stack.h"
 
 #define SCAN_MAX (8u << 20)
@@ -28,7 +30,7 @@ struct judge {
 	struct user_regs_struct from;
 	bool inside; /* the frame before is of the set: its CFA is to come */
 	unsigned fn;
-	hp_addr last_sp;
+	hp_addr last_sp, last_pc;
 };
 
 static void enclose(struct hp_range *r, hp_addr lo, hp_addr hi)
@@ -178,6 +180,7 @@ static int on_frame(void *arg, const struct hp_frame *f)
 		add_call(j, f->sp - sizeof(uint64_t)); /* the caller's rsp is this call's CFA */
 	j->inside = false;
 	j->last_sp = f->sp;
+	j->last_pc = at;
 	if (!j->first && (is_own(j, f->pc) || in_uprobes(j, f->pc))) {
 		leave_frame(j, f);
 		return 1;
@@ -193,6 +196,18 @@ static int on_frame(void *arg, const struct hp_frame *f)
 	return 0;
 }
 
+/* A stack that was given to clone(2): of a process, which has no control block of its own. */
+static bool in_clone(struct judge *j)
+{
+	struct hp_module *m = hp_target_module_at(j->l->t, j->last_pc);
+	const struct hp_sym *f = NULL;
+	const struct hp_symtab *st;
+
+	if (m && hp_module_is_libc(m) && hp_module_symtab(m, &st, NULL) == 0)
+		f = hp_symtab_func_at(st, j->last_pc - m->bias);
+	return f && strcmp(f->name + strspn(f->name, "_"), "clone") == 0;
+}
+
 /* Did the walk end on the thread's own stack, and not on a coroutine's? */
 static bool ended_at_root(struct judge *j)
 {
@@ -200,7 +215,7 @@ static bool ended_at_root(struct judge *j)
 	bool main_stack;
 	hp_addr hi;
 
-	if (hp_stack_recognised(j->l->t, j->last_sp, &stack))
+	if (hp_stack_recognised(j->l->t, j->last_sp, &stack) || in_clone(j))
 		return true;
 	if (!hp_stack_range(j->l->t, j->last_sp, &stack, &main_stack))
 		return false;

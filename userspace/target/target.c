@@ -35,6 +35,11 @@ static int refuse_odd(pid_t pid, const struct hp_stat *st, struct hp_err *err)
 	if (hp_status_number(pid, "Tgid", 10, &tgid) && (pid_t)tgid != pid)
 		return hp_err_set(err, -HP_E_TARGET, "%d is a thread of process %d; name that one",
 				  (int)pid, (int)tgid);
+	if (st->state == 'Z' && st->field[HP_STAT_THREADS] > 1)
+		return hp_err_set(err, -HP_E_TARGET,
+				  "the main thread of process %d (%s) has ended, and with it what /proc "
+				  "tells of the process",
+				  (int)pid, st->comm);
 	if (st->state == 'Z' || st->state == 'X')
 		return hp_err_set(err, st->field[HP_STAT_THREADS] > 1 ? -HP_E_TARGET : -HP_E_GONE,
 				  "process %d (%s) has exited and is a zombie", (int)pid, st->comm);
