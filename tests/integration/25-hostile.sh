@@ -5,37 +5,9 @@
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+. tests/integration/hostile.sh
+
 start_hpd
-
-# start NAME: the target in TARGET
-start() {
-	start_service hostile "$1"
-	TARGET=$(awk '/^serves/ { print $2 }' "${SVC_OUT[$PID]}")
-	TARGET=${TARGET:-$PID}
-	answers "$1: it serves" "$PID" 'ask 5' 'answer 6'
-	snapshot "$TARGET" "$T/before"
-}
-
-# works NAME: a hostile target that can be patched
-works() {
-	start "$1"
-	load -p "$TARGET" --park 2s --timeout 10s "$SVC/server_patch.so"
-	answers "$1: the new code runs" "$PID" 'ask 5' 'answer 1005'
-	unload -p "$TARGET" --park 2s --timeout 10s "$ID"
-	answers "$1: the old code runs" "$PID" 'ask 5' 'answer 6'
-	as_before "$1: everything is as before" "$TARGET" "$T/before"
-	end_service "$PID"
-}
-
-# refuses NAME STATUS REGEX: one that cannot
-refuses() {
-	start "$1"
-	refused "$2" "$1 is refused, and told why" "$3" load -p "$TARGET" --timeout 1s "$SVC/server_patch.so"
-	answers "$1: the old code runs" "$PID" 'ask 5' 'answer 6'
-	as_before "$1: everything is as before" "$TARGET" "$T/before"
-	end_service "$PID"
-}
-
 works plain
 works filter-deny
 refuses filter-allow 3 'seccomp filter .* does not allow clone'

@@ -118,7 +118,7 @@ $(SVC)/methods: $(SVC_SRC)/methods.c $(SVC_SRC)/methods_fns.S $(SVC_SRC)/svc.c |
 	$(call say,SVC,$@)
 	$(svc_link)
 
-$(SVC)/hostile: $(SVC_SRC)/hostile.c $(SVC_SRC)/hostile_states.c $(SVC_SRC)/svc.c | $(SVC)/.dir
+$(SVC)/hostile: $(SVC_SRC)/hostile.c $(SVC_SRC)/hostile_states.c $(SVC_SRC)/hostile_tasks.c $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link)
 

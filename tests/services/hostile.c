@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * hostile NAME – puts itself into the state of that name (hostile_states.c), then is a server: "ask
- * N" prints answer(N), which threads check all the time.  The patches are the server's.
+ * N" prints answer(N), which threads check all the time.  "leave" ends the calls of linger() that
+ * some states make.  The patches are the server's.
  */
 #include "hostile.h"
 #include "svc.h"
@@ -23,7 +24,7 @@
 #define THREADS	    3
 #define STACK_BYTES (64 * 1024)
 
-int counter;
+int counter, hostile_leave;
 unsigned long hostile_calls, hostile_wrong;
 
 static const struct hostile *state;
@@ -32,6 +33,13 @@ static int ready_fd = -1; /* of a child: to its parent */
 
 __attribute__((noipa)) int answer(int x)
 {
+	return x + 1;
+}
+
+__attribute__((noipa)) int linger(int x, void (*wait)(void))
+{
+	while (!__atomic_load_n(&hostile_leave, __ATOMIC_SEQ_CST))
+		wait();
 	return x + 1;
 }
 
@@ -58,9 +66,9 @@ static void *caller(void *arg)
 {
 	unsigned many = state->threads > 100;
 
+	__atomic_add_fetch(&running, 1, __ATOMIC_SEQ_CST);
 	if (state->thread)
 		state->thread();
-	__atomic_add_fetch(&running, 1, __ATOMIC_SEQ_CST);
 	for (int x = 0;; x = (x + 1) & 0xfff) {
 		hostile_check(x);
 		if (many)
@@ -114,9 +122,10 @@ static void start_threads(void)
 {
 	int n = state->threads ? state->threads : THREADS;
 
-	if (!state->signals) {
+	if (!state->signals && !state->busy) {
 		start(in_futex);
-		start(in_epoll);
+		if (!state->stopped)
+			start(in_epoll);
 	}
 	for (int i = 0; i < n; i++)
 		start(caller);
@@ -128,11 +137,16 @@ static bool verdict(FILE *out)
 {
 	fprintf(out, ",\"state\":\"%s\",\"calls\":%lu,\"wrong\":%lu,\"counter\":%d", state->name,
 		hostile_calls, hostile_wrong, counter);
-	return !hostile_wrong;
+	return !hostile_wrong && (!state->right || state->right());
 }
 
 static bool command(const char *line)
 {
+	if (!strcmp(line, "leave")) {
+		__atomic_store_n(&hostile_leave, 1, __ATOMIC_SEQ_CST);
+		puts("they may leave");
+		return true;
+	}
 	if (strncmp(line, "ask ", 4))
 		return false;
 	printf("answer %d\n", answer(atoi(line + 4)));

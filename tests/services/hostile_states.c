@@ -295,6 +295,7 @@ static void traced(void)
 
 const struct hostile hostile_table[] = {
 	{.name = "plain"},
+	{.name = "stopped", .stopped = true},
 	{.name = "filter-deny", .late = filter_deny},
 	{.name = "filter-allow", .late = filter_allow},
 	{.name = "strict-thread", .thread = strict, .threads = 1, .spin = true},
@@ -316,5 +317,18 @@ const struct hostile hostile_table[] = {
 	{.name = "traced", .early = traced},
 	{.name = "threads", .threads = 4096},
 	{.name = "spin", .threads = 4, .spin = true},
+	{.name = "busy", .spin = true, .busy = true, .serve = hostile_serve_busily},
+	{.name = "rseq",
+	 .busy = true,
+	 .thread = hostile_sequence,
+	 .serve = hostile_serve_busily,
+	 .right = hostile_sequences_whole},
+	{.name = "sharer", .late = hostile_share},
+	{.name = "sharer-inside", .late = hostile_share_inside},
+	{.name = "coroutine", .late = hostile_run_coroutine},
+	{.name = "suspended", .late = hostile_suspend_inside},
+	{.name = "vfork", .late = hostile_vfork},
+	{.name = "uninterruptible", .alone = true, .ready = hostile_wait_for_vfork},
+	{.name = "no-main-thread", .serve = hostile_end_main_thread},
 	{.name = NULL},
 };

@@ -19,6 +19,7 @@
 #include "patch/entry.h"
 #include "patch/plan.h"
 #include "patch/remove.h"
+#include "patch/stacks.h"
 #include "patch/stage.h"
 #include "patch/store.h"
 #include "patch/transition.h"
@@ -83,6 +84,8 @@ static int make_plan(struct load *l, struct hp_err *err)
 	l->plan->seal = &l->w.seal;
 	if ((r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0 ||
 	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0)
+		return r;
+	if (l->req->mode != HP_MODE_RELAXED && (r = hp_stacks_check(&l->w, err)) < 0)
 		return r;
 	hp_work_report(&l->w, "plan", since, NULL);
 	return hp_fault(HP_FAULT_PLANNED, err);
