@@ -10,6 +10,7 @@
 #include "base/fd.h"
 #include "daemon/access.h"
 #include "hp/err.h"
+#include "target/procfs.h"
 #include "target/target.h"
 
 #define PROC_MAX (64u << 10)
@@ -19,18 +20,11 @@
 static int read_uid(const struct hp_target *t, uid_t *ret, struct hp_err *err)
 {
 	unsigned real, effective, saved, fs;
-	char path[64], *text, *line;
-	int k;
+	char text[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/status", t->pid);
-	k = hp_read_file(AT_FDCWD, path, PROC_MAX, &text, NULL);
-	if (k < 0)
-		return hp_err_sys(err, -k, "read %s", path);
-	line = strstr(text, "\nUid:");
-	k = line ? sscanf(line, "\nUid: %u %u %u %u", &real, &effective, &saved, &fs) : 0;
-	free(text);
-	if (k != 4)
-		return hp_err_set(err, -HP_E_FAILED, "%s names no uid", path);
+	if (!hp_status_text(t->pid, "Uid", text, sizeof(text)) ||
+	    sscanf(text, "%u %u %u %u", &real, &effective, &saved, &fs) != 4)
+		return hp_err_set(err, -HP_E_GONE, "there is no process %d", t->pid);
 	*ret = real == effective && effective == saved && saved == fs ? real : (uid_t)-1;
 	return 0;
 }

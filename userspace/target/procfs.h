@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* target/procfs.h – small files below /proc/PID.  Internal to target/. */
+/* target/procfs.h – small files below /proc/PID. */
 #ifndef HP_TARGET_PROCFS_H
 #define HP_TARGET_PROCFS_H
 
