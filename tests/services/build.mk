@@ -22,13 +22,13 @@ SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
 	retained_patch backtrace_patch ipa_ra_patch stackalign_patch shorts_patch nginx_patch redis_patch \
-	postgres_patch server_patch \
+	postgres_patch server_patch shapes_patch \
 	verify_patch server_plain_patch server_orig_patch server_init_patch server_hook_patch
 # The others: name = source + flags.
 SVC_V := stress_patch2 server_patch2 stackalign_plain libsvc_foo_c libsvc_bar_c libsvc_own \
 	stack_a stack_b stack_c \
 	hook_before_load hook_after_load hook_before_unload hook_after_unload hook_crash \
-	wire_hp wire_bl wire_al wire_au wire_pan wire_sig \
+	wire_hp wire_bl wire_al wire_au wire_pan wire_sig server_hook_nolibc \
 	bad_tls bad_tls_gd bad_undefined bad_textrel bad_build_id bad_old_name bad_needed
 src_stress_patch2 := stress_patch
 flags_stress_patch2 := -DVERSION=2
@@ -58,6 +58,8 @@ src_hook_after_unload := server_hook_patch
 flags_hook_after_unload := -DFAIL_AFTER_UNLOAD
 src_hook_crash := server_hook_patch
 flags_hook_crash := -DCRASH
+src_server_hook_nolibc := server_hook_patch
+flags_server_hook_nolibc := -nostdlib
 src_wire_hp := wire_patch
 src_wire_bl := wire_patch
 flags_wire_bl := -DBL
@@ -86,9 +88,13 @@ flags_bad_needed := -L$(SVC) -Wl,--no-as-needed -lunloaded
 
 SVC_MANY := many_patch_1 many_patch_10 many_patch_100
 SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower cxx_middle
+# One program in many shapes.
+SHAPES := plain O0 Os cet pfe pfe5 mfentry lto noplt gold-icf lld-icf clang pgo pgo-stripped static
+SVC_SHAPES := $(SHAPES:%=$(SVC)/shapes-%)
+SVC_MUSL := $(SVC)/musl $(SVC)/musl-static
 SVC_TOOLS := $(SVC)/peek $(SVC)/driver
 
-services: $(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_PATCHES:%=$(SVC)/%.so) $(SVC_TOOLS) $(SVC)/server_patch.o
+services: $(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_SHAPES) $(SVC_MUSL) $(SVC_PATCHES:%=$(SVC)/%.so) $(SVC_TOOLS) $(SVC)/server_patch.o
 
 $(SVC)/.dir:
 	$(Q)mkdir -p $(@D) && touch $@
@@ -151,6 +157,37 @@ $(SVC)/server-split: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link) -Wl,--build-id
 	$(Q)objcopy --only-keep-debug $@ $@.debug && strip -s $@
+
+# One source in the ways of other distributions and other people.
+shapes_O0 := -O0
+shapes_Os := -Os
+shapes_cet := -fcf-protection=full
+shapes_pfe := -fpatchable-function-entry=16,14
+shapes_pfe5 := -fpatchable-function-entry=5
+shapes_lto := -flto=auto
+shapes_noplt := -fno-plt
+shapes_gold-icf := -ffunction-sections -fuse-ld=gold -Wl,--icf=all
+shapes_lld-icf := -ffunction-sections -fuse-ld=lld -Wl,--icf=all
+shapes_pgo-stripped := -rdynamic -s
+shapes_static := -static
+shapes_src := $(addprefix $(SVC_SRC)/,shapes.c shapes_fns.S svc.c)
+$(SVC_SHAPES): $(SVC)/shapes-%: $(shapes_src) $(SVC_HEADERS) | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link) $(shapes_$*)
+$(SVC)/shapes-clang: svc_link = $(Q)$(CLANG) $(SVC_CFLAGS) -o $@ $(filter %.c %.S,$^)
+# Another C library, and a patch that needs none.
+$(SVC_MUSL): $(SVC)/%: $(SVC_SRC)/server.c $(SVC_SRC)/svc.c $(SVC_HEADERS) | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(Q)musl-gcc $(SVC_CFLAGS) -o $@ $(filter %.c,$^) $(filter -static,$(subst musl,,$*))
+
+# Five bytes of nop, as for ftrace; -pg is not for the link, where it brings a profiler.
+$(SVC)/shapes-mfentry: svc_link = \
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -fno-pie -pg -mfentry -mnop-mcount -r -o $@.o $(filter %.c %.S,$^) && \
+	$(SVC_CC) -no-pie -pthread -o $@ $@.o
+# Trained without the cold cases.
+$(SVC)/shapes-pgo $(SVC)/shapes-pgo-stripped: svc_link = \
+	$(Q)rm -f $@*.gcda && $(SVC_CC) $(SVC_CFLAGS) -fprofile-generate -o $@ $(filter %.c %.S,$^) && $@ 20000 && \
+	$(SVC_CC) $(SVC_CFLAGS) -fprofile-use -o $@ $(filter %.c %.S,$^)
 
 $(SVC)/cxx $(SVC)/backtrace: $(SVC)/%: $(SVC_SRC)/%.cc $(SVC)/svc.o | $(SVC)/.dir
 	$(call say,SVC,$@)

@@ -69,8 +69,17 @@ __asm__(".text\n"
 	NAMELESS("n_joined", "", "inc %eax; jmp x_joined_back")
 	FN("f_to_plt", "x_to_plt_0: jmp n_plt")
 	NAMELESS("n_plt", ".cfi_def_cfa_offset 16", "jmp *f_pointer(%rip)")
-	FN("f_to_nameless", "x_to_nameless_0: jmp n_alone")
-	NAMELESS("n_alone", "", "inc %eax; ret")
+	FN("f_to_nameless", "x_to_nameless_0: jmp n_called")
+	FN("f_calls", "call n_called; ret")
+	NAMELESS("n_called", "", "inc %eax; ret")
+	FN("f_alone", "jne n_alone; x_alone_0: ret")
+	NAMELESS("n_alone", "", "inc %eax; x_alone_1: ret")
+	FN("f_switch", "cmp $2,%edi; ja 1f; lea t_switch(%rip),%rdx; movslq (%rdx,%rdi,4),%rax\n"
+		       "add %rdx,%rax; jmp *%rax; x_switch_in: nop; 1: x_switch_0: ret")
+	NAMELESS("n_case", "", "inc %eax; x_switch_1: ret")
+	NAMELESS("n_next", "", "inc %eax; ret")
+	".section .rodata\nt_switch: .long x_switch_in-t_switch, n_case-t_switch\n"
+	".long x_switch_in-t_switch, n_next-t_switch\n.text\n"
 	FN("f_die", PUSH "test %edi,%edi; jne 1f\n" POP "x_die_0: ret; 1: call f_other")
 	FN("f_stop", "ud2")
 	FN("f_bad", "nop; .byte 0x06; ret")
@@ -277,6 +286,15 @@ static void cold_parts_belong_to_the_function(void **state)
 	EXITS(&f, LABEL("x_joined_0"));
 	assert_plain(&f, 2);
 	assert_int_equal(f.part[1].lo, LABEL("n_joined"));
+	hp_flow_free(&f);
+	f = FLOW("alone");
+	EXITS(&f, LABEL("x_alone_0"), LABEL("x_alone_1"));
+	assert_plain(&f, 2);
+	hp_flow_free(&f);
+	f = FLOW("switch");
+	EXITS(&f, LABEL("x_switch_0"), LABEL("x_switch_1"));
+	assert_plain(&f, 2);
+	assert_int_equal(f.part[1].lo, LABEL("n_case"));
 	hp_flow_free(&f);
 	f = FLOW("short_size");
 	EXITS(&f, LABEL("x_short_size_0"));

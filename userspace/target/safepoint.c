@@ -231,6 +231,19 @@ static bool judge_static(struct frames *fr, char *why, size_t n)
 	return first > 0 || refuse(fr, 0, "in", why, n);
 }
 
+/* musl, for one, comes without call frame information. */
+static bool refuse_walk(const struct frames *fr, pid_t tid, char *why, size_t n)
+{
+	char what[96];
+
+	(void)snprintf(what, sizeof(what), "the stack of thread %d cannot be read%s", (int)tid,
+		       fr->too_deep ? ": too deep" : fr->n ? ": there is no unwind information for" : "");
+	if (fr->n && !fr->too_deep)
+		return refuse(fr, fr->n - 1, what, why, n);
+	(void)snprintf(why, n, "%s", what);
+	return false;
+}
+
 bool hp_safepoint(struct hp_looker *l, pid_t tid, bool stopped, char *why, size_t n)
 {
 	struct frames fr;
@@ -247,10 +260,7 @@ bool hp_safepoint(struct hp_looker *l, pid_t tid, bool stopped, char *why, size_
 	fr.n = 0;
 	fr.too_deep = false;
 	w = hp_unwind_walk(l->unwind, &now.regs, collect, &fr);
-	if (fr.n == 0 || w != HP_WALK_END) {
-		(void)snprintf(why, n, "the stack of thread %d cannot be read%s", (int)tid,
-			       fr.too_deep ? ": too deep" : "");
-		return false;
-	}
+	if (fr.n == 0 || w != HP_WALK_END)
+		return refuse_walk(&fr, tid, why, n);
 	return has_libc(l->t) ? judge_dynamic(&fr, why, n) : judge_static(&fr, why, n);
 }
