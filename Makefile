@@ -262,10 +262,11 @@ install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
 	install -D -m 644 tools/gdb/hp-gdb.py $(DESTDIR)$(PREFIX)/share/hp/hp-gdb.py
 	$(foreach p,$(PUBLIC),$(call install_library,$(p))$(newline))
 	sed 's|@BINDIR@|$(BINDIR)|g' tools/systemd/hpd.service.in > $(DESTDIR)$(UNITDIR)/hpd.service
+	install -m 644 tools/systemd/hpd.socket $(DESTDIR)$(UNITDIR)
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_to,$(m))/$(notdir $(m))$(newline))
 
 uninstall:	## removes what install put there
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd) $(DESTDIR)$(UNITDIR)/hpd.service
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd) $(addprefix $(DESTDIR)$(UNITDIR)/,hpd.service hpd.socket)
 	rm -f $(foreach m,$(MAN),$(call man_to,$(m))/$(notdir $(m)))
 	rm -f $(addprefix $(DESTDIR)$(HPINCLUDE)/,$(API))
 	rm -f $(foreach p,$(PUBLIC),$(addprefix $(DESTDIR)$(LIBDIR)/,$(files_$(p))))

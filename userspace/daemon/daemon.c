@@ -124,7 +124,9 @@ static void stop(struct hp_daemon *d)
 	struct hp_conn *c, *after_c;
 
 	d->stopping = true;
-	hp_listen_unlink(d->opt.socket);
+	hp_manager_stopping(&d->manager);
+	if (d->manager.listen_fd < 0)
+		hp_listen_unlink(d->opt.socket);
 	hp_port_end(&d->port);
 	hp_serve_end_all(d);
 	hp_timer_set(d->ring, &d->patience, hp_now_ns() + PATIENCE_NS);
@@ -202,10 +204,13 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 	int k;
 
 	raise_nofile();
-	k = hp_access_read(&d->access, d->opt.policy, err);
+	k = hp_manager_take(&d->manager, d->opt.socket, err);
+	if (k == 0)
+		k = hp_access_read(&d->access, d->opt.policy, err);
 	if (k < 0)
 		return k;
-	k = hp_listen_open(d->opt.socket, d->opt.ready_fd >= 0, &d->lock_fd, &d->port.fd, err);
+	k = hp_listen_open(d->opt.socket, d->opt.ready_fd >= 0, d->manager.listen_fd, &d->lock_fd,
+			   &d->port.fd, err);
 	if (k == 0)
 		k = hp_listen_open_to(d->opt.socket, hp_policy_is_open(&d->access.policy), err);
 	if (k < 0)
@@ -232,7 +237,7 @@ static void close_all(struct hp_daemon *d)
 {
 	struct hp_job *job;
 
-	if (d->port.fd >= 0 && !d->stopping)
+	if (d->port.fd >= 0 && !d->stopping && d->manager.listen_fd < 0)
 		hp_listen_unlink(d->opt.socket);
 	while ((job = TAILQ_FIRST(&d->jobs))) {
 		TAILQ_REMOVE(&d->jobs, job, link);
@@ -261,6 +266,7 @@ void hp_daemon_begin(struct hp_daemon *d)
 	if (d->opt.ready_fd >= 0)
 		(void)hp_write_all(d->opt.ready_fd, "\n", 1); /* who waited may have left */
 	hp_close(&d->opt.ready_fd);
+	hp_manager_ready(&d->manager, d->ring);
 	hp_daemon_settle(d);
 }
 

@@ -16,6 +16,7 @@
 #include "daemon/access.h"
 #include "daemon/conn.h"
 #include "daemon/job.h"
+#include "daemon/manager.h"
 #include "daemon/port.h"
 #include "daemon/reply.h"
 #include "daemon/ring.h"
@@ -40,6 +41,7 @@ struct hp_daemon {
 	struct hp_watch *watch; /* NULL: no BPF */
 	char watch_why[256];	/* then: why */
 	struct hp_access access;
+	struct hp_manager manager;
 
 	int lock_fd, signal_fd, claims_fd;
 	struct hp_port port; /* the control socket */

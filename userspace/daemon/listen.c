@@ -88,7 +88,7 @@ int hp_listen_open_to(const char *path, bool everybody, struct hp_err *err)
 	return 0;
 }
 
-int hp_listen_open(const char *path, bool wait, int *ret_lock, int *ret_listen,
+int hp_listen_open(const char *path, bool wait, int handed, int *ret_lock, int *ret_listen,
 		   struct hp_err *err)
 {
 	hp_autoclose int lock = -1;
@@ -101,7 +101,9 @@ int hp_listen_open(const char *path, bool wait, int *ret_lock, int *ret_listen,
 	k = make_dir(path, err);
 	if (k == 0)
 		k = take_lock(path, wait, &lock, err);
-	if (k == 0)
+	if (k == 0 && handed >= 0)
+		*ret_listen = handed;
+	else if (k == 0)
 		k = serve(path, ret_listen, err);
 	if (k == 0)
 		*ret_lock = HP_TAKE_FD(lock);
