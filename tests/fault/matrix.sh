@@ -151,23 +151,20 @@ fault_hpd() {
 	try_start_hpd
 }
 
-# As start_hpd, but it may die of its fault before it is ready.
+# As start_hpd, but it may die or hang of its fault before it is ready.
 try_start_hpd() {
-	local fd
+	local from
 
-	rm -f "$T/ready"
-	mkfifo "$T/ready"
-	exec {fd}<>"$T/ready"
-	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --ready-fd 9 \
-		9>"$T/ready" >>"$T/hpd.log" 2>&1 </dev/null {fd}>&- &
+	from=$(stat -c %s "$T/hpd.log" 2>/dev/null || echo 0)
+	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --below $$ --ready-fd 9 \
+		9>/dev/null >>"$T/hpd.log" 2>&1 </dev/null &
 	HPD=$!
 	disown "$HPD" # its death is no news
 	echo "$HPD" >"$T/hpd.pid"
-	until read -r -t 0.05 -N 1 -u "$fd"; do
-		gone "$HPD" && break
-		is_stopped "$HPD" && break
-	done
-	exec {fd}>&-
+	wait_until "$PATIENCE" begun "$from"
+}
+begun() {
+	tail -c +$(($1 + 1)) "$T/hpd.log" | grep -q 'hpd: serving' || gone "$HPD" || is_stopped "$HPD"
 }
 
 is_stopped() {
@@ -400,8 +397,8 @@ forget_service() {
 	local pid=${AT[$1]} in
 
 	in=${SVC_IN[$pid]}
+	disown "$pid"
 	kill -KILL "$pid" 2>/dev/null
-	wait "$pid" 2>/dev/null
 	exec {in}>&-
 	unset "SVC_IN[$pid]" "AT[$1]"
 }

@@ -143,7 +143,7 @@ start_hpd() {
 
 	mkfifo "$T/ready"
 	exec {fd}<>"$T/ready"
-	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --ready-fd 9 "${HPD_ARGS[@]}" \
+	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --below $$ --ready-fd 9 "${HPD_ARGS[@]}" \
 		9>"$T/ready" >"$T/hpd.log" 2>&1 </dev/null {fd}>&- &
 	HPD=$!
 	if ! read -r -t "$PATIENCE" -N 1 -u "$fd"; then

@@ -276,7 +276,7 @@ static void controller_killed_anywhere(void **state)
 	}
 	/* The last controller may have died with its clone about to be made. */
 	hp_pause_ns(10 * HP_MS);
-	assert_int_equal(hp_agent_clean(t, NULL, &err), 0);
+	assert_true(hp_agent_clean(t, NULL, &err) >= 0);
 	assert_int_equal(victim_children(v), 0);
 	after = victim_maps(v);
 	assert_string_equal(before, after);

@@ -30,6 +30,7 @@ struct hp_daemon_options {
 	const char *state_dir;
 	const char *policy; /* the file */
 	bool idle_exit;		     /* private: ends when nobody needs it */
+	pid_t below;		     /* only what descends from it is looked for; 0: everything */
 	int ready_fd;		     /* gets one byte when requests are taken; -1: none */
 	uint64_t client_timeout_ns;  /* for a request to be complete */
 	uint64_t idle_ns;	     /* with idle_exit: how long nobody */

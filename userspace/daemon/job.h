@@ -46,6 +46,7 @@ struct hp_job_request {
 	json_t *doc;
 	bool dry_run;	/* a load that is a check */
 	bool by_target; /* the file is named as the process itself would */
+	bool traces;	/* LIST: agents that were left are listed as well */
 	struct hp_selector sel;	/* without @pid: the processes; all zero: every one, or none */
 	pid_t *pids;		/* of @sel */
 	bool all_or_nothing;

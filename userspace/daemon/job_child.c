@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "base/lifeline.h"
 #include "daemon/access.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
@@ -93,19 +94,43 @@ static int do_explain(struct hp_job *job, struct hp_ops *ops, json_t **ret, stru
 	return k;
 }
 
+static int pid_array(const struct hp_pids *pids, json_t **ret, struct hp_err *err)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < pids->n; i++)
+		if (json_array_append_new(a, json_integer(pids->v[i])) < 0)
+			break;
+	if (json_array_size(a) < pids->n) {
+		json_decref(a);
+		return hp_err_sys(err, ENOMEM, "list of processes");
+	}
+	*ret = a;
+	return 0;
+}
+
 static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
 {
+	pid_t below = job->d->opt.below;
 	const struct hp_selector one = {.pids = &job->req.pid, .n_pids = 1}, all = {.all = true};
+	const struct hp_selector ours = {.pids = &below, .n_pids = 1, .children = true};
 	const struct hp_selector *sel = job->req.pid ? &one : &job->req.sel;
 	struct hp_patch_list list = {0};
+	struct hp_pids traces = {0};
+	json_t *pids = NULL;
 	int k;
 
 	if (!job->req.pid && !hp_job_request_is_family(&job->req))
-		sel = &all;
+		sel = below ? &ours : &all;
 	k = hp_op_list(ops, sel, &list, err);
-
-	if (k == 0)
+	if (k == 0 && job->req.traces && (k = hp_op_traces(sel, &traces, err)) == 0)
+		k = pid_array(&traces, &pids, err);
+	if (k == 0) {
 		*ret = hp_json_patches(&list);
+		if (pids)
+			(void)json_object_set_new(*ret, "traces", pids); /* no memory: none are listed */
+	}
+	HP_ARRAY_FREE(&traces);
 	hp_patch_list_free(&list);
 	return k;
 }
@@ -127,15 +152,9 @@ static int do_select(struct hp_job *job, json_t **ret, struct hp_err *err)
 	hp_close(&load->file_fd);
 	if (k < 0)
 		return k;
-	a = json_array();
-	for (size_t i = 0; i < pids.n; i++)
-		if (json_array_append_new(a, json_integer(pids.v[i])) < 0)
-			break;
-	k = json_array_size(a) == pids.n ? 0 : hp_err_sys(err, ENOMEM, "list of processes");
+	k = pid_array(&pids, &a, err);
 	HP_ARRAY_FREE(&pids);
-	if (k < 0)
-		json_decref(a);
-	else
+	if (k == 0)
 		*ret = json_pack("{s:i,s:s,s:o}", "schema", 1, "hp_id", id, "pids", a);
 	return k;
 }
@@ -210,8 +229,7 @@ static void begin(struct hp_job *job, pid_t parent)
 	char name[16];
 	sigset_t none;
 
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
-		_exit(1); /* hpd died before the prctl: no signal would come */
+	hp_lifeline_tie(parent);
 	snprintf(name, sizeof(name), "hpd-%s", hp_job_kind_name(job->req.kind));
 	(void)prctl(PR_SET_NAME, name); /* for ps(1) only */
 	hp_daemon_forget(job->d);

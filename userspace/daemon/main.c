@@ -2,6 +2,7 @@
 /* hpd(8): options, and nothing else. */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@ enum {
 	OPT_READY_FD,
 	OPT_CLIENT_TIMEOUT,
 	OPT_IDLE,
+	OPT_BELOW,
 	OPT_FAULT_POINTS,
 };
 
@@ -35,6 +37,7 @@ static const struct option options[] = {
 	{"ready-fd", required_argument, NULL, OPT_READY_FD},
 	{"client-timeout-ms", required_argument, NULL, OPT_CLIENT_TIMEOUT},
 	{"idle-ms", required_argument, NULL, OPT_IDLE},
+	{"below", required_argument, NULL, OPT_BELOW},
 	{"fault-points", no_argument, NULL, OPT_FAULT_POINTS},
 	{NULL, 0, NULL, 0},
 };
@@ -111,6 +114,11 @@ static int take_option(struct hp_daemon_options *o, int c, const char *arg)
 	case OPT_FAULT_POINTS:
 		fault_points();
 		return HP_EXIT_DONE + 1;
+	case OPT_BELOW:
+		if (!number(arg, INT_MAX, &n) || !n)
+			return usage("--below is no process: ", arg) + 1;
+		o->below = (pid_t)n;
+		return 0;
 	case OPT_READY_FD:
 		if (!number(arg, 1 << 20, &n))
 			return usage("--ready-fd is no descriptor: ", arg) + 1;

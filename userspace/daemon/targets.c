@@ -385,7 +385,10 @@ void hp_subject_failed(struct hp_subject *s, const char *code)
 {
 	struct pollfd exited = {.fd = s->pidfd, .events = POLLIN};
 
-	if (code && !strcmp(code, hp_err_name(-HP_E_GONE)) && poll(&exited, 1, 0) == 0)
+	if (!code)
+		return;
+	if (!strcmp(code, hp_err_name(-HP_E_PARTIAL)) ||
+	    (!strcmp(code, hp_err_name(-HP_E_GONE)) && poll(&exited, 1, 0) == 0))
 		hp_subject_recover(s);
 }
 
@@ -491,6 +494,26 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 	}
 }
 
+/* Where an agent was left there may be no patch. */
+static void clean_up(struct hp_daemon *d, const json_t *pids)
+{
+	size_t i;
+	json_t *p;
+
+	json_array_foreach (pids, i, p) {
+		pid_t pid = (pid_t)json_integer_value(p);
+		struct hp_subject *s = hp_claim_is_foreign(d->claims_fd, pid)
+					       ? NULL
+					       : hp_subject_get(d, pid);
+
+		if (!s)
+			continue; /* another hpd's, or it has exited meanwhile */
+		hp_log(HP_LOG_WARNING, "process %d: an agent was left in it", pid);
+		if (!s->running)
+			hp_subject_recover(s);
+	}
+}
+
 static void found(struct hp_job *job, const json_t *answer)
 {
 	const json_t *patches = json_object_get(json_object_get(answer, "result"), "patches");
@@ -499,6 +522,7 @@ static void found(struct hp_job *job, const json_t *answer)
 	json_t *p;
 
 	hp_fault_pass(HP_FAULT_HPD_FOUND);
+	clean_up(job->d, json_object_get(json_object_get(answer, "result"), "traces"));
 	json_array_foreach (patches, i, p) {
 		pid_t pid = (pid_t)json_integer_value(json_object_get(p, "pid"));
 		struct hp_subject *s = hp_subject_find(job->d, pid);
@@ -507,7 +531,12 @@ static void found(struct hp_job *job, const json_t *answer)
 			continue;
 		if (hp_subject_claim(s, &err) < 0)
 			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);
-		if ((in_state(p, "loading") || in_state(p, "unloading")) && !s->running)
+		if (!in_state(p, "loading") && !in_state(p, "unloading"))
+			continue;
+		hp_log(HP_LOG_WARNING, "process %d: patch %.16s was left while %s", pid,
+		       json_string_value(json_object_get(p, "hp_id")),
+		       json_string_value(json_object_get(p, "state")));
+		if (!s->running)
 			hp_subject_recover(s);
 	}
 	if (json_array_size(patches))
@@ -529,7 +558,7 @@ static bool keep_foreign(void *arg, pid_t pid)
 
 void hp_targets_recover(struct hp_daemon *d)
 {
-	struct hp_job_request req = {.kind = HP_JOB_LIST};
+	struct hp_job_request req = {.kind = HP_JOB_LIST, .traces = true};
 	struct hp_job *job = hp_job_new(d, &req, NULL);
 
 	if (d->watch)

@@ -38,6 +38,8 @@ int hp_attempt_arm(struct hp_attempt *at, struct hp_live *lv, enum hp_side from,
 		return r;
 	r = (int)hp_agent_syscall(lv->agent, SYS_madvise, page, HP_PAGE, MADV_DONTNEED_LOCKED, 0, 0,
 				  0);
+	if (r == -HP_E_GONE)
+		return hp_err_set(err, r, "the agent died before the gate was armed");
 	if (r < 0)
 		return hp_err_sys(err, -r, "the gate page cannot be taken away");
 	fd = hp_agent_syscall(lv->agent, SYS_userfaultfd,

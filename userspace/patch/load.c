@@ -209,6 +209,11 @@ static int roll_back(struct load *l, enum reached reached, struct hp_err *err)
 
 	if (!l->w.t || !l->ledger || hp_target_check(l->w.t, NULL) < 0)
 		return 0;
+	/* Its death may be what failed. */
+	if ((r = hp_work_revive(&l->w, err)) < 0)
+		return r;
+	if (l->lv)
+		l->lv->agent = l->w.agent;
 	if (reached == STAGING) {
 		r = hp_maps_read(&l->w.t->maps, l->w.t->pid, err);
 		return r < 0 ? r : hp_unstage(l->ledger, &l->w.ledgers, l->w.t, l->w.agent, err);
@@ -279,8 +284,10 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 		fill_result(&l, ret);
 		ret->total_ns = hp_now_ns() - l.w.started_ns;
 	} else if (roll_back(&l, reached, &more) < 0) {
+		struct hp_err first = why;
+
 		r = hp_err_set(&why, -HP_E_PARTIAL, "%.400s; and it could not be undone: %.500s",
-			       why.text, more.text);
+			       first.text, more.text);
 	}
 	closed = release(&l, &more);
 	if (r >= 0 && closed == -HP_E_GONE)

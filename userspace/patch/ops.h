@@ -189,6 +189,9 @@ int hp_op_select(const struct hp_selector *s, const struct hp_load_request *load
 /* Whether @pid has a mapping of hp's; cheap, and no target is opened for it. */
 bool hp_op_is_patched(pid_t pid);
 
+/* Of the processes @s names those in which a killed hpd left an agent: there may be no patch. */
+int hp_op_traces(const struct hp_selector *s, struct hp_pids *ret, struct hp_err *err);
+
 /* Puts right what a killed hpd left in @pid: rolls a half-done load back, finishes a half-done
  * unload, reaps agents.  *did says what was found ("nothing"). */
 int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_err *err);

@@ -14,6 +14,7 @@
 #include "patch/ledger.h"
 #include "patch/ops.h"
 #include "patch/store.h"
+#include "target/agent.h"
 
 #define NAME_LEN 16 /* of a ledger's memfd: the beginning of an id */
 
@@ -156,5 +157,32 @@ int hp_op_select(const struct hp_selector *s, const struct hp_load_request *load
 		HP_ARRAY_FREE(&pids);
 	else
 		*ret = pids;
+	return r;
+}
+
+int hp_op_traces(const struct hp_selector *s, struct hp_pids *ret, struct hp_err *err)
+{
+	struct hp_pids all = {0}, traces = {0};
+	size_t n = 0;
+	int r = hp_op_select(s, NULL, NULL, &all, NULL, err);
+
+	if (r >= 0)
+		r = hp_agent_traces(&traces, err);
+	for (size_t i = 0; i < traces.n && r >= 0; i++) {
+		bool wanted = false, twice = false;
+
+		for (size_t k = 0; k < all.n; k++)
+			wanted |= all.v[k] == traces.v[i];
+		for (size_t k = 0; k < n; k++)
+			twice |= traces.v[k] == traces.v[i];
+		if (wanted && !twice)
+			traces.v[n++] = traces.v[i];
+	}
+	traces.n = n;
+	HP_ARRAY_FREE(&all);
+	if (r < 0)
+		HP_ARRAY_FREE(&traces);
+	else
+		*ret = traces;
 	return r;
 }

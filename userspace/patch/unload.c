@@ -141,6 +141,8 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 		return r;
 	snprintf(did, n, "nothing");
 	r = hp_agent_clean(w.t, w.looker, err);
+	if (r > 0)
+		snprintf(did, n, "reaped an agent");
 	if (r >= 0 && (r = hp_fault(HP_FAULT_CLEANED, err)) >= 0)
 		r = hp_target_refresh(w.t, err);
 	for (size_t i = 0; i < w.ledgers.n && r != -HP_E_GONE;) {

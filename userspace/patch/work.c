@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "hp/err.h"
@@ -56,6 +57,19 @@ int hp_work_touch(struct hp_work *w, struct hp_err *err)
 	if (r >= 0)
 		hp_work_report(w, "agent", since, NULL);
 	return r;
+}
+
+int hp_work_revive(struct hp_work *w, struct hp_err *err)
+{
+	int r;
+
+	if (w->agent && hp_agent_syscall(w->agent, SYS_getpid, 0, 0, 0, 0, 0, 0) >= 0)
+		return 0;
+	r = hp_agent_end(w->agent, err);
+	w->agent = NULL;
+	return r < 0 ? r
+		     : hp_agent_start(&w->agent, w->t, w->looker,
+				      hp_now_ns() + HP_DEFAULT_TIMEOUT_NS, err);
 }
 
 static void free_parts(struct hp_work *w)

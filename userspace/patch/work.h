@@ -32,6 +32,8 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
 		 enum hp_work_kind kind, uint64_t timeout_ns, struct hp_err *err);
 /* Starts gatekeeper and agent: from here on the target is touched. */
 int hp_work_touch(struct hp_work *w, struct hp_err *err);
+/* Starts another agent where the one that was started has died. */
+int hp_work_revive(struct hp_work *w, struct hp_err *err);
 /* Leaves the target; the rest is freed here, or by hp_ops_end() where the target was touched.
  * -HP_E_GONE: it was touched, and has ended or become another program. */
 int hp_work_close(struct hp_work *w, struct hp_err *err);

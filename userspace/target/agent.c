@@ -312,15 +312,17 @@ static void make_exit(struct hp_agent *a)
 			return;
 }
 
-static int reap(struct hp_agent *a, struct hp_err *err)
+/* @memory: the agent died without having unmapped its own. */
+static int reap(struct hp_agent *a, bool memory, struct hp_err *err)
 {
 	const pid_t nr = hp_pidns_seen_by(a->t->pid, a->tid);
 	const uint64_t args[6] = {(uint64_t)nr, 0, __WALL | WNOHANG};
+	const uint64_t unmap[6] = {a->area, AREA_SIZE};
 	struct hp_borrow *b;
 	int64_t n;
 	int r = hp_fault(HP_FAULT_AGENT_DEAD, err);
 
-	if (!nr) /* a wait of the target's own was first, or its end */
+	if (!nr && !memory) /* a wait of the target's own was first, or its end */
 		return hp_target_check(a->t, err);
 	if (r == 0)
 		r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, hp_now_ns() + REAP_NS, err);
@@ -329,7 +331,9 @@ static int reap(struct hp_agent *a, struct hp_err *err)
 			       ? r
 			       : hp_err_prefix(err, r, "the dead agent %d is left to be reaped",
 					       (int)a->tid);
-	n = hp_borrow_syscall(b, SYS_wait4, args);
+	n = nr ? hp_borrow_syscall(b, SYS_wait4, args) : 0;
+	if (memory)
+		(void)hp_borrow_syscall(b, SYS_munmap, unmap); /* what stays a recovery finds */
 	hp_fault_pass(HP_FAULT_AGENT_REAPED);
 	r = hp_borrow_end(b, err);
 	if (r == 0 && n != nr)
@@ -339,16 +343,16 @@ static int reap(struct hp_agent *a, struct hp_err *err)
 
 int hp_agent_end(struct hp_agent *a, struct hp_err *err)
 {
+	bool memory;
 	int r = 0;
 
 	if (!a)
 		return 0;
 	hp_fault_pass(HP_FAULT_AGENT_ENDING);
-	if (a->area)
-		(void)hp_agent_syscall(a, SYS_munmap, a->area, AREA_SIZE, 0, 0, 0, 0); /* or it is gone */
+	memory = a->area && hp_agent_syscall(a, SYS_munmap, a->area, AREA_SIZE, 0, 0, 0, 0) < 0;
 	if (a->tid) {
 		make_exit(a);
-		r = reap(a, err);
+		r = reap(a, memory, err);
 	}
 	hp_close(&a->sock);
 	free(a);

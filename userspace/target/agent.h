@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "target/look.h"
+#include "target/processes.h"
 #include "target/target.h"
 
 struct hp_agent;
@@ -58,7 +59,10 @@ int hp_agent_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_add
 		  uint64_t *ret_value, struct hp_err *err);
 
 /* Finds what a killed hpd left of itself (children with exit signal 0 that are dead; mappings of
- * "/memfd:hp-agent"), and reaps and unmaps it. */
+ * "/memfd:hp-agent"), and reaps and unmaps it.  1: there was something, 0, or a negative code. */
 int hp_agent_clean(struct hp_target *t, struct hp_looker *l, struct hp_err *err);
+
+/* Adds the processes in which an agent's memory or a dead agent is left, some of them twice. */
+int hp_agent_traces(struct hp_pids *ret, struct hp_err *err);
 
 #endif

@@ -5,7 +5,9 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -14,6 +16,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "hp/err.h"
 #include "target/agent.h"
 #include "target/agent_priv.h"
@@ -22,6 +25,7 @@
 #include "target/procfs.h"
 
 #define MEMORY	  "/memfd:" HP_AGENT_NAME
+#define MAPS_MAX  (64u << 20)
 #define BORROW_NS (2 * HP_S)
 #define DYING_NS  (1 * HP_S)
 
@@ -122,6 +126,47 @@ static int clean(struct hp_target *t, struct hp_looker *l, const struct leftover
 	return r;
 }
 
+static bool has_memory(pid_t pid)
+{
+	char path[64], *maps;
+	bool has;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	if (hp_read_file(AT_FDCWD, path, MAPS_MAX, &maps, NULL) < 0)
+		return false;
+	has = strstr(maps, MEMORY);
+	free(maps);
+	return has;
+}
+
+int hp_agent_traces(struct hp_pids *ret, struct hp_err *err)
+{
+	DIR *d = opendir("/proc");
+	struct dirent *e;
+	struct hp_stat st;
+
+	if (!d)
+		return hp_err_sys(err, errno, "open /proc");
+	while ((e = readdir(d))) {
+		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10), *v;
+
+		if (pid <= 0 || hp_stat_read(pid, &st) < 0)
+			continue;
+		if (st.state == 'Z' && !st.field[HP_STAT_EXIT_SIGNAL] && died_as_agent(&st))
+			pid = (pid_t)st.field[HP_STAT_PPID];
+		else if (st.state == 'Z' || !has_memory(pid))
+			continue;
+		v = HP_ARRAY_ADD(ret);
+		if (!v) {
+			closedir(d);
+			return hp_err_set(err, -ENOMEM, "no memory for a list of processes");
+		}
+		*v = pid;
+	}
+	closedir(d);
+	return 0;
+}
+
 /* The kernel kills an agent after its controller: a moment later. */
 static int find_settled(struct leftovers *lo, pid_t parent)
 {
@@ -153,8 +198,8 @@ int hp_agent_clean(struct hp_target *t, struct hp_looker *l, struct hp_err *err)
 	if (r == 0 && lo.alive)
 		r = hp_err_set(err, -EBUSY, "another hpd is at work in process %d (its agent is process %d)",
 			       (int)t->pid, (int)lo.alive);
-	if (r == 0 && (lo.dead.n || lo.memory.n))
-		r = clean(t, l, &lo, err);
+	if (r == 0 && (lo.dead.n || lo.memory.n) && (r = clean(t, l, &lo, err)) == 0)
+		r = 1;
 	HP_ARRAY_FREE(&lo.dead);
 	HP_ARRAY_FREE(&lo.memory);
 	return r;

@@ -22,6 +22,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/lifeline.h"
 #include "hp/err.h"
 #include "target/procfs.h"
 
@@ -321,11 +322,15 @@ int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
 	int r = 0;
 
 	let_left_go();
+	/* From the interrupt to the mending the thread would go on with an EINTR. */
+	hp_lifeline_hold();
 	if (!was_left)
 		r = seize(tid, options, err);
-	if (r < 0)
+	if (r == 0)
+		r = await_stop(tid, was_left ? 0 : hp_now_ns() + HP_THREAD_STOP_NS);
+	hp_lifeline_resume();
+	if (r < 0 && r != -ETIMEDOUT && r != -ESRCH)
 		return r;
-	r = await_stop(tid, was_left ? 0 : hp_now_ns() + HP_THREAD_STOP_NS);
 	if (r == 0 && was_left && ptrace(PTRACE_SETOPTIONS, tid, NULL, options))
 		r = -ESRCH; /* no stopped thread refuses */
 	if (r == -ETIMEDOUT) {

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/lifeline.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+static pid_t tied_to;
+
+/* prctl() fails for a wrong signal number only. */
+static void tie(void)
+{
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Of a parent that died before that no signal comes. */
+	if (getppid() != tied_to)
+		(void)kill(getpid(), SIGKILL);
+}
+
+void hp_lifeline_tie(pid_t parent)
+{
+	tied_to = parent;
+	tie();
+}
+
+void hp_lifeline_hold(void)
+{
+	if (tied_to)
+		(void)prctl(PR_SET_PDEATHSIG, 0);
+}
+
+void hp_lifeline_resume(void)
+{
+	if (tied_to)
+		tie();
+}
