@@ -92,7 +92,7 @@ SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower c
 SHAPES := plain O0 Os cet pfe pfe5 mfentry lto noplt gold-icf lld-icf clang pgo pgo-stripped static
 SVC_SHAPES := $(SHAPES:%=$(SVC)/shapes-%)
 SVC_MUSL := $(SVC)/musl $(SVC)/musl-static
-SVC_TOOLS := $(SVC)/peek $(SVC)/driver
+SVC_TOOLS := $(SVC)/peek $(SVC)/driver $(SVC)/killer
 
 services: $(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_SHAPES) $(SVC_MUSL) $(SVC_PATCHES:%=$(SVC)/%.so) $(SVC_TOOLS) $(SVC)/server_patch.o
 
@@ -240,7 +240,8 @@ $(SVC)/server_patch.o: $(SVC_SRC)/server_patch.c | $(SVC)/.dir
 $(SVC)/peek: $(SVC_SRC)/peek.c | $(SVC)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $<
-$(SVC)/driver: $(SVC_SRC)/driver.c $(SVC_SRC)/call.c $(SVC_SRC)/call.h | $(SVC)/.dir
+$(SVC)/driver $(SVC)/killer: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/call.c $(SVC_SRC)/served.c \
+		$(SVC_SRC)/call.h $(SVC_SRC)/served.h | $(SVC)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c,$^) -ljansson
 

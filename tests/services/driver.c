@@ -9,6 +9,7 @@
  * driver --socket S --raw: stdin goes to hpd, its answer to stdout.
  */
 #include "call.h"
+#include "served.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -31,23 +32,11 @@
 #define MAPS_SLACK  4
 #define HPD_SLACK   16   /* hpd prepares the slots of a next target when it has time */
 #define DIRTY_SLACK 1024 /* kB: stacks and heaps that find their size */
-#define LINE_ROOM   2048
-#define PATIENCE_MS 60000
 #define PARK_MS     1000 /* with many threads on few CPUs one may wait so long for its turn */
 
 struct size {
 	long maps, fds, dirty_kb;
 };
-
-static pid_t service;
-static int to_service = -1;
-static FILE *from_service;
-
-__attribute__((noreturn)) static void die(const char *what)
-{
-	perror(what);
-	exit(2);
-}
 
 static uint64_t now_ns(void)
 {
@@ -55,46 +44,6 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-static void start_service(char **argv)
-{
-	int in[2], out[2];
-
-	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
-		die("pipe");
-	service = fork();
-	if (!service) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0)
-			_exit(126);
-		execv(argv[0], argv);
-		_exit(127);
-	}
-	close(in[0]);
-	close(out[1]);
-	to_service = in[1];
-	from_service = fdopen(out[0], "r");
-}
-
-/* The next line of the service that begins with @begin, in @line. */
-static void await(const char *begin, char line[LINE_ROOM])
-{
-	struct pollfd p = {.fd = fileno(from_service), .events = POLLIN};
-
-	do {
-		if (poll(&p, 1, PATIENCE_MS) <= 0 || !fgets(line, LINE_ROOM, from_service)) {
-			fprintf(stderr, "driver: the service does not say \"%s\"\n", begin);
-			kill(service, SIGKILL);
-			exit(1);
-		}
-	} while (strncmp(line, begin, strlen(begin)) != 0);
-}
-
-static void tell(const char *command, const char *begin, char line[LINE_ROOM])
-{
-	dprintf(to_service, "%s\n", command);
-	await(begin, line);
 }
 
 static long count_lines(pid_t pid)
@@ -106,7 +55,7 @@ static long count_lines(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
 	f = fopen(path, "re");
 	if (!f)
-		die(path);
+		served_die(path);
 	while (fgets(line, sizeof(line), f))
 		n += !strstr(line, "[uprobes");
 	fclose(f);
@@ -122,7 +71,7 @@ static long count_fds(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
 	d = opendir(path);
 	if (!d)
-		die(path);
+		served_die(path);
 	while (readdir(d))
 		n++;
 	closedir(d);
@@ -138,7 +87,7 @@ static long dirty_kb(pid_t pid)
 	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", (int)pid);
 	f = fopen(path, "re");
 	if (!f)
-		die(path);
+		served_die(path);
 	while (fgets(line, sizeof(line), f))
 		if (sscanf(line, "Private_Dirty: %ld", &kb) == 1)
 			break;
@@ -192,28 +141,28 @@ static void note(uint64_t took, uint64_t *sum, uint64_t *longest)
 
 static bool round_trip(int fd, const char *patch, const char *quiesce, struct times *t)
 {
-	char line[LINE_ROOM], id[128];
+	char line[SERVED_LINE], id[128];
 	const json_t *answer;
 	uint64_t begin = now_ns();
 	int unloaded;
-	const char *loaded = call_load(fd, service, patch, quiesce, &answer);
+	const char *loaded = call_load(fd, served, patch, quiesce, &answer);
 
 	if (!loaded)
 		return false;
 	note(now_ns() - begin, &t->load_ns, &t->longest_load_ns);
 	snprintf(id, sizeof(id), "%s", loaded);
-	tell("expect new", "expecting new", line);
-	tell("verdict", "{", line); /* lets it call for a while */
-	tell("expect any", "expecting any", line);
+	served_tell("expect new", "expecting new", line);
+	served_tell("verdict", "{", line); /* lets it call for a while */
+	served_tell("expect any", "expecting any", line);
 	begin = now_ns();
-	unloaded = call_unload(fd, service, id, quiesce, &answer);
+	unloaded = call_unload(fd, served, id, quiesce, &answer);
 	if (unloaded < 0)
 		return false;
 	t->retained += unloaded;
 	note(now_ns() - begin, &t->unload_ns, &t->longest_unload_ns);
-	tell("expect old", "expecting old", line);
-	tell("verdict", "{", line);
-	tell("expect any", "expecting any", line);
+	served_tell("expect old", "expecting old", line);
+	served_tell("verdict", "{", line);
+	served_tell("expect any", "expecting any", line);
 	return strstr(line, "\"ok\":false") == NULL;
 }
 
@@ -221,15 +170,15 @@ static int run(int fd, pid_t hpd, const char *patch, const char *quiesce, long r
 {
 	struct size target = {0}, target_end, daemon = {0}, daemon_end;
 	struct times t = {0};
-	char line[LINE_ROOM];
+	char line[SERVED_LINE];
 	bool failed = false, measured = false;
 	int status = -1;
 	long i;
 
-	await("ready", line);
+	served_await("ready", line);
 	for (i = 0; i < rounds && !failed; i++) {
 		if (i == WARM_UP || (i == rounds / 2 && rounds < 2 * WARM_UP)) {
-			target = size_of(service);
+			target = size_of(served);
 			daemon = size_of(hpd);
 			measured = true;
 		}
@@ -239,13 +188,13 @@ static int run(int fd, pid_t hpd, const char *patch, const char *quiesce, long r
 		fprintf(stderr, "driver: round %ld failed\n", i);
 	target_end = target;
 	if (measured) {
-		failed |= stays_grown("the target", service, target, &target_end, 0);
+		failed |= stays_grown("the target", served, target, &target_end, 0);
 		failed |= stays_grown("hpd", hpd, daemon, &daemon_end, HPD_SLACK);
 	}
-	dprintf(to_service, "quit\n");
-	await("{\"service\"", line);
+	served_say("quit");
+	served_await("{\"service\"", line);
 	line[strcspn(line, "\n")] = 0;
-	waitpid(service, &status, 0);
+	waitpid(served, &status, 0);
 	failed |= status != 0;
 	printf("{\"rounds\":%ld,\"quiesce\":\"%s\",\"load_us\":%lu,\"longest_load_us\":%lu,"
 	       "\"unload_us\":%lu,\"longest_unload_us\":%lu,\"retained\":%d,\"maps\":[%ld,%ld],"
@@ -325,6 +274,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	call_park_ms = PARK_MS;
-	start_service(argv + optind);
+	served_start(argv + optind);
 	return run(call_connect(socket_path), hpd, patch, quiesce, rounds);
 }
