@@ -44,7 +44,7 @@ endif
 LIBS	:= -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_parser -pthread
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
-LAYERS	:= base trust upgrade elf arch target watch gate patch hotgo daemon cli
+LAYERS	:= base trust upgrade elf arch target watch gate patch hotgo restart daemon cli
 MAINS	:= userspace/daemon/main.c userspace/cli/main.c
 layer_src = $(filter-out $(MAINS),$(sort $(wildcard userspace/$(1)/*.c)))
 layer_obj = $(patsubst %.c,$(O)/%.o,$(call layer_src,$(1)))

@@ -51,6 +51,11 @@ enum hp_exit {
 	X(HP_E_TARGET, "target", HP_EXIT_REFUSED)                                                  \
 	X(HP_E_NO_SAFE_POINT, "no-safe-point", HP_EXIT_REFUSED)                                    \
 	X(HP_E_HOOK, "hook", HP_EXIT_REFUSED)                                                      \
+	X(HP_E_COMMAND, "command", HP_EXIT_REFUSED)                                                \
+	X(HP_E_LISTENERS, "listeners", HP_EXIT_REFUSED)                                            \
+	X(HP_E_BUSY, "busy", HP_EXIT_REFUSED)                                                      \
+	X(HP_E_NEW_PROCESS, "new-process", HP_EXIT_FAILED)                                         \
+	X(HP_E_NOT_READY, "not-ready", HP_EXIT_NOT_QUIESCENT)                                      \
 	X(HP_E_NOT_QUIESCENT, "not-quiescent", HP_EXIT_NOT_QUIESCENT)                              \
 	X(HP_E_DENIED, "denied", HP_EXIT_DENIED)                                                   \
 	X(HP_E_SIGNATURE, "signature", HP_EXIT_DENIED)                                               \

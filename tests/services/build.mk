@@ -92,7 +92,7 @@ SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower c
 SHAPES := plain O0 Os cet pfe pfe5 mfentry lto noplt gold-icf lld-icf clang pgo pgo-stripped static
 SVC_SHAPES := $(SHAPES:%=$(SVC)/shapes-%)
 SVC_MUSL := $(SVC)/musl $(SVC)/musl-static
-SVC_TOOLS := $(SVC)/peek $(SVC)/driver $(SVC)/killer
+SVC_TOOLS := $(SVC)/peek $(SVC)/driver $(SVC)/killer $(SVC)/netsvc $(SVC)/netload
 
 services: $(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_SHAPES) $(SVC_MUSL) $(SVC_PATCHES:%=$(SVC)/%.so) $(SVC_TOOLS) $(SVC)/server_patch.o
 
@@ -244,5 +244,12 @@ $(SVC)/driver $(SVC)/killer: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/call.c $(SVC_SR
 		$(SVC_SRC)/call.h $(SVC_SRC)/served.h | $(SVC)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c,$^) -ljansson
+
+$(SVC)/netsvc: $(SVC_SRC)/netsvc.c $(SVC_SRC)/net.c $(SVC_SRC)/net.h | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
+$(SVC)/netload: $(SVC_SRC)/netload.c $(SVC_SRC)/net.c $(SVC_SRC)/svc.c $(SVC_HEADERS) | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(svc_link)
 
 .PHONY: services

@@ -171,6 +171,11 @@ static void refuses_wrong_usage(void **state)
 		{"watch --calls", "which process?"},
 		{"explain -p 1", "FUNCTION is missing"},
 		{"check -p 1", "which patch?"},
+		{"restart", "which process?"},
+		{"restart x", "'x' is no pid"},
+		{"restart 1 --ready soon", "none of auto, notify"},
+		{"restart 1 --ready-timeout soon", "is no time"},
+		{"restart 1 --exec-env some", "none of KEEP, EMPTY, NAME=VALUE"},
 	};
 
 	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

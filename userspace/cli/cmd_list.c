@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -45,9 +46,25 @@ static void show(const json_t *p)
 	show_map(p, "signature", " = ");
 }
 
+/* A process that a restart started, and what becomes of the one before it. */
+static void show_generation(const json_t *g)
+{
+	const char *old = hp_get_text(g, "old_state");
+	int64_t open = hp_get_number(g, "open");
+
+	printf("process %lld (", (long long)hp_get_number(g, "pid"));
+	hp_put(stdout, hp_get_text(g, "comm"));
+	printf("), %s since %.19sZ, generation %lld\n", hp_get_text(g, "state"),
+	       hp_get_text(g, "since"), (long long)hp_get_number(g, "generation"));
+	if (strcmp(old, "gone") != 0)
+		printf("    the one before, process %lld: %s, %lld connection%s open\n",
+		       (long long)hp_get_number(g, "old"), old, (long long)open,
+		       open == 1 ? "" : "s");
+}
+
 int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 {
-	json_t *body = json_object(), *answer, *list, *patch;
+	json_t *body = json_object(), *answer, *list, *generations, *patch;
 	const struct hp_call call = {.method = "POST", .path = "/hp/v2/list", .body = body};
 	bool family;
 	size_t i;
@@ -68,8 +85,12 @@ int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 			printf("%s\n", hp_get_text(patch, "hp_id"));
 		else if (!cli->json)
 			show(patch);
+	generations = json_object_get(answer, "generations");
+	json_array_foreach (generations, i, patch)
+		if (!cli->json && !cli->quiet)
+			show_generation(patch);
 	/* A script sees it from the empty output. */
-	if (!json_array_size(list) && !cli->json && isatty(STDERR_FILENO))
+	if (!json_array_size(list) && !json_array_size(generations) && !cli->json && isatty(STDERR_FILENO))
 		hp_tell(cli, "no patch is loaded");
 	json_decref(answer);
 	return 0;

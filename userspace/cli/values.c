@@ -8,7 +8,6 @@
 #include <string.h>
 
 #define SPAN_MAX_MS 3600000.0
-#define PID_LIMIT   (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
 
 bool hp_value_ms(const char *text, double *ret)
 {
@@ -38,7 +37,7 @@ static bool read_pid(const struct hp_cli *cli, const char *text, pid_t *ret)
 
 	errno = 0;
 	n = strtol(text, &end, 10);
-	if (errno || *end || end == text || n <= 0 || n > PID_LIMIT) {
+	if (errno || *end || end == text || n <= 0 || n > HP_PID_LIMIT) {
 		hp_cli_usage(cli, "-p '%s' is no pid: a whole number above 0 is needed", text);
 		return false;
 	}
@@ -180,8 +179,14 @@ bool hp_value_options(const struct hp_cli *cli, const struct hp_args *args, json
 {
 	static const char *const modes[] = {"quiesce", "relaxed", NULL};
 	static const char *const ways[] = {"auto", "watch", "gate", NULL};
+	static const char *const readies[] = {"auto", "notify", NULL};
 
 	return add_choice(cli, args, "mode", modes, body) &&
+	       add_choice(cli, args, "ready", readies, body) &&
+	       add_ms(cli, args, "ready-timeout", body, "ready_timeout_ms") &&
+	       add_ms(cli, args, "drain-timeout", body, "drain_timeout_ms") &&
+	       add_flag(args, "allow-new-binds", body, "allow_new_binds") &&
+	       add_flag(args, "wait", body, "wait") &&
 	       add_choice(cli, args, "quiesce", ways, body) &&
 	       add_ms(cli, args, "timeout", body, "timeout_ms") &&
 	       add_ms(cli, args, "park", body, "park_ms") &&

@@ -10,6 +10,8 @@
 
 #include "cli/cli.h"
 
+#define HP_PID_LIMIT (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
+
 /* "5s", "50ms", "100us", "1m", or seconds without a unit; in milliseconds. */
 bool hp_value_ms(const char *text, double *ret);
 

@@ -76,6 +76,19 @@ static const struct hp_opt serve_opts[] = {
 	END,
 };
 
+static const struct hp_opt restart_opts[] = {
+	{"drain", 0, "WAY", "external, or graceful[:SIGNAL]: the program knows how"},
+	{"ready-timeout", 0, "TIME", "the new process must be ready by then (default 30s)"},
+	{"drain-timeout", 0, "TIME", "the old one must be gone by then (default 30s)"},
+	{"ready", 0, "HOW", "auto (default), notify: it says READY=1 (sd_notify)"},
+	{"exec-env", 0, "ENV", "KEEP (default), EMPTY, or NAME=VALUE on top"},
+	{"user", 0, "USER[:GROUP]", "start it as this user (default: who the old one is)"},
+	{"pidfile", 0, "PATH", "where the service writes its pid; kept right"},
+	{"allow-new-binds", 0, NULL, "the new program may listen where the old one does not"},
+	{"wait", 0, NULL, "until the old process is gone"},
+	END,
+};
+
 static const struct hp_opt no_opts[] = {END};
 
 const struct hp_opt hp_global_opts[] = {
@@ -121,6 +134,10 @@ const struct hp_verb hp_verbs[] = {
 	 "Prints the address.  Without a token only root and the owner of the process may use it.\n"
 	 "It ends with the process, with hpd, or by --stop ADDR.\n",
 	 serve_opts, hp_cmd_serve},
+	{"restart", "PID [-- COMMAND ARGUMENT...]", "replace a process, and lose no request",
+	 "Prints the pid of the new process alone on stdout.  Without a command the program is\n"
+	 "started as the old process was.\n",
+	 restart_opts, hp_cmd_restart},
 	{"doctor", "", "what this machine lacks, and what that costs",
 	 "Exits with 0 when nothing essential is missing, with 5 when it is a privilege, else 1.\n",
 	 no_opts, hp_cmd_doctor},

@@ -107,7 +107,7 @@ static void run_job(struct hp_conn *c, struct hp_job_request *req)
 		return;
 	}
 	if (c->http.ndjson && (kind == HP_JOB_LOAD || kind == HP_JOB_UNLOAD ||
-			       kind == HP_JOB_CHECK))
+			       kind == HP_JOB_CHECK || kind == HP_JOB_RESTART))
 		hp_conn_stream_begin(c);
 	hp_client_job_submit(c, job);
 }
@@ -218,6 +218,29 @@ static void post_explain(struct hp_conn *c)
 	do_body(c, HP_JOB_EXPLAIN);
 }
 
+/* What changes a process waits for its turn, but for a second restart: what it was asked for is not
+ * there any more when its turn comes. */
+static void post_restart(struct hp_conn *c)
+{
+	struct hp_job_request req;
+	struct hp_subject *s;
+	struct hp_err err;
+	int k = hp_json_request(&req, HP_JOB_RESTART, c->http.body.v, c->http.body.n, &err);
+
+	if (k < 0) {
+		hp_conn_reply_error(c, k, err.text);
+		return;
+	}
+	s = hp_subject_find(c->d, req.pid);
+	if (!s || !hp_subject_has(s, HP_JOB_RESTART)) {
+		run_job(c, &req);
+		return;
+	}
+	(void)hp_err_set(&err, -HP_E_BUSY, "process %d is being restarted already", (int)req.pid);
+	hp_job_request_free(&req);
+	hp_conn_reply_error(c, err.code, err.text);
+}
+
 static void post_watch(struct hp_conn *c)
 {
 	struct hp_job_request req;
@@ -249,7 +272,7 @@ static const struct route {
 	{"GET", "/hp/v2/events", get_events},	 {"POST", "/hp/v2/load", post_load},
 	{"POST", "/hp/v2/check", post_check},	 {"POST", "/hp/v2/unload", post_unload},
 	{"POST", "/hp/v2/explain", post_explain}, {"POST", "/hp/v2/watch", post_watch},
-	{"POST", "/hp/v2/list", post_list},
+	{"POST", "/hp/v2/list", post_list},	 {"POST", "/hp/v2/restart", post_restart},
 	{"POST", "/hp/v2/serve", hp_serve_post}, {"POST", "/hp/v2/unserve", hp_serve_post_end},
 	{"GET", "/hp/v2/served", hp_serve_get},
 };

@@ -122,6 +122,7 @@ static void stop(struct hp_daemon *d)
 	struct hp_err why = {-HP_E_UNREACHABLE, "hpd is about to end"};
 	struct hp_subject *s, *after_s;
 	struct hp_conn *c, *after_c;
+	struct hp_job *job;
 
 	d->stopping = true;
 	hp_manager_stopping(&d->manager);
@@ -131,6 +132,10 @@ static void stop(struct hp_daemon *d)
 	hp_serve_end_all(d);
 	hp_timer_set(d->ring, &d->patience, hp_now_ns() + PATIENCE_NS);
 	hp_events_end(d);
+	/* They only watch a drain that goes on without us. */
+	TAILQ_FOREACH(job, &d->jobs, link)
+		if (job->answered && job->req.kind == HP_JOB_RESTART)
+			hp_job_stop(job, false);
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after_s) {
 		after_s = TAILQ_NEXT(s, link);
 		hp_subject_dismiss(s, &why);

@@ -40,6 +40,7 @@ const char *hp_job_kind_name(enum hp_job_kind kind)
 		[HP_JOB_LIST] = "list",	      [HP_JOB_WATCH] = "watch",
 		[HP_JOB_RECOVER] = "recover", [HP_JOB_DOCTOR] = "doctor",
 		[HP_JOB_SELECT] = "select",
+		[HP_JOB_RESTART] = "restart",
 	};
 
 	return names[kind];
@@ -70,11 +71,14 @@ static void log_answer(const struct hp_job *job, const json_t *error)
 		hp_log(HP_LOG_WARNING, "%s in process %d, asked for by process %d of uid %u: %s",
 		       verb, job->req.pid, job->peer->pid, job->peer->uid,
 		       json_string_value(json_object_get(error, "text")));
-	else if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD)
+	else if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD &&
+		 job->req.kind != HP_JOB_RESTART)
 		return;
 	else if (error)
 		hp_log(HP_LOG_INFO, "%s in process %d: %s", verb, job->req.pid,
 		       json_string_value(json_object_get(error, "text")));
+	else if (job->req.kind == HP_JOB_RESTART)
+		hp_log(HP_LOG_INFO, "restart of process %d: done in %.1f ms", job->req.pid, ms);
 	else
 		hp_log(HP_LOG_INFO, "%s of %s in process %d: done in %.1f ms", verb,
 		       job->req.kind == HP_JOB_LOAD ? job->req.load.file : job->req.unload.id,
@@ -95,7 +99,8 @@ static void answer(struct hp_job *job, const json_t *doc)
 		hp_targets_learn(job->d, job, json_object_get(doc, "result"));
 	if (job->on_answer)
 		job->on_answer(job, doc);
-	if (job->req.kind == HP_JOB_LOAD || job->req.kind == HP_JOB_UNLOAD) {
+	if (job->req.kind == HP_JOB_LOAD || job->req.kind == HP_JOB_UNLOAD ||
+	    job->req.kind == HP_JOB_RESTART) {
 		json_t *more = json_pack("{s:s,s:O}", "job", hp_job_kind_name(job->req.kind),
 					 error ? "error" : "result",
 					 json_object_get(doc, error ? "error" : "result"));
@@ -137,7 +142,7 @@ static void take_line(struct hp_job *job, const char *line, size_t n)
 		return;
 	}
 	body = json_object_get(doc, "event");
-	if (body && !job->answered)
+	if (body && (!job->answered || job->req.kind == HP_JOB_RESTART))
 		told(job, hp_event_new("step", job->req.pid, json_incref(body)));
 	else if (!body)
 		answer(job, doc);
@@ -270,7 +275,7 @@ static int start(struct hp_job *job, struct hp_err *err)
 	int sv[2], k;
 
 	if (job->subject && kind != HP_JOB_LIST && kind != HP_JOB_CHECK && kind != HP_JOB_EXPLAIN) {
-		k = hp_subject_claim(job->subject, err);
+		k = hp_subject_claim(job->subject, kind != HP_JOB_RESTART, err);
 		if (k < 0)
 			return k;
 	}
@@ -319,6 +324,8 @@ void hp_job_start(struct hp_job *job)
 		span += job->req.load.timeout_ns;
 	if (job->req.kind == HP_JOB_UNLOAD)
 		span += job->req.unload.timeout_ns;
+	if (job->req.kind == HP_JOB_RESTART)
+		span += job->req.restart.ready_ns + job->req.restart.drain_ns + HP_RESTART_STOP_NS;
 	if (job->req.kind != HP_JOB_WATCH)
 		hp_timer_set(d->ring, &job->deadline, job->since_ns + span);
 }

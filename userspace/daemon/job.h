@@ -5,7 +5,8 @@
  * A job is a fork of hpd: it inherits the BPF programs and the view, may wait and may crash.  Over
  * its socket come lines of JSON: {"event":{…}} any number of times, then {"result":{…}} or
  * {"error":{…}} once.  With the answer its target is free for the next job; the process may live on
- * a little.  It dies with hpd.  The other direction of the socket says "stop" by its end.
+ * a little (the one of a restart follows the drain of the old process, and goes on telling events).
+ * It dies with hpd.  The other direction of the socket says "stop" by its end.
  */
 #ifndef HP_DAEMON_JOB_H
 #define HP_DAEMON_JOB_H
@@ -20,6 +21,7 @@
 #include "daemon/peer.h"
 #include "daemon/ring.h"
 #include "patch/ops.h"
+#include "restart/restart.h"
 
 struct hp_daemon;
 struct hp_err;
@@ -35,6 +37,7 @@ enum hp_job_kind {
 	HP_JOB_RECOVER,
 	HP_JOB_DOCTOR,
 	HP_JOB_SELECT,
+	HP_JOB_RESTART,
 };
 
 const char *hp_job_kind_name(enum hp_job_kind kind); /* "load", … */
@@ -52,7 +55,9 @@ struct hp_job_request {
 	bool all_or_nothing;
 	struct hp_load_request load;
 	struct hp_unload_request unload;
-	const char **fns;
+	struct hp_restart_request restart;
+	bool wait; /* answer a restart when the old process is gone */
+	const char **fns; /* of an explain; the command of a restart */
 	size_t n_fns;
 };
 void hp_job_request_free(struct hp_job_request *r);

@@ -129,6 +129,8 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 		*ret = hp_json_patches(&list);
 		if (pids)
 			(void)json_object_set_new(*ret, "traces", pids); /* no memory: none are listed */
+		(void)json_object_set_new(*ret, "generations", /* no memory: they are not told */
+					  hp_generations_list(job->req.pid));
 	}
 	HP_ARRAY_FREE(&traces);
 	hp_patch_list_free(&list);
@@ -179,6 +181,59 @@ static int do_watch(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct
 	return k;
 }
 
+static void tell_result(int sock, json_t *result)
+{
+	tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
+}
+
+/* A rule lets somebody restart a service, not run what he likes with that one's rights. */
+static int refuse_choices(const struct hp_job *job, struct hp_err *err)
+{
+	const struct hp_restart_request *r = &job->req.restart;
+
+	if (!job->peer || job->peer->uid == 0)
+		return 0;
+	if (r->n_argv || r->set.n || r->env != HP_RESTART_ENV_KEEP || r->user || r->pidfile)
+		return hp_err_set(err, -HP_E_DENIED,
+				  "only root may say with which command, environment, user or pid file "
+				  "a process is restarted");
+	return 0;
+}
+
+/* The answer comes at the switch, or with "wait" at the end of the drain. */
+static int do_restart(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	struct hp_restart_drained drained;
+	struct hp_restart_result result = {0};
+	struct hp_restart *r;
+	int k;
+
+	k = refuse_choices(job, err);
+	if (k == 0)
+		k = hp_restart_begin(&r, &job->req.restart, ops, &result, err);
+	if (k < 0)
+		return k;
+	*ret = hp_json_restart_result(&result);
+	if (!job->req.wait) {
+		tell_result(job->sock, *ret);
+		*ret = NULL;
+	}
+	k = hp_restart_follow(r, job->sock, &drained, err);
+	if (k == 0) {
+		json_t *how = hp_json_restart_drained(&drained);
+
+		if (*ret)
+			(void)json_object_set(*ret, "drained", how); /* no memory: it is not told */
+		tell(job->sock, json_pack("{s:{s:s,s:s,s:s,s:I,s:s,s:o}}", "event", "event", "drained",
+					  "job", "restart", "step", "drained", "ns",
+					  (json_int_t)drained.ns, "detail", "", "drained", how));
+	}
+	hp_restart_end(r);
+	if (!job->req.wait)
+		_exit(0);
+	return k;
+}
+
 static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
 {
 	switch (job->req.kind) {
@@ -195,6 +250,8 @@ static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_e
 		return do_watch(job, ops, ret, err);
 	case HP_JOB_RECOVER:
 		return do_recover(job, ops, ret, err);
+	case HP_JOB_RESTART:
+		return do_restart(job, ops, ret, err);
 	case HP_JOB_DOCTOR:
 		*ret = hp_doctor(job->d);
 		return 0;
@@ -212,6 +269,8 @@ static enum hp_right right_for(enum hp_job_kind kind)
 	case HP_JOB_UNLOAD:
 	case HP_JOB_RECOVER:
 		return HP_RIGHT_UNLOAD;
+	case HP_JOB_RESTART:
+		return HP_RIGHT_RESTART;
 	case HP_JOB_CHECK:
 	case HP_JOB_EXPLAIN:
 	case HP_JOB_LIST:
@@ -274,7 +333,7 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		k = run(job, &ops, &result, &err);
 	hp_fault_pass(HP_FAULT_JOB_DONE);
 	if (k == 0)
-		tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
+		tell_result(sock, result);
 	else
 		tell(sock, hp_json_error(k, err.text[0] ? err.text : strerror(k > -4096 ? -k : 0)));
 	hp_fault_pass(HP_FAULT_JOB_TOLD);

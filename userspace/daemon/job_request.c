@@ -7,6 +7,7 @@ void hp_job_request_free(struct hp_job_request *r)
 {
 	hp_pairs_free(&r->load.replace);
 	hp_pairs_free(&r->load.ref);
+	hp_pairs_free(&r->restart.set);
 	free(r->fns);
 	free(r->pids);
 	json_decref(r->doc);

@@ -260,8 +260,15 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 					   [HP_QUIESCE_WATCH] = "watch",
 					   [HP_QUIESCE_GATE] = "gate",
 					   NULL};
+	static const char *const readies[] = {
+		[HP_READY_AUTO] = "auto", [HP_READY_NOTIFY] = "notify", NULL};
+	static const char *const envs[] = {
+		[HP_RESTART_ENV_KEEP] = "keep", [HP_RESTART_ENV_EMPTY] = "empty", NULL};
 	struct hp_load_request *l = &r->load;
 	struct hp_unload_request *u = &r->unload;
+	struct hp_restart_request *n = &r->restart;
+	const char *drain = NULL;
+	int k;
 /* clang-format off */
 #define SELECTOR                                                                                   \
 		{"pid", PID, &r->pid, false, NULL},                                                \
@@ -301,10 +308,26 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 	const struct field watch[] = {
 		{"pid", PID, &r->pid, true, NULL},
 	};
+	const struct field restart[] = {
+		{"pid", PID, &r->pid, true, NULL},
+		{"command", TEXTS, NULL, false, NULL},
+		{"drain", TEXT, &drain, false, NULL},
+		{"ready", CHOICE, &n->ready, false, readies},
+		{"ready_timeout_ms", SPAN, &n->ready_ns, false, NULL},
+		{"drain_timeout_ms", SPAN, &n->drain_ns, false, NULL},
+		{"env", CHOICE, &n->env, false, envs},
+		{"set", PAIRS, &n->set, false, NULL},
+		{"pidfile", PATH, &n->pidfile, false, NULL},
+		{"user", TEXT, &n->user, false, NULL},
+		{"allow_new_binds", FLAG, &n->allow_new_binds, false, NULL},
+		{"wait", FLAG, &r->wait, false, NULL},
+	};
 
 	/* The enums are read as ints. */
 	_Static_assert(sizeof(enum hp_mode) == sizeof(int), "enum hp_mode");
 	_Static_assert(sizeof(enum hp_quiesce) == sizeof(int), "enum hp_quiesce");
+	_Static_assert(sizeof(enum hp_restart_ready) == sizeof(int), "enum hp_restart_ready");
+	_Static_assert(sizeof(enum hp_restart_env) == sizeof(int), "enum hp_restart_env");
 	switch (r->kind) {
 	case HP_JOB_LOAD:
 	case HP_JOB_CHECK:
@@ -315,6 +338,13 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 		return read_fields(r, explain, sizeof(explain) / sizeof(explain[0]), err);
 	case HP_JOB_WATCH:
 		return read_fields(r, watch, sizeof(watch) / sizeof(watch[0]), err);
+	case HP_JOB_RESTART:
+		k = read_fields(r, restart, sizeof(restart) / sizeof(restart[0]), err);
+		if (k == 0 && drain && !hp_drain_parse(drain, &n->drain, &n->drain_signal))
+			k = hp_err_set(err, -HP_E_BAD_REQUEST,
+				       "field \"drain\" must be \"external\" or \"graceful\", with "
+				       "\":\" and the name of a signal behind it or not");
+		return k;
 	case HP_JOB_LIST:
 		return read_fields(r, list, sizeof(list) / sizeof(list[0]), err);
 	case HP_JOB_RECOVER:
@@ -333,6 +363,8 @@ int hp_json_request_of(struct hp_job_request *ret, enum hp_job_kind kind, json_t
 
 	r.load.timeout_ns = r.unload.timeout_ns = HP_DEFAULT_TIMEOUT_NS;
 	r.load.park_ns = r.unload.park_ns = HP_DEFAULT_PARK_NS;
+	r.restart.ready_ns = HP_DEFAULT_READY_NS;
+	r.restart.drain_ns = HP_DEFAULT_DRAIN_NS;
 	r.load.file_fd = -1;
 	if (!json_is_object(r.doc))
 		k = hp_err_set(err, -HP_E_BAD_REQUEST, "the body must be a JSON object");
@@ -346,7 +378,9 @@ int hp_json_request_of(struct hp_job_request *ret, enum hp_job_kind kind, json_t
 		hp_job_request_free(&r);
 		return k;
 	}
-	r.load.pid = r.unload.pid = r.pid;
+	r.load.pid = r.unload.pid = r.restart.pid = r.pid;
+	r.restart.argv = r.fns;
+	r.restart.n_argv = r.n_fns;
 	if (r.kind == HP_JOB_LOAD && r.dry_run)
 		r.kind = HP_JOB_CHECK;
 	*ret = r;

@@ -201,3 +201,23 @@ json_t *hp_json_explain(pid_t pid, const struct hp_explain *e)
 	return json_pack("{s:i,s:i,s:o,s:o,s:o}", "schema", SCHEMA, "pid", (int)pid, "inside", a,
 			 "threads", number(e->threads), "unknown", number(e->unknown));
 }
+
+json_t *hp_json_restart_result(const struct hp_restart_result *r)
+{
+	json_t *warnings = json_array();
+
+	for (unsigned i = 0; warnings && i < r->n_warnings; i++)
+		if (json_array_append_new(warnings, hp_json_text(r->warning[i])) < 0) {
+			json_decref(warnings);
+			warnings = NULL;
+		}
+	return json_pack("{s:i,s:i,s:i,s:i,s:i,s:o,s:o}", "schema", SCHEMA, "pid", (int)r->pid,
+			 "old", (int)r->old, "generation", (int)r->generation, "listeners",
+			 (int)r->listeners, "ready_ns", number(r->ready_ns), "warnings", warnings);
+}
+
+json_t *hp_json_restart_drained(const struct hp_restart_drained *d)
+{
+	return json_pack("{s:i,s:b,s:o}", "left_open", (int)d->left, "killed", d->killed, "ns",
+			 number(d->ns));
+}

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "patch/ops.h"
+#include "restart/restart.h"
 
 /* {"schema":1,"error":{"code","text","status"}} */
 json_t *hp_json_error(int code, const char *sentence);
@@ -18,6 +19,8 @@ json_t *hp_json_time(uint64_t wall_ns);
 json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r);
 json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r);
 json_t *hp_json_patches(const struct hp_patch_list *l);
+json_t *hp_json_restart_result(const struct hp_restart_result *r);
+json_t *hp_json_restart_drained(const struct hp_restart_drained *d);
 json_t *hp_json_explain(pid_t pid, const struct hp_explain *e);
 
 #endif

@@ -207,7 +207,7 @@ static int open_view(struct hp_subject *s, struct hp_err *err)
 	return 0;
 }
 
-int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
+int hp_subject_claim(struct hp_subject *s, bool view, struct hp_err *err)
 {
 	struct hp_daemon *d = s->d;
 	int k;
@@ -221,7 +221,7 @@ int hp_subject_claim(struct hp_subject *s, struct hp_err *err)
 		return k;
 	if (d->spare.at_ns)
 		hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
-	return d->watch ? open_view(s, err) : 0;
+	return view && d->watch ? open_view(s, err) : 0;
 }
 
 /* --- work -------------------------------------------------------------------------------------- */
@@ -327,6 +327,18 @@ void hp_subject_queue(struct hp_subject *s, struct hp_job *job, bool first)
 bool hp_subject_full(const struct hp_subject *s)
 {
 	return s->queued >= QUEUE_MAX;
+}
+
+bool hp_subject_has(const struct hp_subject *s, enum hp_job_kind kind)
+{
+	const struct hp_job *job;
+
+	if (s->running && s->running->req.kind == kind)
+		return true;
+	TAILQ_FOREACH(job, &s->queue, link)
+		if (job->req.kind == kind)
+			return true;
+	return false;
 }
 
 void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job)
@@ -529,7 +541,7 @@ static void found(struct hp_job *job, const json_t *answer)
 
 		if (!s || !s->patches)
 			continue;
-		if (hp_subject_claim(s, &err) < 0)
+		if (hp_subject_claim(s, true, &err) < 0)
 			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);
 		if (!in_state(p, "loading") && !in_state(p, "unloading"))
 			continue;

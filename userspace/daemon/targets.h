@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "daemon/job.h"
 #include "daemon/ring.h"
 
 struct hp_daemon;
@@ -54,14 +55,16 @@ struct hp_subject *hp_subject_find(struct hp_daemon *d, pid_t pid);
 /* Finds or makes one; NULL when there is no such process (its job will say so). */
 struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid);
 
-/* Claims it for this hpd (-HP_E_TARGET: another one has it), and opens the view when there is none
- * and BPF is there. */
-int hp_subject_claim(struct hp_subject *s, struct hp_err *err);
+/* Claims it for this hpd (-HP_E_TARGET: another one has it), and with @view opens the view when there
+ * is none and BPF is there. */
+int hp_subject_claim(struct hp_subject *s, bool view, struct hp_err *err);
 
 /* Starts @job, or lets it wait: @s may be gone afterwards. */
 void hp_subject_queue(struct hp_subject *s, struct hp_job *job, bool first);
 /* No more jobs may be queued. */
 bool hp_subject_full(const struct hp_subject *s);
+/* One of that kind runs there, or waits. */
+bool hp_subject_has(const struct hp_subject *s, enum hp_job_kind kind);
 /* One that has not begun; frees it: @s may be gone afterwards. */
 void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job);
 /* @job, which was running, has answered; its process may live on. */

@@ -49,6 +49,7 @@ struct hp_agent {
 	struct hp_looker *l;
 	pid_t tid;
 	bool gone;     /* it died */
+	bool sharing;  /* the target's descriptors */
 	bool filtered; /* by the target's seccomp filter, which it inherited */
 	uint64_t borrowed_ns;
 	struct user_regs_struct regs;
@@ -205,9 +206,9 @@ static int settle(struct hp_agent *a, hp_addr name, int *fd, struct hp_err *err)
 {
 	int64_t r;
 
-
-	/* First: it must not hold the target's descriptors, or a close there would send no EOF. */
-	r = hp_agent_syscall(a, SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE, 0, 0, 0);
+	/* First: it must not hold the target's descriptors, or a close there would send no EOF.  (One
+	 * table that is shared is no second holder.) */
+	r = a->sharing ? 0 : hp_agent_syscall(a, SYS_close_range, 0, ~0u, CLOSE_RANGE_UNSHARE, 0, 0, 0);
 	if (r < 0)
 		return said(a, r, "close_range", err);
 	r = hp_fault(HP_FAULT_AGENT_ALONE, err);
@@ -274,8 +275,8 @@ static int start(struct hp_agent *a, uint64_t deadline_ns, struct hp_err *err)
 	return r < 0 ? r : hp_fault(HP_FAULT_AGENT_READY, err);
 }
 
-int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker *l,
-		   uint64_t deadline_ns, struct hp_err *err)
+static int start_new(struct hp_agent **ret, struct hp_target *t, struct hp_looker *l, bool sharing,
+		     uint64_t deadline_ns, struct hp_err *err)
 {
 	struct hp_agent *a = calloc(1, sizeof(*a));
 	int r;
@@ -284,6 +285,7 @@ int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker 
 		return hp_err_sys(err, ENOMEM, "agent for process %d", (int)t->pid);
 	a->t = t;
 	a->l = l;
+	a->sharing = sharing;
 	a->sock = a->peer = -1;
 	r = start(a, deadline_ns, err);
 	if (r < 0) {
@@ -292,6 +294,18 @@ int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker 
 	}
 	*ret = a;
 	return 0;
+}
+
+int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker *l,
+		   uint64_t deadline_ns, struct hp_err *err)
+{
+	return start_new(ret, t, l, false, deadline_ns, err);
+}
+
+int hp_agent_start_sharing(struct hp_agent **ret, struct hp_target *t, uint64_t deadline_ns,
+			   struct hp_err *err)
+{
+	return start_new(ret, t, NULL, true, deadline_ns, err);
 }
 
 static void make_exit(struct hp_agent *a)
@@ -349,6 +363,8 @@ int hp_agent_end(struct hp_agent *a, struct hp_err *err)
 	if (!a)
 		return 0;
 	hp_fault_pass(HP_FAULT_AGENT_ENDING);
+	if (a->sharing && a->peer >= 0)
+		(void)hp_agent_close_fd(a, a->peer); /* or it is gone */
 	memory = a->area && hp_agent_syscall(a, SYS_munmap, a->area, AREA_SIZE, 0, 0, 0, 0) < 0;
 	if (a->tid) {
 		make_exit(a);

@@ -26,6 +26,11 @@ struct hp_agent;
 int hp_agent_start(struct hp_agent **ret, struct hp_target *t, struct hp_looker *l,
 		   uint64_t deadline_ns, struct hp_err *err);
 
+/* The same, but it keeps sharing the target's descriptors: its system calls act on those, and what it
+ * is given is there.  Without a looker. */
+int hp_agent_start_sharing(struct hp_agent **ret, struct hp_target *t, uint64_t deadline_ns,
+			   struct hp_err *err);
+
 /* Exits and is reaped in a borrowed thread (its exit signal is 0, so nobody else would); frees @a
  * in every case. */
 int hp_agent_end(struct hp_agent *a, struct hp_err *err);

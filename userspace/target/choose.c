@@ -7,7 +7,6 @@
 #include "target/choose.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +14,8 @@
 #include <sys/syscall.h>
 
 #include "base/array.h"
-#include "base/fd.h"
 #include "hp/err.h"
+#include "target/blocked.h"
 #include "target/threads.h"
 
 static const struct {
@@ -59,43 +58,33 @@ static const struct {
 #define RANK_BEST    0
 #define RANK_TIMEOUT 6 /* a futex wait with a time-out */
 
-static int rank_of(const struct hp_choice *c, const uint64_t args[6])
+static int rank_of(const struct hp_blocked *b)
 {
-	if (c->nr == SYS_futex) {
-		int op = (int)args[1] & FUTEX_CMD_MASK;
+	if (b->running)
+		return HP_CHOICE_RUNNING;
+	if (b->nr == SYS_futex) {
+		int op = (int)b->args[1] & FUTEX_CMD_MASK;
 
 		if (op != FUTEX_WAIT && op != FUTEX_WAIT_BITSET)
 			return HP_CHOICE_NEVER;
-		return args[3] ? RANK_TIMEOUT : RANK_BEST;
+		return b->args[3] ? RANK_TIMEOUT : RANK_BEST;
 	}
 	for (size_t i = 0; i < N_CALLS; i++)
-		if (calls[i].nr == c->nr)
+		if (calls[i].nr == b->nr)
 			return calls[i].rank;
 	return HP_CHOICE_NEVER;
 }
 
-/* "running", "-1 sp pc" (blocked outside a call) or "nr a0 … a5 sp pc": proc(5). */
 void hp_choice_read(struct hp_choice *ret, pid_t pid, pid_t tid)
 {
-	uint64_t args[6] = {0};
-	char path[64], *text, *p;
+	struct hp_blocked b;
 
 	*ret = (struct hp_choice){.tid = tid, .rank = HP_CHOICE_NEVER, .nr = -1};
-	(void)snprintf(path, sizeof(path), "/proc/%d/task/%d/syscall", (int)pid, (int)tid);
-	if (hp_read_file(AT_FDCWD, path, 512, &text, NULL) < 0)
+	if (!hp_blocked_read(&b, pid, tid))
 		return;
-	if (strncmp(text, "running", 7) == 0) {
-		ret->rank = HP_CHOICE_RUNNING;
-	} else {
-		p = text;
-		ret->nr = strtol(p, &p, 10);
-		for (int i = 0; i < 6 && ret->nr >= 0; i++)
-			args[i] = strtoull(p, &p, 16);
-		ret->sp = strtoull(p, &p, 16);
-		if (ret->nr >= 0)
-			ret->rank = rank_of(ret, args);
-	}
-	free(text);
+	ret->rank = rank_of(&b);
+	ret->nr = b.nr;
+	ret->sp = b.sp;
 }
 
 static int compare(const void *a, const void *b)

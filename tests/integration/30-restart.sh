@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Servers of every shape are replaced under load, one connection a request, and no request is
+# refused, reset or lost.
+#	RESTARTS	(3)
+# shellcheck source=tests/integration/restart-lib.sh
+. "$(dirname "$0")/restart-lib.sh"
+
+rounds=${RESTARTS:-3}
+start_hpd
+
+# shape NAME ADDRESS WAY OPTION…
+shape() {
+	local name=$1 address=$2
+
+	shift 2
+	start_netsvc "$@" "$address"
+	start_load "$address" 4
+	restarts "$name" "$rounds" --wait
+	end_server
+}
+shape "threads in accept" tcp:127.0.0.1:$PORT threads
+shape "a SO_REUSEPORT socket a thread" tcp:127.0.0.1:$PORT reuseport
+shape "preforked children" tcp:127.0.0.1:$PORT prefork
+shape "epoll" tcp:127.0.0.1:$PORT epoll
+shape "epoll, told before the bind" tcp:127.0.0.1:$PORT epoll early
+shape "poll" tcp:127.0.0.1:$PORT poll
+shape "select" tcp:127.0.0.1:$PORT select
+shape "IPv6" "tcp6:[::1]:$PORT" epoll v6only
+shape "IPv6 and IPv4 in one" "tcp6:[::]:$PORT" threads
+shape "an abstract unix socket" "unix:@hp-test-$PORT" epoll

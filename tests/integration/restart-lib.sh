@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+#
+# restart-lib.sh – what the tests of restarts share, on top of lib.sh: services of which hp starts
+# new generations, and clients that count what becomes of each request.
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# What the current service is: its main process, and the words that start it.
+MAIN=''
+COMMAND=()
+# Every process that was its main one; they are ended at the end.
+GENERATIONS=()
+# A port for this run: tests of several worktrees may run at a time.
+PORT=$((20000 + $$ % 20000))
+
+end_generations() {
+	local pid
+
+	for pid in "${GENERATIONS[@]}"; do
+		kill -KILL "$pid" 2>/dev/null
+	done
+}
+trap 'end_generations; at_end' EXIT
+
+# start_server WORD…: MAIN, as a child of ours; its output goes to $T/server.out
+start_server() {
+	COMMAND=("$@")
+	"$@" >>"$T/server.out" 2>&1 </dev/null &
+	MAIN=$!
+	GENERATIONS+=("$MAIN")
+}
+
+# start_netsvc WAY OPTION…
+start_netsvc() {
+	start_server "$SVC/netsvc" "$@"
+	if ! wait_line "$T/server.out" "^ready $MAIN\$"; then
+		not_ok "netsvc $* is ready" "$(tail -n 5 "$T/server.out")"
+		exit 1
+	fi
+}
+
+# start_load ADDRESS THREADS [PROTOCOL]: LOAD; the first request was answered
+start_load() {
+	start_service netload "$@"
+	LOAD=$PID
+	grows "$LOAD" answered 20 || not_ok "the load reaches $1" "$VERDICT"
+}
+
+# restart OPTION… [-- WORD…]: like hp(), and MAIN is the new one
+restart() {
+	hp restart "$MAIN" --ready-timeout 80s "$@"
+	[ "$STATUS" = 0 ] || return 1
+	MAIN=$OUT
+	GENERATIONS+=("$MAIN")
+}
+
+# restarts NAME ROUNDS OPTION…: each must succeed, serve, and lose nothing; ends the load
+restarts() {
+	local name=$1 rounds=$2 i=0 why=''
+
+	shift 2
+	while [ "$i" -lt "$rounds" ]; do
+		restart "$@" || { why="status $STATUS: $ERR"; break; }
+		grows "$LOAD" answered 50 || { why="nothing is answered: $VERDICT"; break; }
+		i=$((i + 1))
+	done
+	is "$name: $rounds restarts" "$i $why" "$rounds "
+	end_service "$LOAD"
+}
+
+# end_server: the last generation, told to end
+end_server() {
+	kill -TERM "$MAIN" 2>/dev/null
+	wait_until "$PATIENCE" gone "$MAIN" || not_ok "$MAIN ends when it is told to"
+	: >"$T/server.out"
+}

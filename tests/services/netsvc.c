@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server that was not written to be restarted: netsvc WAY OPTION… ADDRESS…
+ *
+ *	threads		four threads in accept
+ *	reuseport	four threads in accept, each with a SO_REUSEPORT socket of its own
+ *	prefork		the parent binds, three children are in accept
+ *	epoll, poll, select	one loop, nothing blocks
+ *
+ * It answers each line with "<pid> <tag>".  After "one" it closes; after any other it goes on
+ * reading.  A datagram is answered with a datagram.
+ *
+ *	tag=TEXT	what it answers
+ *	early		it is put into the epoll before it is bound
+ *	unlink		it removes its unix socket when it ends
+ *	daemon		it goes into the background; pidfile=PATH is written then
+ *	user=UID	it gives up its rights when it has bound
+ *	v6only		IPv6 sockets take no IPv4
+ *	die=STAGE, hang=STAGE	ends, or does nothing more, at start, bind, listen
+ *	hold=STAGE:FILE	goes on when FILE is there
+ *	notify=FILE	says READY=1 when FILE is there
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/select.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "net.h"
+
+#define LISTENERS_MAX 16
+#define THREADS	      4
+#define CHILDREN      3
+#define EVENTS	      64
+
+static struct {
+	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile;
+	bool early, unlink_at_end, daemon, v6only;
+	int user;
+} opt = {.tag = "1", .user = -1};
+
+static struct net_addr addr[LISTENERS_MAX];
+static int listener[LISTENERS_MAX], n_addr, epoll_fd = -1;
+
+static void check(bool ok, const char *what)
+{
+	if (ok)
+		return;
+	fprintf(stderr, "netsvc %d: %s: %s\n", (int)getpid(), what, strerror(errno));
+	exit(3);
+}
+
+static bool is_way(const char *way)
+{
+	return !strcmp(opt.way, way);
+}
+
+static void wait_for_file(const char *path)
+{
+	while (access(path, F_OK))
+		usleep(2000);
+}
+
+/* Something may have been ordered to happen here. */
+static void stage(const char *name)
+{
+	size_t n = strlen(name);
+
+	if (opt.hold && !strncmp(opt.hold, name, n) && opt.hold[n] == ':') {
+		printf("%s %d\n", name, (int)getpid());
+		wait_for_file(opt.hold + n + 1);
+	}
+	if (opt.die && !strcmp(opt.die, name))
+		abort();
+	if (opt.hang && !strcmp(opt.hang, name))
+		for (;;)
+			pause();
+}
+
+/* --- answering ----------------------------------------------------------------------------------- */
+
+/* False: the connection is over. */
+static bool answer(int fd)
+{
+	char line[256], text[300];
+	ssize_t n = recv(fd, line, sizeof(line) - 1, 0);
+	int len;
+
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR);
+	line[n] = 0;
+	len = snprintf(text, sizeof(text), "%d %s\n", (int)getpid(), opt.tag);
+	if (send(fd, text, (size_t)len, MSG_NOSIGNAL) != len)
+		return false;
+	return strncmp(line, "one", 3) != 0;
+}
+
+static void answer_datagram(int fd, int flags)
+{
+	struct sockaddr_storage from;
+	socklen_t n = sizeof(from);
+	char line[256], text[300];
+	int len;
+
+	if (recvfrom(fd, line, sizeof(line), flags, (struct sockaddr *)&from, &n) < 0)
+		return;
+	len = snprintf(text, sizeof(text), "%d %s\n", (int)getpid(), opt.tag);
+	(void)sendto(fd, text, (size_t)len, 0, (struct sockaddr *)&from, n);
+}
+
+static void *serve_connection(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+
+	while (answer(fd))
+		;
+	close(fd);
+	return NULL;
+}
+
+static void start_thread(void *(*fn)(void *), intptr_t arg)
+{
+	pthread_t t;
+
+	check(pthread_create(&t, NULL, fn, (void *)arg) == 0, "thread");
+	pthread_detach(t);
+}
+
+static void *accept_loop(void *arg)
+{
+	int i = (int)(intptr_t)arg;
+
+	for (;;) {
+		int fd;
+
+		if (addr[i].type == SOCK_DGRAM) {
+			answer_datagram(listener[i], 0);
+			continue;
+		}
+		fd = accept(listener[i], NULL, NULL);
+		check(fd >= 0 || errno == ECONNABORTED, "accept");
+		if (fd >= 0)
+			start_thread(serve_connection, fd);
+	}
+	return NULL;
+}
+
+/* --- the ways ------------------------------------------------------------------------------------ */
+
+static int open_one(const struct net_addr *a)
+{
+	bool block = is_way("threads") || is_way("reuseport") || is_way("prefork");
+	int fd = socket(a->family, a->type | SOCK_CLOEXEC | (block ? 0 : SOCK_NONBLOCK), 0), on = 1;
+
+	check(fd >= 0, "socket");
+	if (a->family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){opt.v6only}, sizeof(on));
+	if (a->family != AF_UNIX)
+		setsockopt(fd, SOL_SOCKET, is_way("reuseport") ? SO_REUSEPORT : SO_REUSEADDR, &on,
+			   sizeof(on));
+	return fd;
+}
+
+static void watch(int fd, int ep)
+{
+	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+
+	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0, "epoll_ctl");
+}
+
+static void open_all(void)
+{
+	if (is_way("epoll"))
+		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	stage("start");
+	for (int i = 0; i < n_addr; i++) {
+		listener[i] = open_one(&addr[i]);
+		if (opt.early)
+			watch(listener[i], epoll_fd);
+		if (addr[i].path)
+			(void)unlink(addr[i].path);
+		check(bind(listener[i], (struct sockaddr *)&addr[i].sa, addr[i].len) == 0, "bind");
+	}
+	stage("bind");
+	for (int i = 0; i < n_addr; i++)
+		check(addr[i].type == SOCK_DGRAM || listen(listener[i], 1024) == 0, "listen");
+	stage("listen");
+}
+
+static bool is_listener(int fd, int *which)
+{
+	for (int i = 0; i < n_addr; i++)
+		if (listener[i] == fd) {
+			*which = i;
+			return true;
+		}
+	return false;
+}
+
+/* A new connection, or a datagram; what is accepted, or -1. */
+static int take(int i)
+{
+	if (addr[i].type != SOCK_DGRAM)
+		return accept4(listener[i], NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	answer_datagram(listener[i], MSG_DONTWAIT);
+	return -1;
+}
+
+static void epoll_loop(void)
+{
+	struct epoll_event e[EVENTS];
+
+	for (int i = 0; i < n_addr && !opt.early; i++)
+		watch(listener[i], epoll_fd);
+	for (;;) {
+		int n = epoll_wait(epoll_fd, e, EVENTS, -1), which;
+
+		check(n >= 0, "epoll_wait");
+		for (int i = 0; i < n; i++) {
+			int fd = e[i].data.fd;
+
+			if (is_listener(fd, &which)) {
+				fd = take(which);
+				if (fd >= 0)
+					watch(fd, epoll_fd);
+			} else if (!answer(fd)) {
+				close(fd);
+			}
+		}
+	}
+}
+
+static void poll_loop(void)
+{
+	static struct pollfd p[1024];
+	int n = n_addr;
+
+	for (int i = 0; i < n; i++)
+		p[i] = (struct pollfd){.fd = listener[i], .events = POLLIN};
+	for (;;) {
+		check(poll(p, (nfds_t)n, -1) >= 0, "poll");
+		for (int i = n - 1; i >= 0; i--) {
+			if (!p[i].revents)
+				continue;
+			if (i < n_addr) {
+				int fd = take(i);
+
+				if (fd >= 0 && n < 1024)
+					p[n++] = (struct pollfd){.fd = fd, .events = POLLIN};
+			} else if (!answer(p[i].fd)) {
+				close(p[i].fd);
+				p[i] = p[--n];
+			}
+		}
+	}
+}
+
+static void select_loop(void)
+{
+	fd_set all, now;
+	int which;
+
+	FD_ZERO(&all);
+	for (int i = 0; i < n_addr; i++)
+		FD_SET(listener[i], &all);
+	for (;;) {
+		now = all;
+		check(select(FD_SETSIZE, &now, NULL, NULL, NULL) >= 0, "select");
+		for (int fd = 0; fd < FD_SETSIZE; fd++) {
+			if (!FD_ISSET(fd, &now))
+				continue;
+			if (is_listener(fd, &which)) {
+				int new = take(which);
+
+				if (new >= 0)
+					FD_SET(new, &all);
+			} else if (!answer(fd)) {
+				FD_CLR(fd, &all);
+				close(fd);
+			}
+		}
+	}
+}
+
+static void fork_children(void)
+{
+	for (int c = 0; c < CHILDREN; c++) {
+		pid_t pid = fork();
+
+		check(pid >= 0, "fork");
+		if (pid)
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (int i = 1; i < n_addr; i++)
+			start_thread(accept_loop, i);
+		accept_loop(0);
+	}
+}
+
+static void notify_ready(void)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	wait_for_file(opt.notify);
+	if (!name)
+		return;
+	snprintf(un.sun_path, sizeof(un.sun_path), "%s", name);
+	if (*name == '@')
+		un.sun_path[0] = 0;
+	check(sendto(fd, "READY=1", 7, 0, (struct sockaddr *)&un,
+		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name))) == 7,
+	      "READY=1");
+	close(fd);
+}
+
+/* --- the beginning and the end ---------------------------------------------------------------------- */
+
+static void end(int signal)
+{
+	for (int i = 0; i < n_addr; i++)
+		if (opt.unlink_at_end && addr[i].path)
+			(void)unlink(addr[i].path);
+	if (opt.unlink_at_end && opt.pidfile)
+		(void)unlink(opt.pidfile);
+	_exit(0);
+}
+
+static void go_into_background(void)
+{
+	FILE *f;
+
+	check(!opt.daemon || daemon(1, 1) == 0, "daemon");
+	if (!opt.pidfile)
+		return;
+	f = fopen(opt.pidfile, "we");
+	check(f != NULL, opt.pidfile);
+	fprintf(f, "%d\n", (int)getpid());
+	fclose(f);
+}
+
+/* NAME=VALUE: the value. */
+static const char *value(const char *arg, const char *name)
+{
+	size_t n = strlen(name);
+
+	return !strncmp(arg, name, n) && arg[n] == '=' ? arg + n + 1 : NULL;
+}
+
+static void read_option(const char *arg)
+{
+	const struct {
+		const char *name;
+		const char **to;
+	} texts[] = {{"tag", &opt.tag},	  {"die", &opt.die},	   {"hang", &opt.hang},
+		     {"hold", &opt.hold}, {"notify", &opt.notify}, {"pidfile", &opt.pidfile}};
+	const struct {
+		const char *name;
+		bool *to;
+	} flags[] = {{"early", &opt.early},
+		     {"unlink", &opt.unlink_at_end},
+		     {"daemon", &opt.daemon},
+		     {"v6only", &opt.v6only}};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (value(arg, texts[i].name)) {
+			*texts[i].to = value(arg, texts[i].name);
+			return;
+		}
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
+		if (!strcmp(arg, flags[i].name)) {
+			*flags[i].to = true;
+			return;
+		}
+	if (value(arg, "user"))
+		opt.user = atoi(value(arg, "user"));
+	else
+		addr[n_addr++] = net_parse(arg);
+}
+
+/* Each thread its own. */
+static void multiply(void)
+{
+	int n = n_addr;
+
+	for (int t = 1; t < THREADS; t++)
+		for (int i = 0; i < n; i++)
+			addr[n_addr++] = addr[i];
+}
+
+int main(int argc, char **argv)
+{
+	struct sigaction terminated = {.sa_handler = end};
+
+	if (argc < 3)
+		return 2;
+	opt.way = argv[1];
+	for (int i = 2; i < argc && n_addr < LISTENERS_MAX / THREADS; i++)
+		read_option(argv[i]);
+	if (is_way("reuseport"))
+		multiply();
+	sigaction(SIGTERM, &terminated, NULL);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	open_all();
+	go_into_background();
+	if (opt.user >= 0)
+		check(setresuid((uid_t)opt.user, (uid_t)opt.user, (uid_t)opt.user) == 0, "setuid");
+	if (is_way("prefork"))
+		fork_children();
+	if (is_way("threads") || is_way("reuseport"))
+		for (int t = 0; t < (is_way("threads") ? THREADS : 1); t++)
+			for (int i = 0; i < n_addr; i++)
+				start_thread(accept_loop, i);
+	printf("ready %d\n", (int)getpid());
+	if (opt.notify)
+		notify_ready();
+	if (is_way("epoll"))
+		epoll_loop();
+	if (is_way("poll"))
+		poll_loop();
+	if (is_way("select"))
+		select_loop();
+	for (;;)
+		pause();
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TCP by sock_diag(7), which asks for one port at a time and tells how long a connection was silent;
+ * unix sockets by /proc/PID/net/unix.  The kernel does not say how old a connection is.
+ */
+#include "restart/connections.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/fd.h"
+#include "restart/fds.h"
+#include "restart/sockets.h"
+
+#define BIT(state) (1u << (state))
+/* All in which a program may still send or receive. */
+#define STATES                                                                                     \
+	(BIT(TCP_ESTABLISHED) | BIT(TCP_FIN_WAIT1) | BIT(TCP_FIN_WAIT2) | BIT(TCP_CLOSE_WAIT))
+#define UNIX_CONNECTED 3 /* SS_CONNECTED, linux/net.h */
+#define BATCH	       (32u << 10)
+
+struct search {
+	struct hp_connections *found;
+	struct hp_inodes held; /* the sockets of the program */
+	const struct hp_listener *l;
+	int r;
+};
+
+static int add_held(struct hp_inodes *to, pid_t pid)
+{
+	struct hp_fd_list fds = {0};
+	int r = hp_fd_list_read(&fds, pid);
+
+	for (size_t i = 0; r == 0 && i < fds.n; i++) {
+		ino_t *v;
+
+		if (fds.v[i].kind != HP_FD_SOCKET)
+			continue;
+		v = HP_ARRAY_ADD(to);
+		if (v)
+			*v = fds.v[i].ino;
+		else
+			r = -ENOMEM;
+	}
+	hp_fd_list_free(&fds);
+	return r;
+}
+
+static struct hp_connection *add(struct search *s)
+{
+	struct hp_connection *c = HP_ARRAY_ADD(s->found);
+
+	if (c)
+		c->idle[0] = 0;
+	else
+		s->r = -ENOMEM;
+	return c;
+}
+
+static void take_tcp(struct search *s, const struct nlmsghdr *h)
+{
+	const struct inet_diag_msg *m = NLMSG_DATA(h);
+	int left = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m)));
+	char host[INET6_ADDRSTRLEN] = "?";
+	struct hp_connection *c;
+
+	if (!m->idiag_inode || !hp_inodes_have(&s->held, m->idiag_inode))
+		return;
+	c = add(s);
+	if (!c)
+		return;
+	(void)inet_ntop(m->idiag_family, m->id.idiag_dst, host, sizeof(host)); /* there is room */
+	(void)snprintf(c->text, sizeof(c->text), "%s from %s port %u", s->l->text, host,
+		       ntohs(m->id.idiag_dport));
+	for (const struct rtattr *a = (const struct rtattr *)(m + 1); RTA_OK(a, left);
+	     a = RTA_NEXT(a, left)) {
+		const struct tcp_info *info = RTA_DATA(a);
+
+		if (a->rta_type == INET_DIAG_INFO &&
+		    RTA_PAYLOAD(a) >= offsetof(struct tcp_info, tcpi_last_ack_recv))
+			(void)snprintf(c->idle, sizeof(c->idle), ", idle for %.1f s",
+				       (double)(info->tcpi_last_data_recv < info->tcpi_last_data_sent
+							? info->tcpi_last_data_recv
+							: info->tcpi_last_data_sent) /
+					       1000);
+	}
+}
+
+static int ask(int sock, const struct hp_listener *l, int family)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&l->addr; /* the port: same place */
+	struct {
+		struct nlmsghdr head;
+		struct inet_diag_req_v2 req;
+	} m = {
+		.head = {.nlmsg_len = sizeof(m),
+			 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		.req = {.sdiag_family = (uint8_t)family,
+			.sdiag_protocol = IPPROTO_TCP,
+			.idiag_ext = 1 << (INET_DIAG_INFO - 1),
+			.idiag_states = STATES,
+			.id = {.idiag_sport = in->sin_port}},
+	};
+
+	return send(sock, &m, sizeof(m), 0) < 0 ? -errno : 0;
+}
+
+/* 0: more comes; 1: that was all. */
+static int take_batch(struct search *s, const char *buf, size_t n)
+{
+	for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf; NLMSG_OK(h, n);
+	     h = NLMSG_NEXT(h, n)) {
+		if (h->nlmsg_type == NLMSG_DONE)
+			return 1;
+		if (h->nlmsg_type == NLMSG_ERROR)
+			return ((const struct nlmsgerr *)NLMSG_DATA(h))->error ?: -EIO;
+		if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY)
+			take_tcp(s, h);
+	}
+	return s->r;
+}
+
+static int read_tcp(struct search *s, int family)
+{
+	static _Alignas(struct nlmsghdr) char buf[BATCH];
+	hp_autoclose int sock = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+	int r = sock < 0 ? -errno : ask(sock, s->l, family);
+
+	while (r == 0) {
+		ssize_t n = recv(sock, buf, sizeof(buf), 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		r = n < 0 ? -errno : take_batch(s, buf, (size_t)n);
+	}
+	return r > 0 ? 0 : r;
+}
+
+static void take_unix(struct search *s, const char *line, const char *name)
+{
+	struct hp_connection *c;
+	unsigned state;
+	unsigned long ino;
+	int at = 0;
+
+	if (sscanf(line, "%*s %*s %*s %*s %*s %x %lu %n", &state, &ino, &at) != 2 || !at)
+		return;
+	if (state != UNIX_CONNECTED || strcmp(line + at, name) != 0 || !hp_inodes_have(&s->held, ino))
+		return;
+	c = add(s);
+	if (c)
+		(void)snprintf(c->text, sizeof(c->text), "%s", s->l->text);
+}
+
+static int read_unix(struct search *s)
+{
+	const char *name = s->l->text + strlen("unix ");
+	char path[64], line[512];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/net/unix", (int)getpid());
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (s->r == 0 && fgets(line, sizeof(line), f)) {
+		line[strcspn(line, "\n")] = 0;
+		take_unix(s, line, name);
+	}
+	fclose(f);
+	return s->r;
+}
+
+/* A SO_REUSEPORT group has one port. */
+static bool asked_before(const struct hp_listeners *l, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (hp_listener_same_address(&l->v[k], &l->v[i]))
+			return true;
+	return false;
+}
+
+/* Connections of IPv4 to a socket for both are listed as IPv6's. */
+static int read_one(struct search *s)
+{
+	return s->l->family == AF_UNIX ? read_unix(s) : read_tcp(s, s->l->family);
+}
+
+int hp_connections_read(struct hp_connections *ret, const struct hp_procs *procs,
+			const struct hp_listeners *l)
+{
+	struct search s = {.found = ret};
+	int r = 0;
+
+	ret->n = 0;
+	for (size_t i = 0; r == 0 && i < procs->n; i++)
+		r = add_held(&s.held, procs->v[i]);
+	hp_inodes_sort(&s.held);
+	for (size_t i = 0; r == 0 && i < l->n; i++) {
+		s.l = &l->v[i];
+		if (s.l->type != SOCK_DGRAM && !asked_before(l, i))
+			r = read_one(&s);
+	}
+	hp_inodes_free(&s.held);
+	return r;
+}
+
+void hp_connections_free(struct hp_connections *c)
+{
+	HP_ARRAY_FREE(c);
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether a new generation is ready, and which of its processes is the main one. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hp/err.h"
+#include "restart/pidfile.h"
+#include "restart/supervisor.h"
+#include "target/procfs.h"
+
+/* Is some other socket of the same address held?  A program may open fewer of a SO_REUSEPORT group. */
+static size_t count_same(const struct hp_supervisor *s, size_t i, bool held_only)
+{
+	const struct hp_listeners *l = &s->listeners;
+	size_t n = 0;
+
+	for (size_t k = 0; k < l->n; k++)
+		n += hp_listener_same_address(&l->v[k], &l->v[i]) &&
+		     (!held_only || s->readiness.held[k]);
+	return n;
+}
+
+static bool is_complete(const struct hp_supervisor *s, bool waited)
+{
+	for (size_t i = 0; i < s->listeners.n; i++)
+		if (!(waited ? s->readiness.waited[i] : s->readiness.held[i]))
+			return false;
+	return true;
+}
+
+static bool add(char *buf, size_t n, const char *text)
+{
+	size_t used = strlen(buf);
+
+	return (size_t)snprintf(buf + used, n - used, "%s%s", used ? ", " : "", text) < n - used;
+}
+
+/* Listeners of the new generation at addresses where the old one had none. */
+static int refuse_new_binds(struct hp_supervisor *s, const struct hp_procs *below,
+			    struct hp_err *err)
+{
+	struct hp_listeners now = {0};
+	char others[512] = "";
+	int r = hp_listeners_read(&now, below, false, err);
+
+	for (size_t i = 0; r == 0 && i < now.n; i++) {
+		bool known = hp_listeners_find(&s->listeners, now.v[i].ino) != NULL;
+
+		for (size_t k = 0; k < s->listeners.n && !known; k++)
+			known = hp_listener_same_address(&now.v[i], &s->listeners.v[k]);
+		if (!known && !add(others, sizeof(others), now.v[i].text))
+			break;
+	}
+	hp_listeners_free(&now);
+	if (r == 0 && *others && !s->req->allow_new_binds)
+		r = hp_err_set(err, -HP_E_LISTENERS,
+			       "the new program also listens at %s, where the old one does not; "
+			       "--allow-new-binds lets it. The old one serves on",
+			       others);
+	return r;
+}
+
+int hp_supervisor_is_ready(struct hp_supervisor *s, const struct hp_procs *below,
+			   struct hp_err *err)
+{
+	bool told_only = s->req->ready == HP_READY_NOTIFY || s->spec.wants_ready;
+	int r;
+
+	if (told_only && !s->said_ready)
+		return 0;
+	r = hp_readiness_read(&s->readiness, &s->listeners, below);
+	if (r < 0)
+		return hp_err_sys(err, -r, "listeners of the new generation");
+	if (!is_complete(s, !s->said_ready))
+		return s->said_ready && s->req->ready == HP_READY_NOTIFY
+			       ? hp_supervisor_not_ready(s, below, err)
+			       : 0;
+	r = refuse_new_binds(s, below, err);
+	return r < 0 ? r : 1;
+}
+
+static void tell_missing(const struct hp_supervisor *s, char *buf, size_t n)
+{
+	char text[HP_ADDR_TEXT + 96];
+
+	for (size_t i = 0; i < s->listeners.n && i < s->readiness.n; i++) {
+		size_t had = count_same(s, i, false), has = count_same(s, i, true);
+
+		if (s->readiness.waited[i])
+			continue;
+		if (s->readiness.held[i])
+			(void)snprintf(text, sizeof(text), "does not wait at %s",
+				       s->listeners.v[i].text);
+		else if (had > 1)
+			(void)snprintf(text, sizeof(text),
+				       "has %zu of the %zu listeners at %s", has, had,
+				       s->listeners.v[i].text);
+		else
+			(void)snprintf(text, sizeof(text), "does not listen at %s",
+				       s->listeners.v[i].text);
+		if (!strstr(buf, text) && !add(buf, n, text))
+			return;
+	}
+}
+
+int hp_supervisor_not_ready(struct hp_supervisor *s, const struct hp_procs *below,
+			    struct hp_err *err)
+{
+	char missing[512] = "";
+
+	if (hp_readiness_read(&s->readiness, &s->listeners, below) == 0)
+		tell_missing(s, missing, sizeof(missing));
+	if (!*missing)
+		(void)snprintf(missing, sizeof(missing), "did not say READY=1");
+	return hp_err_set(err, -HP_E_NOT_READY,
+			  "the new program was not ready in time: it %s; the old one serves on",
+			  missing);
+}
+
+/* Of what is there, a process whose parent is not: what was started, or what it left behind in the
+ * background. */
+static pid_t topmost(const struct hp_supervisor *s, const struct hp_procs *below)
+{
+	if (hp_procs_have(below, s->first))
+		return s->first;
+	return below->n ? below->v[0] : 0;
+}
+
+int hp_supervisor_find_main(struct hp_supervisor *s, const struct hp_procs *below,
+			    struct hp_err *err)
+{
+	struct hp_generation *g = &s->generation;
+	struct hp_stat st;
+
+	g->pid = s->said_main;
+	if (!g->pid && s->req->pidfile)
+		g->pid = hp_pidfile_read(topmost(s, below), s->req->pidfile);
+	if (!hp_procs_have(below, g->pid))
+		g->pid = topmost(s, below);
+	if (!g->pid || hp_stat_read(g->pid, &st) < 0)
+		return hp_err_set(err, -HP_E_NEW_PROCESS,
+				  "the new process ended just when it was ready; the old one serves on");
+	g->pid_start = st.field[HP_STAT_START_TIME];
+	return 0;
+}

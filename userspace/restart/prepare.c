@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* What is found out, and refused, before anything is started. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "hp/err.h"
+#include "restart/cgroup.h"
+#include "restart/supervisor.h"
+#include "restart/takeaway.h"
+#include "target/procfs.h"
+#include "target/target.h"
+
+/* Who this process is: the refusals of target/target.h hold here too. */
+static int identify(struct hp_supervisor *s, struct hp_err *err)
+{
+	struct hp_generation *g = &s->generation;
+	struct hp_target *t;
+	int r = hp_target_open(&t, s->req->pid, err);
+
+	if (r < 0)
+		return r;
+	g->old = t->pid;
+	g->old_start = t->start_time;
+	g->since_ns = hp_wall_ns();
+	g->state = "starting";
+	g->old_state = "serving";
+	(void)snprintf(g->comm, sizeof(g->comm), "%s", t->comm);
+	if (s->permit->ask)
+		r = s->permit->ask(s->permit->arg, t, -1, NULL, err);
+	hp_target_free(t);
+	if (r == 0)
+		r = hp_generation_of(g->old, g->old_start, &g->number, err);
+	g->number++;
+	return r;
+}
+
+/* A worker has its listeners from somebody who would go on. */
+static int refuse_worker(struct hp_supervisor *s, struct hp_err *err)
+{
+	struct hp_listeners theirs = {0};
+	struct hp_procs parent = {0};
+	struct hp_stat st;
+	pid_t ppid;
+	int r = 0;
+
+	if (hp_stat_read(s->req->pid, &st) < 0)
+		return hp_err_set(err, -HP_E_GONE, "process %d is gone", (int)s->req->pid);
+	ppid = (pid_t)st.field[HP_STAT_PPID];
+	parent.v = &ppid;
+	parent.n = 1;
+	if (ppid > 1)
+		r = hp_listeners_read(&theirs, &parent, false, err);
+	for (size_t i = 0; r == 0 && i < theirs.n; i++)
+		if (hp_listeners_find(&s->listeners, theirs.v[i].ino))
+			r = hp_err_set(err, -HP_E_LISTENERS,
+				       "process %d has the listener %s in common with its parent; "
+				       "restart that one: %d",
+				       (int)s->req->pid, theirs.v[i].text, (int)ppid);
+	hp_listeners_free(&theirs);
+	return r;
+}
+
+static int take_inventory(struct hp_supervisor *s, struct hp_err *err)
+{
+	int r = hp_procs_below(&s->group, s->req->pid, true);
+
+	if (r < 0)
+		return hp_err_sys(err, -r, "processes below %d", (int)s->req->pid);
+	r = hp_listeners_read(&s->listeners, &s->group, true, err);
+	if (r == 0 && !s->listeners.n)
+		r = hp_err_set(err, -HP_E_LISTENERS,
+			       "process %d (%s) has no listeners: there is nothing to hand over",
+			       (int)s->req->pid, s->generation.comm);
+	return r == 0 ? refuse_worker(s, err) : r;
+}
+
+/* systemd would take the end of its main process for a crash. */
+static int refuse_unit(const struct hp_supervisor *s, struct hp_err *err)
+{
+	char unit[256];
+
+	if (access("/run/systemd/system", F_OK) || !*hp_cgroups_unit(s->spec.cgroups, unit, sizeof(unit)))
+		return 0;
+	return hp_err_set(err, -HP_E_TARGET,
+			  "process %d belongs to %s, and hp cannot restart units of systemd yet",
+			  (int)s->req->pid, unit);
+}
+
+int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
+{
+	int r = identify(s, err);
+
+	if (r == 0)
+		r = hp_spec_read(&s->spec, s->req, err);
+	if (r == 0)
+		r = refuse_unit(s, err);
+	if (r == 0)
+		r = take_inventory(s, err);
+	if (r < 0)
+		return r;
+	s->retire.main = s->req->pid;
+	s->retire.listeners = &s->listeners;
+	hp_retire_choose(&s->retire, s->req, s->generation.comm);
+	if (s->retire.way == HP_DRAIN_EXTERNAL)
+		r = hp_take_away_check(&s->group, err);
+	if (r == 0 && hp_environ_set(&s->spec, "NOTIFY_SOCKET", s->notify.name) < 0)
+		r = hp_err_sys(err, ENOMEM, "environment");
+	return r;
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+#include "restart/sockets.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/array.h"
+#include "hp/err.h"
+
+#define UNIX_LISTENS	 0x10000 /* __SO_ACCEPTCON, linux/net.h */
+#define UNIX_UNCONNECTED 1	 /* SS_UNCONNECTED */
+
+/* Each: is this line one of a socket that clients call? */
+static bool stream_line(const char *line, unsigned long *ino)
+{
+	unsigned state;
+
+	return sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, ino) == 2 &&
+	       state == TCP_LISTEN;
+}
+
+static bool datagram_line(const char *line, unsigned long *ino)
+{
+	unsigned state, port;
+
+	return sscanf(line, "%*s %*[^:]:%x %*s %x %*s %*s %*s %*s %*s %lu", &port, &state, ino) ==
+		       3 &&
+	       state == TCP_CLOSE && port;
+}
+
+/* "ffff…: 00000002 00000000 00010000 0001 01 12345 /run/x"; names that the kernel made up for
+ * clients are "@" and five hex digits (unix_autobind()). */
+static bool unix_line(const char *line, unsigned long *ino)
+{
+	unsigned flags, type, state;
+	char name[128] = "";
+
+	if (sscanf(line, "%*s %*s %*s %x %x %x %lu %127s", &flags, &type, &state, ino, name) < 4)
+		return false;
+	if (type != SOCK_DGRAM)
+		return flags & UNIX_LISTENS;
+	return *name && state == UNIX_UNCONNECTED &&
+	       !(*name == '@' && strlen(name) == 6 && strspn(name + 1, "0123456789abcdef") == 5);
+}
+
+static const struct {
+	const char *file;
+	bool (*line)(const char *line, unsigned long *ino);
+} tables[] = {
+	{"tcp", stream_line},	 {"tcp6", stream_line}, {"udp", datagram_line},
+	{"udp6", datagram_line}, {"unix", unix_line},
+};
+
+static int read_table(struct hp_inodes *to, FILE *f, bool (*is)(const char *, unsigned long *))
+{
+	char line[512];
+
+	while (fgets(line, sizeof(line), f)) {
+		unsigned long ino;
+		ino_t *v;
+
+		if (!is(line, &ino) || !ino)
+			continue;
+		v = HP_ARRAY_ADD(to);
+		if (!v)
+			return -ENOMEM;
+		*v = ino;
+	}
+	return ferror(f) ? -EIO : 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const ino_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+int hp_sockets_read(struct hp_inodes *ret, pid_t pid, struct hp_err *err)
+{
+	int r = 0;
+
+	ret->n = 0;
+	for (size_t i = 0; r == 0 && i < sizeof(tables) / sizeof(tables[0]); i++) {
+		char path[64];
+		FILE *f;
+
+		(void)snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, tables[i].file);
+		f = fopen(path, "re");
+		if (!f && errno == ENOENT)
+			continue; /* a kernel without IPv6 */
+		r = f ? read_table(ret, f, tables[i].line) : -errno;
+		if (f)
+			fclose(f);
+		if (r < 0)
+			r = hp_err_sys(err, -r, "cannot read %s", path);
+	}
+	hp_inodes_sort(ret);
+	return r;
+}
+
+void hp_inodes_sort(struct hp_inodes *inodes)
+{
+	if (inodes->n)
+		qsort(inodes->v, inodes->n, sizeof(inodes->v[0]), compare);
+}
+
+bool hp_inodes_have(const struct hp_inodes *inodes, ino_t ino)
+{
+	return inodes->n &&
+	       bsearch(&ino, inodes->v, inodes->n, sizeof(inodes->v[0]), compare) != NULL;
+}
+
+void hp_inodes_free(struct hp_inodes *inodes)
+{
+	HP_ARRAY_FREE(inodes);
+}

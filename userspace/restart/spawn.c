@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "restart/spawn.h"
+
+#include <errno.h>
+#include <linux/close_range.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "hp/err.h"
+#include "restart/filter.h"
+#include "restart/spec.h"
+
+/* What the child says: first its filter's descriptor, then either nothing (it is executed, which
+ * closes the socket) or why not. */
+struct message {
+	int errnum;
+	char what[64];
+};
+
+_Noreturn static void give_up(int sock, int errnum, const char *what)
+{
+	struct message m = {.errnum = errnum};
+
+	(void)snprintf(m.what, sizeof(m.what), "%s", what);
+	(void)hp_send_fds(sock, &m, sizeof(m), NULL, 0); /* who asked is gone, then so are we */
+	_exit(127);
+}
+
+/* As at the beginning of a program: what hp ignores or blocks is no business of the new one's. */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i <= SIGRTMAX; i++)
+		(void)signal(i, SIG_DFL); /* fails for SIGKILL, SIGSTOP and glibc's own two */
+	sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL); /* cannot fail */
+}
+
+/* The filter first, while there are the rights for it; the program's rights last. */
+_Noreturn static void child(const struct hp_spec *spec, int sock)
+{
+	const struct message filter = {0};
+	const char *what = NULL;
+	int fd, r;
+
+	(void)setsid(); /* fails for a group leader only: a fork is none */
+	r = hp_spec_apply(spec, &what);
+	if (r < 0)
+		give_up(sock, -r, what);
+	fd = hp_filter_install();
+	if (fd < 0)
+		give_up(sock, -fd, "the seccomp filter");
+	r = hp_send_fds(sock, &filter, sizeof(filter), &fd, 1);
+	if (r < 0)
+		_exit(127);
+	close(fd);
+	r = hp_creds_apply(&spec->creds, &what);
+	if (r < 0)
+		give_up(sock, -r, what);
+	reset_signals();
+	(void)close_range(3, ~0u, CLOSE_RANGE_CLOEXEC); /* they are so already: nothing of ours */
+	(void)execve(spec->file, spec->argv.v, spec->envp.v);
+	give_up(sock, errno, "");
+}
+
+static int failed(const struct hp_spec *spec, const struct message *m, struct hp_err *err)
+{
+	if (!m->what[0])
+		return hp_err_set(err, -HP_E_NEW_PROCESS, "cannot execute %s: %s", spec->file,
+				  strerror(m->errnum));
+	return hp_err_set(err, -HP_E_NEW_PROCESS,
+			  "the new process could not be given %.64s of the old one: %s", m->what,
+			  strerror(m->errnum));
+}
+
+static int hear(const struct hp_spec *spec, int sock, int *notify_fd, struct hp_err *err)
+{
+	struct message m;
+	size_t n = 1;
+	int r = hp_recv_fds(sock, &m, sizeof(m), notify_fd, &n);
+
+	if (r == 0 && n == 0)
+		return failed(spec, &m, err);
+	if (r == 0) {
+		n = 0;
+		r = hp_recv_fds(sock, &m, sizeof(m), NULL, &n);
+		if (r == -ECONNRESET)
+			return 0; /* executed */
+		if (r == 0)
+			return failed(spec, &m, err);
+	}
+	return hp_err_set(err, -HP_E_NEW_PROCESS, "the new process died before it was executed");
+}
+
+int hp_generation_spawn(const struct hp_spec *spec, pid_t *ret_pid, int *ret_notify_fd, struct hp_err *err)
+{
+	hp_autoclose int ours = -1, notify_fd = -1;
+	int sv[2], r = hp_socketpair(sv);
+	pid_t pid;
+
+	if (r < 0)
+		return hp_err_sys(err, -r, "socket of the new process");
+	ours = sv[0];
+	pid = fork();
+	if (pid == 0)
+		child(spec, sv[1]);
+	r = pid < 0 ? -errno : 0;
+	close(sv[1]);
+	if (r < 0)
+		return hp_err_sys(err, -r, "fork of the new process");
+	r = hear(spec, ours, &notify_fd, err);
+	if (r < 0) {
+		(void)kill(pid, SIGKILL);	     /* or it is dead */
+		(void)waitpid(pid, NULL, 0); /* ours: cannot fail */
+		return r;
+	}
+	*ret_pid = pid;
+	*ret_notify_fd = HP_TAKE_FD(notify_fd);
+	return 0;
+}

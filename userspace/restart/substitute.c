@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arguments are copied once and then believed, the process being asked for only while its call
+ * is known to wait: what another of its threads writes later changes nothing, for the kernel is not
+ * let to read them again ("continue" is answered for what is not ours only).
+ *
+ * A call may be told twice, when a signal came in between; then the socket is ours already.
+ */
+#include "restart/substitute.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/pidfd.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "restart/epollset.h"
+#include "restart/fds.h"
+#include "restart/options.h"
+#include "restart/path.h"
+#include "target/procfs.h"
+
+struct call {
+	struct hp_substitution *s;
+	const struct seccomp_notif *n;
+	pid_t process; /* n->pid is a thread's */
+};
+
+static bool still_waits(const struct call *c)
+{
+	return ioctl(c->s->notify_fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &c->n->id) == 0;
+}
+
+static bool copy(const struct call *c, uint64_t from, void *to, size_t n)
+{
+	struct iovec here = {to, n}, there = {(void *)(uintptr_t)from, n};
+
+	return process_vm_readv(c->process, &here, 1, &there, 1, 0) == (ssize_t)n;
+}
+
+/* A string of unknown length, which may end just before memory that is not there. */
+static bool copy_path(const struct call *c, uint64_t from, char *to, size_t room)
+{
+	for (size_t n = 0; n < room;) {
+		size_t step = 64 - (from + n) % 64;
+
+		if (step > room - n)
+			step = room - n;
+		if (!copy(c, from + n, to + n, step))
+			return false;
+		if (memchr(to + n, 0, step))
+			return true;
+		n += step;
+	}
+	return false;
+}
+
+/* A duplicate of the socket, or -1. */
+static int take_socket(const struct call *c, int fd)
+{
+	hp_autoclose int pidfd = pidfd_open(c->process, 0);
+
+	/* Asked afterwards, so the number is still that process's. */
+	if (pidfd < 0 || !still_waits(c))
+		return -1;
+	return pidfd_getfd(pidfd, fd, 0);
+}
+
+/* What the program asks for: the socket as it is, with the address that it is to get. */
+static bool read_bind(const struct call *c, int sock, struct hp_listener *ret)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&ret->addr;
+	socklen_t n = (socklen_t)c->n->data.args[2];
+	char path[sizeof(un->sun_path) + 1] = "";
+
+	if (hp_listener_describe(ret, sock) < 0 || n > sizeof(ret->addr) || n < sizeof(sa_family_t))
+		return false;
+	memset(&ret->addr, 0, sizeof(ret->addr));
+	if (!copy(c, c->n->data.args[1], &ret->addr, n) || !still_waits(c))
+		return false;
+	ret->addr_len = n;
+	/* The kernel takes AF_UNSPEC and a zero address for AF_INET (inet_bind()). */
+	if (ret->addr.ss_family != ret->family)
+		return false;
+	if (ret->family == AF_UNIX && un->sun_path[0]) {
+		memcpy(path, un->sun_path, sizeof(un->sun_path));
+		return hp_path_id((pid_t)c->n->pid, AT_FDCWD, path, &ret->file) == 0;
+	}
+	return ret->family != AF_UNIX || n > sizeof(sa_family_t);
+}
+
+static bool is_held(const struct hp_listener *l, const struct hp_procs *procs)
+{
+	struct hp_fd_list fds = {0};
+	bool held = false;
+
+	for (size_t i = 0; i < procs->n && !held; i++) {
+		if (hp_fd_list_read(&fds, procs->v[i]) < 0)
+			break;
+		for (size_t k = 0; k < fds.n && !held; k++)
+			held = fds.v[k].kind == HP_FD_SOCKET && fds.v[k].ino == l->ino;
+	}
+	hp_fd_list_free(&fds);
+	return held;
+}
+
+/* One of a SO_REUSEPORT group goes to each that asks; one that was handed out and dropped again (a
+ * bind to try, a worker that crashed) goes out anew.  Where there is only one, it is always that. */
+static struct hp_listener *choose(const struct hp_substitution *s, const struct hp_listener *asked)
+{
+	struct hp_listener *used = NULL;
+	struct hp_procs procs = {0};
+
+	for (size_t i = 0; i < s->listeners->n; i++) {
+		struct hp_listener *l = &s->listeners->v[i];
+
+		if (!hp_listener_same_address(l, asked))
+			continue;
+		if (!l->handed)
+			return l;
+		used = l;
+	}
+	if (!used || !asked->reuseport)
+		return used;
+	used = NULL;
+	if (hp_procs_below(&procs, getpid(), false) == 0)
+		for (size_t i = 0; i < s->listeners->n && !used; i++)
+			if (hp_listener_same_address(&s->listeners->v[i], asked) &&
+			    !is_held(&s->listeners->v[i], &procs))
+				used = &s->listeners->v[i];
+	hp_procs_free(&procs);
+	return used;
+}
+
+static void tell(const struct hp_substitution *s, bool warning, const struct hp_listener *l,
+		 const char *text)
+{
+	char line[512];
+
+	(void)snprintf(line, sizeof(line), "%s%s%s", l->text, *text ? ": " : "", text);
+	s->tell(s->arg, warning, line);
+}
+
+/* The open file is one for both generations, and so are its flags.  O_NONBLOCK is never cleared: a
+ * program that sets it after its bind, as the old one did, would make the old one block meanwhile. */
+static void set_nonblocking(const struct call *c, const struct hp_listener *l,
+			    const struct hp_listener *asked)
+{
+	int now = fcntl(l->fd, F_GETFL);
+
+	if (now < 0 || now & O_NONBLOCK || !(asked->status & O_NONBLOCK))
+		return;
+	if (fcntl(l->fd, F_SETFL, now | O_NONBLOCK) == 0)
+		tell(c->s, true, l, "the new program sets O_NONBLOCK, which the old one sees too");
+}
+
+static bool hand_over(const struct call *c, struct hp_listener *l, const struct hp_listener *asked,
+		      int *sock)
+{
+	int fd = (int)c->n->data.args[0];
+	struct seccomp_notif_addfd add = {
+		.id = c->n->id,
+		.flags = SECCOMP_ADDFD_FLAG_SETFD,
+		.srcfd = (uint32_t)l->fd,
+		.newfd = (uint32_t)fd,
+		.newfd_flags = hp_fd_is_cloexec(c->process, fd) ? O_CLOEXEC : 0,
+	};
+	struct hp_interests waits = {0};
+	char differs[256];
+
+	if (hp_options_differ(*sock, l->fd, differs, sizeof(differs)))
+		tell(c->s, true, l, differs);
+	if (hp_epollset_save(&waits, c->process, fd, asked->ino) < 0)
+		tell(c->s, true, l, "what an epoll waited for before the bind is lost: no memory");
+	set_nonblocking(c, l, asked);
+	if (ioctl(c->s->notify_fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0) {
+		hp_interests_free(&waits);
+		return false;
+	}
+	/* With the last reference to it the old registration goes. */
+	hp_close(sock);
+	if (hp_epollset_restore(&waits, c->process, fd, l->fd) < 0)
+		tell(c->s, true, l, "an epoll that waited for it before the bind does no more");
+	hp_interests_free(&waits);
+	if (!l->handed)
+		tell(c->s, false, l, "");
+	l->handed = true;
+	return true;
+}
+
+/* True: answered with success, and the kernel is not to do anything. */
+static bool on_bind(const struct call *c)
+{
+	hp_autoclose int sock = take_socket(c, (int)c->n->data.args[0]);
+	struct hp_listener asked, *l;
+
+	if (sock < 0 || !read_bind(c, sock, &asked))
+		return false;
+	if (hp_listeners_find(c->s->listeners, asked.ino))
+		return true;
+	l = choose(c->s, &asked);
+	return l && hand_over(c, l, &asked, &sock);
+}
+
+/* Programs remove what a predecessor may have left, before they bind. */
+static bool on_unlink(const struct call *c, int dirfd, uint64_t path_at)
+{
+	struct hp_file_id id;
+	char path[4096];
+
+	if (!copy_path(c, path_at, path, sizeof(path)) || !still_waits(c) ||
+	    hp_path_id((pid_t)c->n->pid, dirfd, path, &id) < 0)
+		return false;
+	for (size_t i = 0; i < c->s->listeners->n; i++) {
+		const struct hp_file_id *file = &c->s->listeners->v[i].file;
+
+		if (file->ino && file->ino == id.ino && file->dev == id.dev)
+			return true;
+	}
+	return false;
+}
+
+static bool is_ours(const struct call *c)
+{
+	const struct seccomp_data *d = &c->n->data;
+
+	switch (d->nr) {
+	case SYS_bind:
+		return on_bind(c);
+	case SYS_unlink:
+		return on_unlink(c, AT_FDCWD, d->args[0]);
+	case SYS_unlinkat:
+		return !d->args[2] && on_unlink(c, (int)d->args[0], d->args[1]);
+	}
+	return false;
+}
+
+bool hp_substitute(struct hp_substitution *s)
+{
+	struct seccomp_notif n = {0};
+	struct seccomp_notif_resp answer = {0};
+	struct call c = {.s = s, .n = &n};
+	uint64_t process;
+
+	if (ioctl(s->notify_fd, SECCOMP_IOCTL_NOTIF_RECV, &n))
+		return errno == EINTR || errno == ENOENT; /* it was killed meanwhile */
+	answer.id = n.id;
+	c.process = hp_status_number((pid_t)n.pid, "Tgid", 10, &process) ? (pid_t)process
+									 : (pid_t)n.pid;
+	if (s->closed || !is_ours(&c))
+		answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	(void)ioctl(s->notify_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* fails when it is gone */
+	return true;
+}
+
+void hp_substitution_undo(const struct hp_substitution *s)
+{
+	for (size_t i = 0; i < s->listeners->n; i++) {
+		const struct hp_listener *l = &s->listeners->v[i];
+		int now = l->handed ? fcntl(l->fd, F_GETFL) : -1;
+
+		if (now >= 0 && (now ^ l->status) & O_NONBLOCK)
+			(void)fcntl(l->fd, F_SETFL, now ^ O_NONBLOCK); /* was possible before */
+	}
+}

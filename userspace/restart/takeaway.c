@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An agent that shares the program's descriptors does it: DEL in each epoll, then dup3 of a socket
+ * of hp's over the number, which is one step for every thread.  A thread that is blocked in accept
+ * holds the file itself: it is made to begin its call anew, and finds the other one.  One that is
+ * just on its way there accepts, and serves, one more connection.
+ */
+#include "restart/takeaway.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/array.h"
+#include "base/clock.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "restart/fds.h"
+#include "restart/ready.h"
+#include "target/agent.h"
+#include "target/target.h"
+#include "target/threads.h"
+
+#define PASSES	3
+#define PASS_NS (2 * HP_MS)
+
+struct taking {
+	struct hp_target *t;
+	struct hp_agent *agent;
+	const struct hp_listeners *l;
+	struct hp_fd_list fds;	   /* of the target */
+	struct hp_interests waits; /* of its epolls */
+	struct hp_tids woken;
+};
+
+int hp_take_away_check(const struct hp_procs *procs, struct hp_err *err)
+{
+	struct hp_fd_list fds = {0};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < procs->n; i++) {
+		if (hp_fd_list_read(&fds, procs->v[i]) < 0)
+			break; /* what may not be read, the inventory has refused */
+		for (size_t k = 0; r == 0 && k < fds.n; k++)
+			if (fds.v[k].kind == HP_FD_URING)
+				r = hp_err_set(err, -HP_E_TARGET,
+					       "process %d uses io_uring, whose accepts hp cannot take "
+					       "away; use --drain graceful:SIGNAL",
+					       (int)procs->v[i]);
+	}
+	hp_fd_list_free(&fds);
+	return r;
+}
+
+/* A socket of the same type on which nobody calls. */
+static int open_dummy(const struct hp_listener *l, struct hp_err *err)
+{
+	const struct sockaddr_un any = {.sun_family = AF_UNIX};
+	int domain = l->type == SOCK_DGRAM ? l->family : AF_UNIX;
+	hp_autoclose int fd = socket(domain, l->type | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return hp_err_sys(err, errno, "socket to take the place of %s", l->text);
+	if (l->type != SOCK_DGRAM &&
+	    (bind(fd, (const struct sockaddr *)&any, sizeof(any.sun_family)) || listen(fd, 1)))
+		return hp_err_sys(err, errno, "socket to take the place of %s", l->text);
+	if (l->status & O_NONBLOCK && fcntl(fd, F_SETFL, O_NONBLOCK))
+		return hp_err_sys(err, errno, "socket to take the place of %s", l->text);
+	return HP_TAKE_FD(fd);
+}
+
+static int failed(const struct taking *k, int64_t r, const char *what, struct hp_err *err)
+{
+	if (r == -HP_E_GONE)
+		return hp_err_set(err, -HP_E_GONE, "the agent in process %d ended", (int)k->t->pid);
+	return hp_err_sys(err, (int)-r, "%s in process %d", what, (int)k->t->pid);
+}
+
+static int leave_epolls(struct taking *k, const struct hp_listener *l, struct hp_err *err)
+{
+	for (size_t i = 0; i < k->waits.n; i++) {
+		const struct hp_interest *w = &k->waits.v[i];
+		int64_t r;
+
+		if (w->ino != l->ino)
+			continue;
+		r = hp_agent_syscall(k->agent, SYS_epoll_ctl, (uint64_t)w->epoll, EPOLL_CTL_DEL,
+				     (uint64_t)w->fd, 0, 0, 0);
+		/* Another process, with which it is shared, was first. */
+		if (r < 0 && r != -ENOENT && r != -EBADF)
+			return failed(k, r, "epoll_ctl", err);
+	}
+	return 0;
+}
+
+static int put_dummy(struct taking *k, int fd, const struct hp_listener *l, struct hp_err *err)
+{
+	hp_autoclose int dummy = open_dummy(l, err);
+	int theirs;
+	int64_t r;
+
+	if (dummy < 0)
+		return dummy;
+	theirs = hp_agent_give_fd(k->agent, dummy, err);
+	if (theirs < 0)
+		return theirs;
+	r = hp_agent_syscall(k->agent, SYS_dup3, (uint64_t)theirs, (uint64_t)fd,
+			     hp_fd_is_cloexec(k->t->pid, fd) ? O_CLOEXEC : 0, 0, 0, 0);
+	(void)hp_agent_close_fd(k->agent, theirs); /* fails only if the agent is gone */
+	return r < 0 ? failed(k, r, "dup3", err) : 0;
+}
+
+static bool was_woken(const struct taking *k, pid_t tid)
+{
+	for (size_t i = 0; i < k->woken.n; i++)
+		if (k->woken.v[i] == tid)
+			return true;
+	return false;
+}
+
+static bool waits_at_one(const struct taking *k, pid_t tid)
+{
+	for (size_t i = 0; i < k->fds.n; i++)
+		if (hp_listeners_find(k->l, k->fds.v[i].ino) &&
+		    hp_thread_waits_for(k->t->pid, tid, k->fds.v[i].fd))
+			return true;
+	return false;
+}
+
+/* Once each: afterwards it waits at the socket that is there now. */
+static int wake(struct taking *k, pid_t tid, struct hp_err *err)
+{
+	pid_t *v;
+	int r;
+
+	if (was_woken(k, tid) || !waits_at_one(k, tid))
+		return 0;
+	r = hp_thread_stop(tid, 0, err);
+	if (r == 0)
+		r = hp_thread_release(tid);
+	if (r < 0)
+		return r == -ESRCH ? 0 : r;
+	v = HP_ARRAY_ADD(&k->woken);
+	if (!v)
+		return hp_err_sys(err, ENOMEM, "threads of process %d", (int)k->t->pid);
+	*v = tid;
+	return 0;
+}
+
+static int wake_all(struct taking *k, struct hp_err *err)
+{
+	struct hp_tids tids = {0};
+	int r = 0;
+
+	for (int pass = 0; r == 0 && pass < PASSES; pass++) {
+		if (pass)
+			hp_pause_ns(PASS_NS);
+		r = hp_threads_list(k->t, &tids, err);
+		for (size_t i = 0; r == 0 && i < tids.n; i++)
+			r = wake(k, tids.v[i], err);
+	}
+	hp_tids_free(&tids);
+	return r;
+}
+
+static int take_all(struct taking *k, struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < k->fds.n; i++) {
+		const struct hp_listener *l = NULL;
+
+		if (k->fds.v[i].kind == HP_FD_SOCKET)
+			l = hp_listeners_find(k->l, k->fds.v[i].ino);
+		if (!l)
+			continue;
+		r = leave_epolls(k, l, err);
+		if (r == 0)
+			r = put_dummy(k, k->fds.v[i].fd, l, err);
+	}
+	return r;
+}
+
+static bool has_any(const struct taking *k)
+{
+	for (size_t i = 0; i < k->fds.n; i++)
+		if (k->fds.v[i].kind == HP_FD_SOCKET && hp_listeners_find(k->l, k->fds.v[i].ino))
+			return true;
+	return false;
+}
+
+static int take_from(struct taking *k, pid_t pid, uint64_t deadline_ns, struct hp_err *err)
+{
+	int r = hp_fd_list_read(&k->fds, pid), e;
+
+	if (r == 0)
+		r = hp_interests_read(&k->waits, pid);
+	if (r < 0)
+		return hp_err_sys(err, -r, "descriptors of process %d", (int)pid);
+	if (!has_any(k))
+		return 0;
+	r = hp_target_open(&k->t, pid, err);
+	if (r == 0)
+		r = hp_agent_start_sharing(&k->agent, k->t, deadline_ns, err);
+	if (r == 0) {
+		r = take_all(k, err);
+		e = hp_agent_end(k->agent, r < 0 ? NULL : err);
+		if (r == 0)
+			r = e;
+	}
+	if (r == 0)
+		r = wake_all(k, err);
+	if (r == -HP_E_GONE && (!k->t || hp_target_check(k->t, NULL) < 0))
+		r = 0; /* it ended by itself */
+	hp_target_free(k->t);
+	return r;
+}
+
+int hp_take_away(const struct hp_procs *procs, const struct hp_listeners *l, uint64_t deadline_ns,
+		 struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < procs->n; i++) {
+		struct taking k = {.l = l};
+
+		r = take_from(&k, procs->v[i], deadline_ns, err);
+		hp_fd_list_free(&k.fds);
+		hp_interests_free(&k.waits);
+		hp_tids_free(&k.woken);
+	}
+	return r;
+}
