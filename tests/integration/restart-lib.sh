@@ -12,6 +12,7 @@ COMMAND=()
 # Every process that was its main one; they are ended at the end.
 GENERATIONS=()
 # A port for this run: tests of several worktrees may run at a time.
+# shellcheck disable=SC2034 # the tests use it
 PORT=$((20000 + $$ % 20000))
 
 end_generations() {
@@ -25,6 +26,7 @@ trap 'end_generations; at_end' EXIT
 
 # start_server WORD…: MAIN, as a child of ours; its output goes to $T/server.out
 start_server() {
+	# shellcheck disable=SC2034 # the tests use it
 	COMMAND=("$@")
 	"$@" >>"$T/server.out" 2>&1 </dev/null &
 	MAIN=$!
