@@ -45,6 +45,7 @@ enum hp_exit {
 	X(HP_E_BUILD_ID, "build-id", HP_EXIT_REFUSED)                                              \
 	X(HP_E_ALREADY, "already-loaded", HP_EXIT_REFUSED)                                         \
 	X(HP_E_NOT_LOADED, "not-loaded", HP_EXIT_REFUSED)                                          \
+	X(HP_E_DEPENDS, "dependency", HP_EXIT_REFUSED)                                             \
 	X(HP_E_ENTRY, "entry", HP_EXIT_REFUSED)                                                    \
 	X(HP_E_CALL_SITE, "call-site", HP_EXIT_REFUSED)                                            \
 	X(HP_E_PLACE, "no-place", HP_EXIT_REFUSED)                                                 \

@@ -83,8 +83,8 @@ struct hp_patch_record {
 		     __attribute__((used, visibility("default"))) = 0)                             \
 	HP_PATCH_RECORD(HP_PATCH_REF, #var, symbol)
 
-/* Declares @fn##_orig, which calls the code that @fn had before this patch: a pointer, so it is
- * called as a function is. */
+/* Declares @fn##_orig, which calls the code that @fn had before this patch, which may be that of
+ * another one: a pointer, so it is called as a function is. */
 #define HP_ORIG(ret, fn, args)                                                                     \
 	HP_PATCH_VAR(ret(*volatile fn##_orig) args                                                 \
 		     __attribute__((used, visibility("default"))) = 0)                             \
@@ -107,8 +107,10 @@ struct hp_patch_record {
 	HP_PATCH_VAR(__attribute__((used, visibility("default"))) char HPError[256])               \
 	HP_PATCH_EXTERN char HPError[256]
 
-/* Free words about the patch, shown by `hpctl list --json`.  Known keys: "cve", "supersedes"
- * (an hp_id), "needs-build-id" (hex: the target's file must have it), "description". */
+/* Free words about the patch, shown by `hpctl list --json`.  Read by hp: "needs-build-id" (hex: the
+ * target's file must have it); "requires" (an hp_id, or 8 or more digits of one: that patch must be
+ * active, and cannot be unloaded before this one); "supersedes" (likewise: that patch is unloaded
+ * when this one is in force).  For people: "cve", "description". */
 #define HP_META(key, value) HP_PATCH_RECORD(HP_PATCH_META, key, value)
 
 #endif

@@ -151,8 +151,11 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 		return hp_err_set(err, -HP_E_NOT_QUIESCENT, "thread 7 is inside f");
 	if (!strcmp(name, "partial.so"))
 		return hp_err_set(err, -HP_E_PARTIAL, "half");
-	__atomic_add_fetch(&stub->patches, 1, __ATOMIC_SEQ_CST);
-	*ret = (struct hp_load_result){.id = STUB_ID, .used = HP_QUIESCE_GATE, .tries = 1};
+	*ret = (struct hp_load_result){
+		.id = STUB_ID,
+		.used = HP_QUIESCE_GATE,
+		.tries = 1,
+		.patches_left = (size_t)__atomic_add_fetch(&stub->patches, 1, __ATOMIC_SEQ_CST)};
 	return 0;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/family.h"
@@ -7,16 +8,38 @@
 #include "cli/output.h"
 #include "cli/progress.h"
 
+static void tell_superseded(const struct hp_cli *cli, const json_t *s)
+{
+	const char *state = hp_get_text(s, "state"), *detail = hp_get_text(s, "detail");
+	const char *id = hp_get_text(s, "hp_id");
+
+	if (!strcmp(state, "retained"))
+		hp_tell(cli,
+			"hpctl: %.12s, which it supersedes, is out of use but stays mapped until "
+			"nothing points to it: %s",
+			id, detail);
+	else if (!strcmp(state, "superseded"))
+		hp_tell(cli, "hpctl: %.12s, which it supersedes, stays loaded below it: %s", id,
+			detail);
+	else if (cli->verbose || *detail)
+		hp_tell(cli, "%.12s, which it supersedes, is unloaded%s%s", id, *detail ? ": " : "",
+			detail);
+}
+
 static void tell(const struct hp_cli *cli, const json_t *r)
 {
 	int64_t old = hp_get_number(r, "on_old_code");
 	char total[32], gate[32], park[32];
+	json_t *s;
+	size_t i;
 
 	if (old)
 		hp_tell(cli,
 			"hpctl: %lld thread%s still in the old code until the call is over; hpctl "
 			"list tells how many",
 			(long long)old, old == 1 ? " is" : "s are");
+	json_array_foreach (json_object_get(r, "superseded"), i, s)
+		tell_superseded(cli, s);
 	if (cli->verbose)
 		hp_tell(cli, "loaded in %s by %s, gate closed %s, longest park %s, tries %lld",
 			hp_show_ns(hp_get_number(r, "total_ns"), total, sizeof(total)),

@@ -62,15 +62,34 @@ json_t *hp_json_error(int code, const char *sentence)
 			 hp_err_name(code), "text", hp_json_text(sentence), "status", hp_err_exit(code));
 }
 
+static json_t *superseded(const struct hp_load_result *r)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; a && i < r->n_superseded; i++) {
+		const struct hp_superseded *s = &r->superseded[i];
+
+		if (json_array_append_new(a, json_pack("{s:s,s:s,s:o}", "hp_id", s->id, "state",
+						       s->state, "detail",
+						       hp_json_text(s->detail))) < 0) {
+			json_decref(a);
+			a = NULL;
+		}
+	}
+	return a;
+}
+
 json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r)
 {
-	return json_pack("{s:i,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:i,s:o}", "schema", SCHEMA,
+	return json_pack("{s:i,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:i,s:o,s:o,s:o}", "schema",
+			 SCHEMA,
 			 "hp_id", r->id, "pid", (int)pid, "quiesce",
 			 r->used == HP_QUIESCE_WATCH ? "watch" : "gate", "total_ns",
 			 number(r->total_ns), "gate_ns", number(r->gate_ns), "longest_park_ns",
 			 number(r->longest_park_ns), "borrowed_ns", number(r->borrowed_ns), "tries",
 			 (int)r->tries, "threads_parked", (int)r->threads_parked, "on_old_code",
-			 (int)r->on_old_code, "memory_bytes", number(r->memory_bytes));
+			 (int)r->on_old_code, "memory_bytes", number(r->memory_bytes), "superseded",
+			 superseded(r), "patches_left", number(r->patches_left));
 }
 
 json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r)

@@ -490,6 +490,18 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 	}
 }
 
+/* … of those that a loaded patch supersedes. */
+static bool one_retained(const json_t *result)
+{
+	size_t i;
+	json_t *p;
+
+	json_array_foreach (json_object_get(result, "superseded"), i, p)
+		if (in_state(p, "retained"))
+			return true;
+	return false;
+}
+
 void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_t *result)
 {
 	struct hp_subject *s = job->subject;
@@ -497,13 +509,11 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 	/* A list of some says nothing of the others. */
 	if (job->req.kind == HP_JOB_LIST && !hp_job_request_is_family(&job->req))
 		learn_list(d, job->req.pid, json_object_get(result, "patches"));
-	if (s && !s->gone && job->req.kind == HP_JOB_LOAD)
-		s->patches++;
-	if (s && !s->gone && job->req.kind == HP_JOB_UNLOAD) {
-		s->patches = (size_t)json_integer_value(json_object_get(result, "patches_left"));
-		if (json_is_true(json_object_get(result, "retained")))
-			set_retained(s, true);
-	}
+	if (!s || s->gone || (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD))
+		return;
+	s->patches = (size_t)json_integer_value(json_object_get(result, "patches_left"));
+	if (json_is_true(json_object_get(result, "retained")) || one_retained(result))
+		set_retained(s, true);
 }
 
 /* Where an agent was left there may be no patch. */

@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "hp/err.h"
 #include "patch/calls.h"
+#include "patch/depend.h"
 #include "patch/entry.h"
 #include "patch/plan.h"
 #include "patch/remove.h"
@@ -23,7 +24,7 @@
 #include "patch/stage.h"
 #include "patch/store.h"
 #include "patch/transition.h"
-#include "patch/work.h"
+#include "patch/unload.h"
 
 #define PLACE_TRIES 5
 
@@ -82,7 +83,8 @@ static int make_plan(struct load *l, struct hp_err *err)
 		return r;
 	l->plan->probes = l->w.ops->watch != NULL;
 	l->plan->seal = &l->w.seal;
-	if ((r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0 ||
+	if ((r = hp_depend_check_load(&l->plan->info.meta, &l->w.ledgers, err)) < 0 ||
+	    (r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0 ||
 	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0)
 		return r;
 	if (l->req->mode != HP_MODE_RELAXED && (r = hp_stacks_check(&l->w, err)) < 0)
@@ -254,6 +256,46 @@ static int run(struct load *l, enum reached *reached, struct hp_load_result *ret
 	return hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_ACTIVE, err);
 }
 
+/* It fails where a person is needed; else a patch that cannot go stays below, and is told of. */
+static int retire_one(struct load *l, struct hp_ledger *x, struct hp_superseded *ret,
+		      struct hp_err *err)
+{
+	const struct hp_unload_request req = {.quiesce = l->req->quiesce,
+					      .park_ns = l->req->park_ns};
+	struct hp_unload_result done;
+	struct hp_err why;
+	int r;
+
+	*ret = (struct hp_superseded){0};
+	memcpy(ret->id, x->fixed.id, HP_ID_LEN);
+	l->w.deadline_ns = hp_now_ns() + l->req->timeout_ns;
+	r = hp_unload_one(&l->w, x, &req, true, &done, &why);
+	if (r == -HP_E_PARTIAL || r == -HP_E_GONE)
+		return hp_err_set(err, r, "patch %.16s…, which it supersedes: %.900s", ret->id,
+				  why.text);
+	snprintf(ret->state, sizeof(ret->state), "%s",
+		 r < 0 ? "superseded" : done.retained ? "retained" : "unloaded");
+	snprintf(ret->detail, sizeof(ret->detail), "%.255s", r < 0 ? why.text : done.detail);
+	return 0;
+}
+
+/* The latest first: an earlier one may be required by it. */
+static int retire(struct load *l, struct hp_load_result *ret, struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = l->w.ledgers.n; i > 0 && r >= 0; i--) {
+		struct hp_ledger *x = l->w.ledgers.v[i - 1];
+
+		if (x == l->ledger || !hp_depend_supersedes(&l->plan->info.meta, x))
+			continue;
+		r = retire_one(l, x, &ret->superseded[ret->n_superseded], err);
+		ret->n_superseded += r >= 0;
+	}
+	ret->patches_left = l->w.ledgers.n;
+	return r;
+}
+
 static void fill_result(const struct load *l, struct hp_load_result *ret)
 {
 	memcpy(ret->id, l->id, sizeof(ret->id));
@@ -282,7 +324,10 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 		r = hp_err_set(&why, -HP_E_GONE, "%s", more.text);
 	if (r >= 0) {
 		fill_result(&l, ret);
+		r = retire(&l, ret, &why);
 		ret->total_ns = hp_now_ns() - l.w.started_ns;
+		if (r < 0)
+			r = hp_err_prefix(&why, r, "loaded, but");
 	} else if (roll_back(&l, reached, &more) < 0) {
 		struct hp_err first = why;
 

@@ -138,6 +138,14 @@ struct hp_patch_list {
 void hp_patch_info_clear(struct hp_patch_info *p);
 void hp_patch_list_free(struct hp_patch_list *l);
 
+/* What became of a patch that a loaded one supersedes. */
+#define HP_SUPERSEDES_MAX 8
+struct hp_superseded {
+	char id[HP_ID_LEN + 1];
+	char state[16];	  /* "unloaded", "retained", or "superseded": it stays below */
+	char detail[256]; /* why */
+};
+
 /* What a load did. */
 struct hp_load_result {
 	char id[HP_ID_LEN + 1];
@@ -150,9 +158,13 @@ struct hp_load_result {
 	unsigned threads_parked;
 	unsigned on_old_code;	  /* relaxed: threads inside old code at the flip */
 	size_t memory_bytes;
+	struct hp_superseded superseded[HP_SUPERSEDES_MAX];
+	size_t n_superseded;
+	size_t patches_left; /* in the target, this one included */
 };
 
-/* Loads.  On an error the target is as before (or -HP_E_PARTIAL). */
+/* Loads.  On an error the target is as before (or -HP_E_PARTIAL).  When the patch is in force those that
+ * it supersedes are unloaded, one by one, each with time and park budget of its own. */
 int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_load_result *ret,
 	       struct hp_err *err);
 

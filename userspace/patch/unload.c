@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "hp/err.h"
 #include "patch/calls.h"
+#include "patch/depend.h"
 #include "patch/remove.h"
 #include "patch/transition.h"
 #include "patch/unload.h"
@@ -104,7 +105,9 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 
 	if (r < 0)
 		return r;
-	if ((r = pick(&w, req, &l, err)) >= 0 && (r = hp_work_touch(&w, err)) >= 0)
+	if ((r = pick(&w, req, &l, err)) >= 0 &&
+	    (r = hp_depend_check_unload(l, &w.ledgers, err)) >= 0 &&
+	    (r = hp_work_touch(&w, err)) >= 0)
 		r = hp_unload_one(&w, l, req, true, &res, err);
 	if (r < 0 && hp_target_check(w.t, &more) < 0)
 		r = hp_err_set(err, -HP_E_GONE, "%s", more.text);
