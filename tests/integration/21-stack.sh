@@ -104,4 +104,58 @@ refused 3 "the same one twice" 'already loaded' load -p "$PID" "$SVC/stack_a.so"
 check "A goes" take A
 as_before "everything is as before" "$PID" "$T/before"
 
+# --- what a patch says of others ------------------------------------------------------------------
+# build NAME FLAGS…: a patch of its own
+build() {
+	cc -O2 -shared -fPIC -Iinclude -Itests/services -o "$T/$1.so" tests/services/stack_patch.c "${@:2}"
+}
+
+only_a=(-DLAYER=A -DON_F -DON_G) only_b=(-DLAYER=B -DON_G -DON_H)
+all_c=(-DLAYER=C -DON_F -DON_G -DON_H)
+a=$(sha256sum <"$SVC/stack_a.so" | cut -d' ' -f1)
+build needs_a "${only_b[@]}" "-DREQUIRES=\"${a:0:12}\""
+refused 3 "what is required is not there" "requires patch ${a:0:12}, which is not active" \
+	load -p "$PID" "$T/needs_a.so"
+check "A" put A
+load -p "$PID" "$T/needs_a.so"
+id[B]=$ID stack=AB
+check "then it loads over A" in_force
+refused 3 "A is required" "${a:0:16}.*required by patch ${ID:0:16}" unload -p "$PID" "$a"
+check "and stays" in_force
+build instead_of_a "${all_c[@]}" "-DSUPERSEDES=\"$a\""
+refused 3 "what is required cannot be superseded" "required by patch ${ID:0:16}" \
+	load -p "$PID" "$T/instead_of_a.so"
+refused 3 "check says so too" "required by patch ${ID:0:16}" check -p "$PID" "$T/instead_of_a.so"
+check "nothing changed" in_force
+build no_id "${all_c[@]}" '-DSUPERSEDES="A"'
+refused 3 "what is no hp_id" "'A', which is no hp_id" load -p "$PID" "$T/no_id.so"
+check "the one that requires goes first" take B
+check "then A can go" take A
+as_before "everything is as before" "$PID" "$T/before"
+
+check "A" put A
+check "B" put B
+hp --json load -p "$PID" "${longer[@]}" "$T/instead_of_a.so"
+id[C]=$(jq -r .hp_id <<<"$OUT") stack=BC
+is "A is unloaded by the load of what supersedes it" \
+	"$(jq -c .superseded <<<"$OUT")" "[{\"hp_id\":\"$a\",\"state\":\"unloaded\",\"detail\":\"\"}]"
+check "and is gone" in_force
+hp --json list -p "$PID"
+is "from the list too" "$(jq '.patches | length' <<<"$OUT")" 2
+check "B goes from below" take B
+check "C goes" take C
+as_before "everything is as before" "$PID" "$T/before"
+
+build stubborn "${only_a[@]}" -DSTUBBORN
+load -p "$PID" "$T/stubborn.so"
+stubborn=$ID
+build instead "${all_c[@]}" "-DSUPERSEDES=\"$stubborn\""
+load -p "$PID" "${longer[@]}" "$T/instead.so"
+like "a superseded patch that refuses to go stays below, and the load says so" "$ERR" \
+	"${stubborn:0:12}.*stays loaded below it: HPBeforeUnload returned 7"
+id[C]=$ID stack=AC
+check "below" in_force
+check "C goes" take C
+refused 3 "the stubborn one refuses still" 'HPBeforeUnload returned 7' unload -p "$PID" "$stubborn"
+still_right "no call noticed anything" "$PID"
 end_service "$PID"
