@@ -49,6 +49,9 @@ scenario cxx cxx cxx_patch '' caught_old caught_new '--timeout 20s'
 scenario retained retained retained_patch set '' '' ''
 scenario late 'verify 2 all' verify_patch ask old new '--quiesce gate --park 20ms --timeout 1s'
 scenario again 'verify 2 poll,' verify_patch ask old new '--quiesce gate'
+# Over LOWER, which goes from below it.
+scenario stack server server_patch 'ask 5' 'answer 6' 'answer 1005' '--quiesce gate'
+LOWER=$(sha256sum <"$SVC/server_patch2.so" | cut -d' ' -f1)
 
 # q ARGS…: hpctl; its answer is judged by what it leaves
 q() {
@@ -85,8 +88,14 @@ unload_it() {
 
 # drive SCENARIO: what is done while the fault waits for its moment
 drive() {
+	[ "$1" != stack ] || q load -p "$PID" --park "${PARK_MS}ms" "$SVC/server_patch2.so"
 	load_it "$1"
 	case $1 in
+	stack)
+		q unload -p "$PID" --park "${PARK_MS}ms" "$LOWER"
+		# as hpctl says when it was left half-way; else there is no such patch any more
+		q unload -p "$PID" --park "${PARK_MS}ms" "$LOWER"
+		;;
 	retained) tell "$PID" set ;;
 	late) tell "$PID" 'slow 0' ;;
 	again)
@@ -142,6 +151,7 @@ says() {
 	case $REPLY in
 	"${OLD[$1]}") REPLY=old ;;
 	"${NEW[$1]}") REPLY=new ;;
+	'answer 2005') REPLY=lower ;;
 	esac
 }
 
@@ -254,9 +264,11 @@ at_rest() {
 	hp --json list -p "$PID" && [ "$STATUS" = 0 ] || return
 	state=$(jq -r '[.patches[].state] | unique | join(" ")' <<<"$OUT")
 	LISTED=$state
-	[ -z "$state" ] || [ "$state" = active ] || [ "$state" = retained ]
+	TOP=$(jq -r '[.patches[] | select(.state == "active").hp_id] | last // ""' <<<"$OUT")
+	[ -z "$state" ] || [ "$state" = active ] || [ "$state" = retained ] ||
+		[ "$state" = 'active superseded' ]
 }
-LISTED=''
+LISTED='' TOP=''
 
 complain() {
 	WHY+=("$@")
@@ -279,13 +291,17 @@ judge() {
 	fi
 	wait_until "$PATIENCE" at_rest || complain "not put right: list says '$LISTED' $ERR"
 	says "$s" || complain "the service does not answer"
-	case $LISTED in
-	active) [ "$REPLY" = new ] || complain "listed as active, but it says $REPLY" ;;
+	case $LISTED:$TOP in
+	active*:"$LOWER") [ "$REPLY" = lower ] || complain "the lower patch is on top, but it says $REPLY" ;;
+	active*:*) [ "$REPLY" = new ] || complain "listed as active, but it says $REPLY" ;;
 	*) [ "$REPLY" = old ] || complain "nothing is listed, but it says $REPLY" ;;
 	esac
 	[ "$s" != late ] || tell "$PID" 'slow 0'
 	[ "$s" != retained ] || tell "$PID" forget
-	[ -z "$LISTED" ] || right unload "unload"
+	while [ -n "$LISTED" ] && [ ${#WHY[@]} = 0 ]; do
+		right unload "unload" "${TOP:-$ID}"
+		at_rest
+	done
 	clean "$s" "after it was put right"
 	right load "load again"
 	says "$s"
@@ -305,7 +321,7 @@ judge() {
 	fi
 }
 
-# right load|unload WHAT: must work
+# right load|unload WHAT [ID]: must work
 right() {
 	local s=$SCENARIO
 
@@ -313,7 +329,7 @@ right() {
 	if [ "$1" = load ]; then
 		hp load -p "$PID" --timeout 20s --park 1s ${HOW[$s]//--park 20ms --timeout 1s/} "$SVC/${PATCH[$s]}.so"
 	else
-		hp unload -p "$PID" --timeout 20s --park 1s "$ID"
+		hp unload -p "$PID" --timeout 20s --park 1s "${3:-$ID}"
 	fi
 	[ "$STATUS" = 0 ] || complain "$2: status $STATUS: $ERR"
 }

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "base/array.h"
+#include "base/fault.h"
 #include "hp/err.h"
 #include "patch/live.h"
 #include "patch/stage.h"
@@ -172,14 +173,17 @@ static int store(struct hp_live *lv, const struct stores *s, struct hp_err *err)
 }
 
 /* The pages are read-only at rest, against stray writes of the target's. */
-static int store_all(struct hp_live *lv, struct stores *s, struct hp_err *err)
+static int store_all(struct hp_live *lv, const struct stores *s, struct hp_err *err)
 {
-	int r = protect(lv, s, PROT_READ | PROT_WRITE, err), back;
+	int r, back;
 
-	if (r >= 0)
-		r = store(lv, s, err);
+	if (!s->n)
+		return 0;
+	r = protect(lv, s, PROT_READ | PROT_WRITE, err);
+	if (r >= 0 && (r = hp_fault(HP_FAULT_CHAIN_OPEN, err)) >= 0 &&
+	    (r = store(lv, s, err)) >= 0)
+		r = hp_fault(HP_FAULT_CHAIN_STORED, err);
 	back = protect(lv, s, PROT_READ, r < 0 ? NULL : err);
-	HP_ARRAY_FREE(s);
 	return r < 0 ? r : back;
 }
 
@@ -218,10 +222,9 @@ int hp_chain_link(struct hp_live *lv, struct hp_err *err)
 
 	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
 		r = link_one(lv, i, &s, err);
-	if (r < 0)
-		HP_ARRAY_FREE(&s);
-	else
+	if (r >= 0)
 		r = store_all(lv, &s, err);
+	HP_ARRAY_FREE(&s);
 	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
 		lv->fn[i].top = true;
 	return r;
@@ -266,7 +269,7 @@ int hp_chain_unlink(struct hp_live *lv, struct hp_err *err)
 	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
 		r = unlink_one(lv, i, &s, err);
 	if (r >= 0)
-		return store_all(lv, &s, err);
+		r = store_all(lv, &s, err);
 	HP_ARRAY_FREE(&s);
 	return r;
 }
