@@ -67,12 +67,6 @@ int hp_looker_refresh(struct hp_looker *l, struct hp_err *err)
 	return r;
 }
 
-int hp_looker_add_file(struct hp_looker *l, const char *name, int fd, hp_addr bias,
-		       struct hp_err *err)
-{
-	return hp_unwind_add_file(l->unwind, name, fd, bias, err);
-}
-
 struct hp_unwind *hp_looker_unwind(struct hp_looker *l)
 {
 	return l->unwind;

@@ -91,10 +91,6 @@ int hp_looker_open(struct hp_looker **ret, struct hp_target *t, const struct hp_
 void hp_looker_free(struct hp_looker *l);
 int hp_looker_refresh(struct hp_looker *l, struct hp_err *err);
 
-/* A patch's own file mapped at @bias, so that its frames can be unwound (and named). */
-int hp_looker_add_file(struct hp_looker *l, const char *name, int fd, hp_addr bias,
-		       struct hp_err *err);
-
 /* Called with the thread still held (stopped): what it says cannot change meanwhile. */
 typedef int (*hp_held_fn)(void *arg, pid_t tid, const struct hp_seen *seen);
 

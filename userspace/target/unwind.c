@@ -16,7 +16,6 @@
 #include <unistd.h>
 #include <elfutils/libdwfl.h>
 
-#include "base/array.h"
 #include "base/fd.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
@@ -31,16 +30,9 @@
 #define DWARF_REGS   17
 #define VDSO_MAX     (64u << 10)
 
-struct added {
-	char *name;
-	int fd;
-	hp_addr bias;
-};
-
 struct hp_unwind {
 	struct hp_target *t;
 	Dwfl *dwfl;
-	HP_ARRAY(struct added) added;
 	bool built; /* what is reported is as it should be */
 	uint64_t modules_seen;
 	/* pc -> it has CFI; 0: empty */
@@ -189,8 +181,6 @@ int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err)
 		(void)report(u, u->t->module[i].path, u->t->module[i].image->fd,
 			     u->t->module[i].bias); /* as for the vDSO */
 	report_vdso(u);
-	for (size_t i = 0; i < u->added.n; i++)
-		(void)report(u, u->added.v[i].name, u->added.v[i].fd, u->added.v[i].bias);
 	if (dwfl_report_end(u->dwfl, NULL, NULL) ||
 	    !dwfl_attach_state(u->dwfl, NULL, u->t->pid, &thread_callbacks, u))
 		return hp_err_set(err, -HP_E_FAILED, "cannot unwind process %d: %s", (int)u->t->pid,
@@ -216,11 +206,6 @@ void hp_unwind_free(struct hp_unwind *u)
 	if (!u)
 		return;
 	dwfl_end(u->dwfl);
-	for (size_t i = 0; i < u->added.n; i++) {
-		free(u->added.v[i].name);
-		hp_close(&u->added.v[i].fd);
-	}
-	HP_ARRAY_FREE(&u->added);
 	free(u);
 }
 
@@ -229,34 +214,6 @@ void hp_unwind_refresh(struct hp_unwind *u)
 	if (u->modules_seen != u->t->modules_seen)
 		u->built = false;
 	u->modules_seen = u->t->modules_seen;
-}
-
-static bool already_added(const struct hp_unwind *u, const char *name, hp_addr bias)
-{
-	for (size_t i = 0; i < u->added.n; i++)
-		if (u->added.v[i].bias == bias && strcmp(u->added.v[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-int hp_unwind_add_file(struct hp_unwind *u, const char *name, int fd, hp_addr bias,
-		       struct hp_err *err)
-{
-	struct added *a, fresh = {.bias = bias};
-
-	if (already_added(u, name, bias))
-		return 0;
-	fresh.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	fresh.name = strdup(name);
-	a = fresh.fd >= 0 && fresh.name ? HP_ARRAY_ADD(&u->added) : NULL;
-	if (!a) {
-		hp_close(&fresh.fd);
-		free(fresh.name);
-		return hp_err_sys(err, ENOMEM, "unwinder for process %d", (int)u->t->pid);
-	}
-	*a = fresh;
-	u->built = false;
-	return 0;
 }
 
 static bool cfi_covers(Dwarf_CFI *cfi, Dwarf_Addr at)

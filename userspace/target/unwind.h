@@ -43,8 +43,6 @@ void hp_unwind_free(struct hp_unwind *u);
 void hp_unwind_refresh(struct hp_unwind *u);
 /* Does now what the next walk would do first: while nobody waits. */
 int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err);
-int hp_unwind_add_file(struct hp_unwind *u, const char *name, int fd, hp_addr bias,
-		       struct hp_err *err);
 
 /* From @regs outwards.  Memory is read anew in every walk. */
 enum hp_walk hp_unwind_walk(struct hp_unwind *u, const struct user_regs_struct *regs,
