@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "base/addr.h"
+#include "elf/debug_file.h"
 #include "elf/section.h"
 
 #define BUILD_ID "fe0123456789abcdef0123456789abcdef012345"
@@ -391,12 +392,12 @@ static void finds_the_debug_file(void **state)
 	struct hp_err err;
 
 	(void)state;
-	assert_int_equal(hp_image_open_debug(im, &debug, &err), 0);
+	assert_int_equal(hp_debug_file_open(&debug, im, &err), 0);
 	assert_null(debug);
 	run("mkdir -p /usr/lib/debug/.build-id");
 	made = mkdir(place, 0755) == 0;
 	run("objcopy --only-keep-debug lib.so %s/%s.debug", place, &BUILD_ID[2]);
-	if (hp_image_open_debug(im, &debug, &err))
+	if (hp_debug_file_open(&debug, im, &err))
 		fail_msg("%s", err.text);
 	assert_non_null(debug);
 	assert_memory_equal(debug->build_id, im->build_id, im->build_id_len);
@@ -413,7 +414,7 @@ static void finds_the_debug_file(void **state)
 	run("cc -shared -fPIC -Wl,--build-id=0xfeff -o other.so empty.c && "
 	    "objcopy --only-keep-debug other.so %s/%s.debug",
 	    place, &BUILD_ID[2]);
-	assert_int_equal(hp_image_open_debug(im, &debug, &err), -HP_E_BUILD_ID);
+	assert_int_equal(hp_debug_file_open(&debug, im, &err), -HP_E_BUILD_ID);
 	assert_contains(err.text, "feff");
 	assert_null(debug);
 	run("rm %s/%s.debug", place, &BUILD_ID[2]);

@@ -72,10 +72,10 @@ static void finds_in_libraries(void **state)
 	assert_string_equal(r.module->image->soname, "libc.so.6");
 	assert_int_equal(hp_resolve_any(t, "twins_data", &r, &err), 0);
 	assert_int_equal(hp_resolve_any(t, "twins_tls", &r, &err), -HP_E_TLS);
-	assert_int_equal(hp_resolve_import(t, "getpid", "GLIBC_2.2.5", &r, &err), 0);
+	assert_int_equal(hp_resolve_import(t, "getpid", "GLIBC_2.2.5", true, &r, &err), 0);
 	assert_string_equal(r.module->image->soname, "libc.so.6");
-	assert_int_equal(hp_resolve_import(t, "no_such_thing", NULL, &r, &err), -HP_E_UNDEFINED);
-	assert_int_equal(hp_resolve_import(t, "twins_only", NULL, &r, &err), 0);
+	assert_int_equal(hp_resolve_import(t, "no_such_thing", NULL, true, &r, &err), -HP_E_UNDEFINED);
+	assert_int_equal(hp_resolve_import(t, "twins_only", NULL, true, &r, &err), 0);
 	assert_true(r.module->exe);
 	end();
 }

@@ -349,6 +349,11 @@ int hp_image_open(struct hp_image **ret, int fd, const char *name, struct hp_err
 	return open_image(ret, fd, name, LOADABLE, err);
 }
 
+int hp_image_open_bare(struct hp_image **ret, int fd, const char *name, struct hp_err *err)
+{
+	return open_image(ret, fd, name, DEBUG_FILE, err);
+}
+
 void hp_image_free(struct hp_image *im)
 {
 	if (!im)
@@ -456,38 +461,4 @@ const char *hp_image_build_id_hex(const struct hp_image *im, char *buf)
 		snprintf(buf + 2 * i, 3, "%02x", im->build_id[i]);
 	buf[2 * im->build_id_len] = 0;
 	return buf;
-}
-
-int hp_image_open_debug(const struct hp_image *im, struct hp_image **ret, struct hp_err *err)
-{
-	char hex[2 * HP_BUILD_ID_MAX + 1], path[2 * HP_BUILD_ID_MAX + 64];
-	struct hp_image *debug;
-	int fd, r;
-
-	*ret = NULL;
-	if (im->build_id_len < 2)
-		return 0;
-	hp_image_build_id_hex(im, hex);
-	snprintf(path, sizeof(path), "/usr/lib/debug/.build-id/%.2s/%s.debug", hex, hex + 2);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR))
-		return 0;
-	if (fd < 0)
-		return hp_err_sys(err, errno, "%s", path);
-	r = open_image(&debug, fd, path, DEBUG_FILE, err);
-	if (r)
-		return r;
-	if (debug->build_id_len != im->build_id_len ||
-	    memcmp(debug->build_id, im->build_id, im->build_id_len)) {
-		char other[2 * HP_BUILD_ID_MAX + 1];
-
-		r = hp_err_set(err, -HP_E_BUILD_ID,
-			       "%s: its build-id is %s, and not %s: reinstall the debug package of "
-			       "%s",
-			       path, hp_image_build_id_hex(debug, other), hex, im->name);
-		hp_image_free(debug);
-		return r;
-	}
-	*ret = debug;
-	return 0;
 }

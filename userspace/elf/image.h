@@ -50,6 +50,8 @@ struct hp_image {
 /* Takes @fd over in every case.  @name is copied.
  * -HP_E_BAD_ELF names what is wrong ("truncated", "machine is AArch64", …). */
 int hp_image_open(struct hp_image **ret, int fd, const char *name, struct hp_err *err);
+/* The same for a separate debug file, which has the segments of another without their bytes. */
+int hp_image_open_bare(struct hp_image **ret, int fd, const char *name, struct hp_err *err);
 void hp_image_free(struct hp_image *im);
 
 /* @n bytes of the file that a loader would put at @vaddr (so not .bss), or NULL. */
@@ -80,9 +82,5 @@ const uint8_t *hp_image_section(const struct hp_image *im, const char *name, uin
 
 /* Lower-case hex of the build-id into @buf (2 * HP_BUILD_ID_MAX + 1); "" without one. */
 const char *hp_image_build_id_hex(const struct hp_image *im, char *buf);
-
-/* The separate debug file of @im by its build-id in /usr/lib/debug/.build-id, with its build-id
- * checked; *ret = NULL and 0 when there is none.  To be freed with hp_image_free(). */
-int hp_image_open_debug(const struct hp_image *im, struct hp_image **ret, struct hp_err *err);
 
 #endif

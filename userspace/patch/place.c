@@ -373,7 +373,8 @@ static int bind(void *arg, const struct hp_reloc_sym *sym, struct hp_reloc_targe
 {
 	struct hp_plan *p = arg;
 	struct hp_resolved at;
-	int r = hp_resolve_import(p->target, sym->name, sym->version, &at, err);
+	int r = hp_resolve_import(p->target, sym->name, sym->version, !sym->weak && !sym->defined,
+				  &at, err);
 
 	if (r < 0)
 		return r;

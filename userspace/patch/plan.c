@@ -298,9 +298,9 @@ static int plan_frames(struct hp_plan *p)
 	size_t n;
 
 	/* Only C++ throws; and without libgcc in the process nobody unwinds. */
-	if (hp_resolve_import(p->target, "__cxa_throw", NULL, &cxx, NULL) < 0 ||
-	    hp_resolve_import(p->target, "__register_frame_info", NULL, &reg, NULL) < 0 ||
-	    hp_resolve_import(p->target, "__deregister_frame_info", NULL, &dereg, NULL) < 0)
+	if (hp_resolve_import(p->target, "__cxa_throw", NULL, false, &cxx, NULL) < 0 ||
+	    hp_resolve_import(p->target, "__register_frame_info", NULL, false, &reg, NULL) < 0 ||
+	    hp_resolve_import(p->target, "__deregister_frame_info", NULL, false, &dereg, NULL) < 0)
 		return 0;
 	p->register_frame = reg.addr;
 	p->deregister_frame = dereg.addr;

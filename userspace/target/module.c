@@ -21,6 +21,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "elf/cfi.h"
+#include "elf/debug_file.h"
 #include "elf/dynsym.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
@@ -36,6 +37,7 @@ static void module_free(struct hp_module *m)
 {
 	hp_cfi_free(m->cfi);
 	hp_symtab_free(m->symtab);
+	hp_symtab_free(m->fewer);
 	if (m->dynsym)
 		hp_dynsym_close(m->dynsym);
 	free(m->dynsym);
@@ -310,13 +312,32 @@ int hp_module_symtab(struct hp_module *m, const struct hp_symtab **ret, struct h
 
 	if (!m->symtab) {
 		/* A debug file that cannot be read is as good as none. */
-		if (!m->debug && hp_image_open_debug(m->image, &m->debug, NULL) < 0)
+		if (!m->debug && hp_debug_file_open(&m->debug, m->image, NULL) < 0)
 			m->debug = NULL;
 		r = hp_symtab_load(&m->symtab, m->image, m->debug, err);
 	}
 	if (r == 0)
 		*ret = m->symtab;
 	return r;
+}
+
+int hp_module_fetch_symtab(struct hp_module *m, struct hp_err *err)
+{
+	struct hp_symtab *more;
+	int r;
+
+	if (m->debug || m->fetched)
+		return 0;
+	m->fetched = true;
+	r = hp_debug_file_fetch(&m->debug, m->image, err);
+	if (r < 0 || !m->debug)
+		return r;
+	r = hp_symtab_load(&more, m->image, m->debug, err);
+	if (r < 0)
+		return r;
+	m->fewer = m->symtab; /* somebody may have a symbol of it in hand */
+	m->symtab = more;
+	return 1;
 }
 
 int hp_module_cfi(struct hp_module *m, const struct hp_cfi **ret, struct hp_err *err)

@@ -121,6 +121,16 @@ static int in_module(const struct spec *s, struct hp_module *m, const char *file
 	return 1;
 }
 
+/* 1: found, 0: not there either.  Servers are asked for names that nothing here knows, and only for
+ * the file where such a name belongs; never while somebody waits for hp. */
+static int in_fetched(const struct spec *s, struct hp_module *m, const char *file,
+		      struct hp_resolved *ret, struct hp_err *err)
+{
+	int r = hp_module_fetch_symtab(m, err);
+
+	return r == 1 ? in_module(s, m, file, ret, err) : r;
+}
+
 static int not_found(const struct hp_target *t, const struct spec *s, struct hp_module *only,
 		     struct hp_err *err)
 {
@@ -210,6 +220,9 @@ static int resolve(struct hp_target *t, const char *text, struct hp_resolved *re
 		if (r)
 			return r < 0 ? r : 0;
 	}
+	r = in_fetched(&s, only ? only : hp_target_exe(t), file, ret, err);
+	if (r)
+		return r < 0 ? r : 0;
 	return not_found(t, &s, only, err);
 }
 
@@ -245,7 +258,7 @@ int hp_resolve_any(struct hp_target *t, const char *spec, struct hp_resolved *re
 	return r;
 }
 
-int hp_resolve_import(struct hp_target *t, const char *name, const char *version,
+int hp_resolve_import(struct hp_target *t, const char *name, const char *version, bool needed,
 		      struct hp_resolved *ret, struct hp_err *err)
 {
 	struct spec s = {.text = name, .name = name};
@@ -268,7 +281,8 @@ int hp_resolve_import(struct hp_target *t, const char *name, const char *version
 			return 0;
 		}
 	}
-	if (in_module(&s, hp_target_exe(t), NULL, ret, NULL) == 1)
+	if (in_module(&s, hp_target_exe(t), NULL, ret, NULL) == 1 ||
+	    (needed && in_fetched(&s, hp_target_exe(t), NULL, ret, NULL) == 1))
 		return 0;
 	return hp_err_set(err, -HP_E_UNDEFINED, "undefined symbol %s%s%s: neither %s nor a library "
 						"that it has loaded defines it",

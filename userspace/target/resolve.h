@@ -37,8 +37,8 @@ int hp_resolve_any(struct hp_target *t, const char *spec, struct hp_resolved *re
 
 /* What an undefined symbol of a patch binds to: global and weak symbols in scope order with the
  * version honoured, then static and hidden ones of the executable.  ret->type tells STT_GNU_IFUNC
- * and STT_TLS.  -HP_E_UNDEFINED. */
-int hp_resolve_import(struct hp_target *t, const char *name, const char *version,
+ * and STT_TLS.  -HP_E_UNDEFINED.  debuginfod is asked only for what is @needed. */
+int hp_resolve_import(struct hp_target *t, const char *name, const char *version, bool needed,
 		      struct hp_resolved *ret, struct hp_err *err);
 
 #endif

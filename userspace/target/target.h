@@ -35,6 +35,8 @@ struct hp_module {
 	struct hp_image *image;
 	struct hp_image *debug;	  /* or NULL; with symtab */
 	struct hp_symtab *symtab; /* lazily: hp_module_symtab() */
+	struct hp_symtab *fewer;  /* what symtab was before it was fetched */
+	bool fetched;		  /* or tried to */
 	struct hp_cfi *cfi;	  /* lazily: hp_module_cfi() */
 	struct hp_dynsym *dynsym; /* lazily: hp_module_dynsym() */
 };
@@ -91,6 +93,8 @@ struct hp_module *hp_target_exe(struct hp_target *t);
 struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a);	       /* NULL: none */
 struct hp_module *hp_target_module_named(struct hp_target *t, const char *name); /* soname or file */
 int hp_module_symtab(struct hp_module *m, const struct hp_symtab **ret, struct hp_err *err);
+/* Asks debuginfod for more (elf/debug_file.h), once: 1: there is more.  May take long. */
+int hp_module_fetch_symtab(struct hp_module *m, struct hp_err *err);
 int hp_module_cfi(struct hp_module *m, const struct hp_cfi **ret, struct hp_err *err);
 int hp_module_dynsym(struct hp_module *m, const struct hp_dynsym **ret, struct hp_err *err);
 
