@@ -30,6 +30,32 @@ SVC_V := stress_patch2 server_patch2 stackalign_plain libsvc_foo_c libsvc_bar_c 
 	hook_before_load hook_after_load hook_before_unload hook_after_unload hook_crash \
 	wire_hp wire_bl wire_al wire_au wire_pan wire_sig server_hook_nolibc \
 	bad_tls bad_tls_gd bad_undefined bad_textrel bad_build_id bad_old_name bad_needed
+# rude_HOW_WHERE: rude_patch.c that does HOW in hook WHERE
+rude_do_crash := *nowhere = 1
+rude_do_loop := while (forever)
+rude_do_strlen := length = strlen(no_string)
+rude_do_abort := abort()
+rude_do_exit := exit(3)
+rude_do__exit := _exit(3)
+rude_do_pthread-exit := pthread_exit(NULL)
+rude_do_lock := pthread_mutex_lock(&hostile_lock); pthread_mutex_unlock(&hostile_lock)
+rude_do_execve := execve("/bin/true", (char *[]){0}, (char *[]){0})
+rude_in_before-load := -DWHERE=HPBeforeLoad
+rude_in_after-load := -DWHERE=HPAfterLoad
+rude_in_before-unload := -DWHERE=HPBeforeUnload
+rude_in_after-unload := -DWHERE=HPAfterUnload
+rude_in_constructor := -DIN_CONSTRUCTOR
+rude_in_new-code := -DIN_NEW_CODE
+SVC_RUDE := $(foreach how,crash loop strlen abort exit _exit pthread-exit execve lock,rude_$(how)_before-load) \
+	$(foreach where,after-load before-unload after-unload constructor new-code,rude_crash_$(where))
+rude_how = $(word 2,$(subst _, ,$(subst __,_~,$(1))))
+define rude_variant
+src_$(1) := rude_patch
+flags_$(1) := -DDO='$(rude_do_$(subst ~,_,$(call rude_how,$(1))))' $(rude_in_$(lastword $(subst _, ,$(1))))
+endef
+$(foreach r,$(SVC_RUDE),$(eval $(call rude_variant,$(r))))
+SVC_V += $(SVC_RUDE)
+
 src_stress_patch2 := stress_patch
 flags_stress_patch2 := -DVERSION=2
 src_server_patch2 := server_patch
@@ -87,7 +113,7 @@ src_bad_needed := bad_patch
 flags_bad_needed := -L$(SVC) -Wl,--no-as-needed -lunloaded
 
 SVC_MANY := many_patch_1 many_patch_10 many_patch_100
-SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower cxx_middle
+SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower cxx_middle cxx_rude
 # One program in many shapes.
 SHAPES := plain O0 Os cet pfe pfe5 mfentry lto noplt gold-icf lld-icf clang pgo pgo-stripped static
 SVC_SHAPES := $(SHAPES:%=$(SVC)/shapes-%)
@@ -228,11 +254,12 @@ $(SVC)/bad_needed.so: $(SVC)/libunloaded.so
 $(SVC)/libunloaded.so: $(SVC_SRC)/foo.c | $(SVC)/.dir
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -shared -fPIC -Wl,-soname,libunloaded.so.3 -o $@ $<
 
-$(SVC)/cxx_patch.so $(SVC)/cxx_thrower.so $(SVC)/cxx_middle.so: $(SVC_SRC)/cxx_patch.cc | $(SVC)/.dir
+$(SVC)/cxx_patch.so $(SVC)/cxx_thrower.so $(SVC)/cxx_middle.so $(SVC)/cxx_rude.so: $(SVC_SRC)/cxx_patch.cc | $(SVC)/.dir
 	$(call say,PATCH,$@)
 	$(Q)$(SVC_CXX) -std=gnu++17 $(SVC_FLAGS) -shared -fPIC $(cxx_only) -o $@ $<
 $(SVC)/cxx_thrower.so: cxx_only := -DONLY_THROWER
 $(SVC)/cxx_middle.so: cxx_only := -DONLY_MIDDLE
+$(SVC)/cxx_rude.so: cxx_only := -DTHROWING_HOOK
 
 $(SVC)/server_patch.o: $(SVC_SRC)/server_patch.c | $(SVC)/.dir
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -fPIC -c -o $@ $<

@@ -35,3 +35,10 @@ extern "C" HP_NEW void new_thrower(int x)
 }
 HP_REPLACE(new_thrower, "_Z7throweri");
 #endif
+
+#ifdef THROWING_HOOK
+HP_HOOK_BEFORE_LOAD()
+{
+	throw std::runtime_error("out of a hook");
+}
+#endif

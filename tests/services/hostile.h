@@ -48,6 +48,8 @@ void hostile_sequence(void);
 bool hostile_sequences_whole(void);
 void hostile_suspend_inside(void);
 void hostile_run_coroutine(void);
+void hostile_block_signal(void);
+void hostile_hold_lock(void);
 
 /* hostile_states.c: a program that could not enter its state says so and ends with 77. */
 __attribute__((noreturn)) void hostile_cannot(const char *what);

@@ -325,6 +325,7 @@ const struct hostile hostile_table[] = {
 	 .right = hostile_sequences_whole},
 	{.name = "sharer", .late = hostile_share},
 	{.name = "sharer-inside", .late = hostile_share_inside},
+	{.name = "locked", .early = hostile_block_signal, .late = hostile_hold_lock},
 	{.name = "coroutine", .late = hostile_run_coroutine},
 	{.name = "suspended", .late = hostile_suspend_inside},
 	{.name = "vfork", .late = hostile_vfork},

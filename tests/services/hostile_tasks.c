@@ -279,3 +279,40 @@ void hostile_run_coroutine(void)
 {
 	svc_thread(run_it, NULL);
 }
+
+/* --- locks ------------------------------------------------------------------------------------------------------ */
+pthread_mutex_t hostile_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void *hold_lock(void *arg)
+{
+	sigset_t let_go;
+	int sig;
+
+	sigemptyset(&let_go);
+	sigaddset(&let_go, SIGUSR1);
+	pthread_mutex_lock(&hostile_lock);
+	__atomic_store_n((int *)arg, 1, __ATOMIC_SEQ_CST);
+	sigwait(&let_go, &sig);
+	pthread_mutex_unlock(&hostile_lock);
+	return NULL;
+}
+
+/* For the thread that waits for it, and for no other. */
+void hostile_block_signal(void)
+{
+	sigset_t let_go;
+
+	sigemptyset(&let_go);
+	sigaddset(&let_go, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &let_go, NULL);
+}
+
+/* Until SIGUSR1, since the thread that takes commands may be the one that wants it. */
+void hostile_hold_lock(void)
+{
+	static int held;
+
+	svc_thread(hold_lock, &held);
+	while (!__atomic_load_n(&held, __ATOMIC_SEQ_CST))
+		raw_nap();
+}

@@ -52,9 +52,10 @@ int hp_borrow_stub_fill(uint8_t out[HP_BORROW_STUB_LEN], hp_addr at, hp_addr res
  * it returns into the frame.  *ret_value is its rax as the stub stored it; 0 when @return_stub is
  * 0.  All signals are blocked meanwhile, but for those that a fault raises.
  * -HP_E_HOOK: it crashed (signal named), tried to end or replace the process, or was not back at
- * @deadline_ns, with only pcs in @abandonable on its stack: it is abandoned.  The thread is ready
- * for hp_borrow_end() as if it had not been called.  -HP_E_PARTIAL: not back, with other code on
- * its stack: it was let go and runs on, and puts itself back when it is done. */
+ * @deadline_ns, with only pcs in @abandonable on its stack: it is abandoned.  -HP_E_PARTIAL: the
+ * same with other code on its stack, libc's perhaps.  One that crashed there is abandoned all the
+ * same, since it cannot go on, with whatever it held; one that was not back is let go and runs on,
+ * and puts itself back when it is done.  The thread is ready for hp_borrow_end() in every case. */
 int hp_borrow_call(struct hp_borrow *b, hp_addr fn, const uint64_t *args, size_t n_args,
 		   hp_addr return_stub, hp_addr result_word, uint64_t deadline_ns,
 		   struct hp_range abandonable, uint64_t *ret_value, struct hp_err *err);

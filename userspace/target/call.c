@@ -66,11 +66,54 @@ static int thread_gone(struct call *c, struct hp_err *err)
 			  (int)c->b->inj.tid, (int)c->b->t->pid);
 }
 
-/* -HP_E_HOOK, with the thread led back to its frame. */
-__attribute__((format(printf, 3, 4))) static int failed(struct call *c, struct hp_err *err,
-							 const char *fmt, ...)
+struct frames {
+	const struct call *c;
+	bool wrapper;	 /* the innermost may be the wrapper of the system call that it is in */
+	bool first;
+	hp_addr foreign; /* the innermost pc that is not the patch's; 0: none */
+};
+
+static int judge_frame(void *arg, const struct hp_frame *f)
 {
-	char what[256];
+	struct frames *fr = arg;
+	hp_addr pc = f->activation ? f->pc : f->pc - 1;
+	bool first = fr->first, wrapper = first && fr->wrapper;
+
+	fr->first = false;
+	if (f->sp > fr->c->b->inj.frame) { /* beyond the called function: its return into the frame */
+		fr->foreign = first ? pc : 0; /* it left the function another way: pthread_exit(3) */
+		return 1;
+	}
+	if (hp_in(fr->c->abandonable, pc) || wrapper)
+		return 0;
+	fr->foreign = pc;
+	return 1;
+}
+
+/* Is nothing but the patch on the stack, so that nobody else's work is left half done?  What is in
+ * the way, or that the stack cannot be read, goes into @why. */
+static bool may_abandon(const struct call *c, bool wrapper, char *why, size_t n)
+{
+	struct frames fr = {.c = c, .wrapper = wrapper, .first = true};
+	struct user_regs_struct regs;
+	enum hp_walk w = HP_WALK_BROKEN;
+
+	if (hp_thread_regs(c->b->inj.tid, &regs) == 0)
+		w = hp_unwind_walk(hp_looker_unwind(c->b->l), &regs, judge_frame, &fr);
+	if (fr.foreign)
+		hp_target_describe(c->b->t, fr.foreign, why, n);
+	else
+		(void)snprintf(why, n, "a stack that cannot be read");
+	return w == HP_WALK_STOPPED && !fr.foreign;
+}
+
+/* It is over, and the thread is led back to its frame: -HP_E_HOOK when that leaves nothing behind,
+ * -HP_E_PARTIAL when it was in the middle of other code. */
+__attribute__((format(printf, 4, 5))) static int failed(struct call *c, bool wrapper,
+							 struct hp_err *err, const char *fmt, ...)
+{
+	char what[256], within[300];
+	bool alone = may_abandon(c, wrapper, within, sizeof(within));
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -78,8 +121,13 @@ __attribute__((format(printf, 3, 4))) static int failed(struct call *c, struct h
 	va_end(ap);
 	if (hp_inject_abandon(&c->b->inj) < 0)
 		return thread_gone(c, err);
-	return hp_err_set(err, -HP_E_HOOK, "the function at 0x%llx %s", (unsigned long long)c->fn,
-			  what);
+	if (alone)
+		return hp_err_set(err, -HP_E_HOOK, "the function at 0x%llx %s",
+				  (unsigned long long)c->fn, what);
+	return hp_err_set(err, -HP_E_PARTIAL,
+			  "the function at 0x%llx %s, within %s: the target goes on, but a lock that was "
+			  "held there stays held, and what was being changed is half changed",
+			  (unsigned long long)c->fn, what, within);
 }
 
 static int start(struct call *c, const uint64_t *args, size_t n_args, struct hp_err *err)
@@ -115,35 +163,6 @@ static int start(struct call *c, const uint64_t *args, size_t n_args, struct hp_
 	return 0;
 }
 
-struct frames {
-	const struct call *c;
-	bool foreign;
-};
-
-static int judge_frame(void *arg, const struct hp_frame *f)
-{
-	struct frames *fr = arg;
-	hp_addr pc = f->activation ? f->pc : f->pc - 1;
-
-	if (f->sp > fr->c->b->inj.frame)
-		return 1; /* beyond the called function: its return into the frame */
-	if (hp_in(fr->c->abandonable, pc))
-		return 0;
-	fr->foreign = true;
-	return 1;
-}
-
-static bool may_abandon(const struct call *c)
-{
-	struct frames fr = {.c = c};
-	struct user_regs_struct regs;
-
-	return hp_thread_regs(c->b->inj.tid, &regs) == 0 &&
-	       hp_unwind_walk(hp_looker_unwind(c->b->l), &regs, judge_frame, &fr) ==
-		       HP_WALK_STOPPED &&
-	       !fr.foreign;
-}
-
 static int left_waiting(struct call *c, struct hp_err *err)
 {
 	pid_t tid = c->b->inj.tid;
@@ -159,6 +178,7 @@ static int left_waiting(struct call *c, struct hp_err *err)
 static int timed_out(struct call *c, struct hp_err *err)
 {
 	pid_t tid = c->b->inj.tid;
+	char within[300];
 	int status;
 
 	do {
@@ -175,15 +195,15 @@ static int timed_out(struct call *c, struct hp_err *err)
 			return thread_gone(c, err);
 	} while (status >> 16 != PTRACE_EVENT_STOP);
 	c->b->inj.restart_block = true; /* it may have been asleep in a call of its own */
-	if (may_abandon(c))
-		return failed(c, err, "was not back in time and was abandoned");
+	if (may_abandon(c, false, within, sizeof(within)))
+		return failed(c, false, err, "was not back in time and was abandoned");
 	hp_thread_mend(tid);
 	(void)hp_thread_release(tid); /* 0 when it died meanwhile */
 	c->b->let_go = true;
 	return hp_err_set(err, -HP_E_PARTIAL,
-			  "the function at 0x%llx was not back in time and has other code on its "
-			  "stack: thread %d runs on in it",
-			  (unsigned long long)c->fn, (int)tid);
+			  "the function at 0x%llx was not back in time and is within %s: thread %d runs "
+			  "on in it, for to abandon it might leave a lock held",
+			  (unsigned long long)c->fn, within, (int)tid);
 }
 
 /* These take the thread's one restart block as soon as they are entered. */
@@ -211,12 +231,12 @@ static int at_syscall(struct call *c, struct hp_err *err)
 	inj->restart_block |= takes_restart_block(r.orig_rax);
 	switch (r.orig_rax) {
 	case SYS_exit:
-		return failed(c, err, "tried to end its thread");
+		return failed(c, true, err, "tried to end its thread");
 	case SYS_exit_group:
-		return failed(c, err, "tried to end the process");
+		return failed(c, true, err, "tried to end the process");
 	case SYS_execve:
 	case SYS_execveat:
-		return failed(c, err, "tried to execute another program");
+		return failed(c, true, err, "tried to execute another program");
 	}
 	return 0;
 }
@@ -233,11 +253,14 @@ static int at_signal(struct call *c, int sig, int *deliver, struct hp_err *err)
 	}
 	if (ptrace(PTRACE_GETSIGINFO, c->b->inj.tid, NULL, &info))
 		return 0; /* a group stop, not a signal */
+	/* abort(3) raises it again and again, and would end the process when it may. */
+	if (sig == SIGABRT && info.si_code == SI_TKILL)
+		return failed(c, false, err, "was aborted");
 	if (!(faults & SIG_BIT(sig)) || info.si_code <= 0) {
 		c->b->inj.pass_on |= SIG_BIT(sig); /* sent by somebody: for later */
 		return 0;
 	}
-	return failed(c, err, "crashed with SIG%s at address %p", sigabbrev_np(sig), info.si_addr);
+	return failed(c, false, err, "crashed with SIG%s at address %p", sigabbrev_np(sig), info.si_addr);
 }
 
 static int run(struct call *c, struct hp_err *err)
