@@ -58,11 +58,11 @@ end_service "$PID"
 start locked threads
 refused 6 "a hook that wants a lock" 'HPBeforeLoad: .*not back in time and is within .*runs on' \
 	load -p "$PID" --timeout 1s "$SVC/rude_lock_before-load.so"
-hp --json list -p "$PID"
-ID=$(jq -r '.patches[0].hp_id' <<<"$OUT")
 kill -USR1 "$PID"
 answers "it goes on when it has the lock" "$PID" 'ask 5' 'answer 6'
-unload -p "$PID" "${LONG[@]}" "$ID"
-answers "the patch can be taken out then" "$PID" 'ask 5' 'answer 6'
+taken_out() {
+	hp --json list -p "$PID" && jq -e '.patches == []' <<<"$OUT"
+}
+check "hpd takes the patch out then" wait_until "$PATIENCE" taken_out
 as_before "nothing is left" "$PID" "$T/before" threads
 end_service "$PID"
