@@ -206,6 +206,10 @@ lint:	## clang-tidy, cppcheck, shellcheck, layer rules, style rules, gcc and cla
 format:	## clang-format on every C file (advisory: look at the diff)
 	$(Q)clang-format -i $(sort $(wildcard userspace/*/*.[ch] include/hp/*.h bpf/*.[ch] tests/*/*.[ch]))
 
+deb:	## builds Debian packages, into build/deb
+	$(Q)tools/setup
+	$(Q)tools/deb
+
 clean:	## removes build/
 	rm -rf build
 
@@ -283,7 +287,7 @@ endef
 # The header dependencies of this build (the other builds lie in folders of their own).
 -include $(shell find $(O)/userspace $(O)/pic $(O)/tests -name '*.d' 2>/dev/null)
 
-.PHONY: all libs unit fuzzers tests services setup demo check soak bench fuzz lint format clean help install uninstall \
+.PHONY: all deb libs unit fuzzers tests services setup demo check soak bench fuzz lint format clean help install uninstall \
 	lint-tidy lint-headers lint-layers
 .SECONDARY: $(UNIT:=.o) $(FUZZ:=.o)
 .PRECIOUS: build/bpf/%.bpf.o
