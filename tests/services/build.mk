@@ -13,14 +13,14 @@ SVC_HEADERS := $(wildcard $(SVC_SRC)/*.h) include/hp/patch.h
 SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
 
 # Programs of one file beside svc.c.
-SVC_PLAIN := ticker stress jumper eventloop prefork retained stack hammer
+SVC_PLAIN := ticker stress jumper eventloop prefork retained stack hammer guarded
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
 SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods many ipa_ra stackalign \
 	       hostile verify graceful graceful-2
 
 # Patches whose name is their source's.
-SVC_PATCHES_PLAIN := ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
+SVC_PATCHES_PLAIN := guarded_patch ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
 	retained_patch backtrace_patch ipa_ra_patch stackalign_patch shorts_patch nginx_patch redis_patch \
 	postgres_patch server_patch shapes_patch \
 	verify_patch server_plain_patch server_orig_patch server_init_patch server_hook_patch
@@ -118,7 +118,7 @@ SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower c
 SHAPES := plain O0 Os cet pfe pfe5 mfentry lto noplt gold-icf lld-icf clang pgo pgo-stripped static
 SVC_SHAPES := $(SHAPES:%=$(SVC)/shapes-%)
 SVC_MUSL := $(SVC)/musl $(SVC)/musl-static
-SVC_TOOLS := $(SVC)/peek $(SVC)/driver $(SVC)/killer $(SVC)/netsvc $(SVC)/netload
+SVC_TOOLS := $(SVC)/probe $(SVC)/peek $(SVC)/driver $(SVC)/killer $(SVC)/netsvc $(SVC)/netload
 
 services: $(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_SHAPES) $(SVC_MUSL) $(SVC_PATCHES:%=$(SVC)/%.so) $(SVC_TOOLS) $(SVC)/server_patch.o
 
@@ -264,7 +264,7 @@ $(SVC)/cxx_rude.so: cxx_only := -DTHROWING_HOOK
 $(SVC)/server_patch.o: $(SVC_SRC)/server_patch.c | $(SVC)/.dir
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -fPIC -c -o $@ $<
 
-$(SVC)/peek: $(SVC_SRC)/peek.c | $(SVC)/.dir
+$(SVC)/peek $(SVC)/probe: $(SVC)/%: $(SVC_SRC)/%.c | $(SVC)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $<
 $(SVC)/driver $(SVC)/killer: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/call.c $(SVC_SRC)/served.c \

@@ -46,6 +46,10 @@ static struct stub {
 	struct hp_load_request last_load;
 	int views_open, spared;
 	pid_t refuse; /* loads into it are refused */
+	enum hp_guard_found wrong; /* with every entry */
+	bool mendable, stubborn;   /* … which comes back */
+	bool execed;
+	int guards, mends;
 } *stub;
 
 struct hp_view {
@@ -239,6 +243,36 @@ int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_
 	for (int i = 0; pid && i < stub->patches; i++)
 		stub_patch(ret, pid, "active");
 	return 0;
+}
+
+int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, struct hp_guard *ret,
+		struct hp_err *err)
+{
+	__atomic_add_fetch(&stub->guards, 1, __ATOMIC_SEQ_CST);
+	for (size_t i = 0; i < n; i++) {
+		*HP_ARRAY_ADD(&ret->targets) =
+			(struct hp_guard_target){pids[i], (size_t)!stub->execed};
+		if (stub->wrong)
+			*HP_ARRAY_ADD(&ret->sites) = (struct hp_guard_site){
+				pids[i], "f", 0x401000, stub->wrong, mend && stub->mendable};
+	}
+	if (mend) {
+		__atomic_add_fetch(&stub->mends, 1, __ATOMIC_SEQ_CST);
+		if (stub->mendable && !stub->stubborn)
+			stub->wrong = HP_GUARD_RIGHT;
+	}
+	return 0;
+}
+
+void hp_guard_free(struct hp_guard *g)
+{
+	HP_ARRAY_FREE(&g->targets);
+	HP_ARRAY_FREE(&g->sites);
+}
+
+const char *hp_guard_name(enum hp_guard_found f)
+{
+	return f == HP_GUARD_PROBE ? "probe" : f == HP_GUARD_ORIGINAL ? "original" : "other";
 }
 
 int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_err *err)

@@ -62,6 +62,19 @@ static void show_generation(const json_t *g)
 		       open == 1 ? "" : "s");
 }
 
+static void show_dropped(const json_t *dropped)
+{
+	size_t i;
+	json_t *d;
+
+	json_array_foreach (dropped, i, d)
+		printf("process %lld runs another program since %.19sZ or before (exec), and has lost "
+		       "%lld patch%s\n",
+		       (long long)hp_get_number(d, "pid"), hp_get_text(d, "noticed"),
+		       (long long)hp_get_number(d, "patches"),
+		       hp_get_number(d, "patches") == 1 ? "" : "es");
+}
+
 int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 {
 	json_t *body = json_object(), *answer, *list, *generations, *patch;
@@ -89,6 +102,8 @@ int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 	json_array_foreach (generations, i, patch)
 		if (!cli->json && !cli->quiet)
 			show_generation(patch);
+	if (!cli->json && !cli->quiet)
+		show_dropped(json_object_get(answer, "dropped"));
 	/* A script sees it from the empty output. */
 	if (!json_array_size(list) && !json_array_size(generations) && !cli->json && isatty(STDERR_FILENO))
 		hp_tell(cli, "no patch is loaded");

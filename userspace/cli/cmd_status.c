@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/client.h"
@@ -21,6 +22,33 @@ static void show_jobs(const json_t *jobs)
 								     : "");
 }
 
+/* What other tools did to the entries. */
+static void show_guard(const json_t *g)
+{
+	int64_t seen = hp_get_number(g, "seen");
+	size_t i;
+	json_t *site;
+
+	json_array_foreach (json_object_get(g, "wrong"), i, site) {
+		const char *found = hp_get_text(site, "found");
+		bool probe = !strcmp(found, "probe");
+
+		printf("    guard: the entry of ");
+		hp_put(stdout, hp_get_text(site, "function"));
+		printf(" is not hp's: %s\n",
+		       probe				  ? "another tool's uprobe is there"
+		       : !strcmp(found, "debugger")	  ? "a debugger's breakpoint is there"
+		       : !strcmp(found, "original")	  ? "what the file has is there"
+						  : "it was changed by somebody");
+	}
+	if (i)
+		printf("    guard: calls may run old code; the functions of a patch do not go live "
+		       "together while this is so\n");
+	if (seen)
+		printf("    guard: entries were changed %lld time%s, %lld put back\n",
+		       (long long)seen, seen == 1 ? "" : "s", (long long)hp_get_number(g, "mended"));
+}
+
 static void show_target(const json_t *t)
 {
 	printf("process %lld (", (long long)hp_get_number(t, "pid"));
@@ -34,6 +62,7 @@ static void show_target(const json_t *t)
 	putchar('\n');
 	if (*hp_get_text(t, "pins"))
 		printf("    counts in %s\n", hp_get_text(t, "pins"));
+	show_guard(json_object_get(t, "guard"));
 	show_jobs(json_object_get(t, "jobs"));
 }
 
@@ -57,6 +86,11 @@ static void show(const json_t *answer)
 	else
 		printf("    bpf: no (%s)\n", hp_get_text(bpf, "why"));
 	show_jobs(json_object_get(answer, "other_jobs"));
+	json_array_foreach (json_object_get(answer, "families"), i, t)
+		printf("%s in %lld processes: %lld done, %lld at work\n", hp_get_text(t, "kind"),
+		       (long long)hp_get_number(t, "processes"),
+		       (long long)hp_get_number(t, "answered"),
+		       (long long)hp_get_number(t, "running"));
 	json_array_foreach (targets, i, t)
 		show_target(t);
 }

@@ -144,6 +144,7 @@ void hp_show_sites(const json_t *patch, bool all)
 	json_array_foreach (json_object_get(patch, "functions"), i, site) {
 		int64_t old = hp_get_number(site, "old_calls");
 		const char *by = hp_get_text(site, "superseded_by");
+		const char *entry = hp_get_text(site, "entry");
 
 		printf("    ");
 		hp_put(stdout, hp_get_text(site, "old"));
@@ -154,6 +155,8 @@ void hp_show_sites(const json_t *patch, bool all)
 		printf(" %s, %s", hp_get_text(site, "addr"), hp_get_text(site, "method"));
 		if (*by)
 			printf(", superseded by %.16s", by);
+		if (*entry && strcmp(entry, "right") != 0)
+			printf(", ENTRY CHANGED (%s): calls may run old code", entry);
 		if (old > 0)
 			printf(", %lld thread%s still in the old code", (long long)old,
 			       old == 1 ? "" : "s");

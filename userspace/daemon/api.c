@@ -2,6 +2,7 @@
 #include "daemon/api.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -90,9 +91,14 @@ void hp_api_answer(struct hp_conn *c, const json_t *answer)
 static void job_answer(struct hp_job *job, const json_t *answer)
 {
 	struct hp_conn *c = hp_client_job_answered(job);
+	json_t *result = json_object_get(answer, "result");
 
-	if (c)
-		hp_api_answer(c, answer);
+	if (!c)
+		return;
+	if (job->req.kind == HP_JOB_LIST && result &&
+	    json_object_set_new(result, "dropped", hp_guard_dropped_list(job->d, job->req.pid)) < 0)
+		hp_log(HP_LOG_ERROR, "no memory for what an exec took");
+	hp_api_answer(c, answer);
 }
 
 static void run_job(struct hp_conn *c, struct hp_job_request *req)
@@ -161,12 +167,44 @@ static void get_health(struct hp_conn *c)
 					HP_VERSION, "pid", (int)getpid()));
 }
 
+struct status_wait {
+	struct hp_conn *c; /* NULL: it left */
+	pid_t pid;
+};
+
+static void status_gone(struct hp_conn *c)
+{
+	((struct status_wait *)c->owner)->c = NULL;
+}
+
+static void guard_looked(void *arg)
+{
+	struct status_wait *w = arg;
+
+	if (w->c) {
+		w->c->gone = NULL;
+		hp_conn_reply(w->c, 200, hp_status(w->c->d, w->pid));
+	}
+	free(w);
+}
+
+/* As of now: the guard looks first. */
 static void get_status(struct hp_conn *c)
 {
+	struct status_wait *w;
 	pid_t pid;
 
-	if (may_see(c) && query_pid(c, &pid))
-		hp_conn_reply(c, 200, hp_status(c->d, pid));
+	if (!may_see(c) || !query_pid(c, &pid))
+		return;
+	w = malloc(sizeof(*w));
+	if (!w) {
+		hp_conn_reply_error(c, -ENOMEM, "no memory for a status");
+		return;
+	}
+	*w = (struct status_wait){c, pid};
+	c->owner = w;
+	c->gone = status_gone;
+	hp_guard_round(c->d, pid, guard_looked, w);
 }
 
 static void get_patches(struct hp_conn *c)

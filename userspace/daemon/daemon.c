@@ -21,6 +21,7 @@
 #include "daemon/claims.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
+#include "daemon/guard.h"
 #include "daemon/listen.h"
 #include "daemon/serve.h"
 #include "hp/err.h"
@@ -249,6 +250,7 @@ static void close_all(struct hp_daemon *d)
 		hp_job_free(job); /* its process ends with us */
 	}
 	hp_families_free(d);
+	hp_guard_end(d);
 	hp_targets_free(d);
 	hp_watch_close(d->watch);
 	hp_ring_free(d->ring);
@@ -313,6 +315,7 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 	TAILQ_INIT(&d.viewed);
 	TAILQ_INIT(&d.watchers);
 	TAILQ_INIT(&d.families);
+	TAILQ_INIT(&d.dropped);
 	k = open_all(&d, err);
 	if (k == 0)
 		k = serve(&d, err);

@@ -34,6 +34,7 @@ struct hp_daemon_options {
 	int ready_fd;		     /* gets one byte when requests are taken; -1: none */
 	uint64_t client_timeout_ns;  /* for a request to be complete */
 	uint64_t idle_ns;	     /* with idle_exit: how long nobody */
+	uint64_t guard_ns;	     /* between two looks at the entries; 0: only for a status */
 };
 
 struct hp_daemon {
@@ -62,6 +63,12 @@ struct hp_daemon {
 	size_t n_viewed;
 	TAILQ_HEAD(, hp_watcher) watchers;
 	TAILQ_HEAD(, hp_family) families;
+
+	struct hp_timer guard; /* armed while there are patches */
+	bool guard_looks;      /* the timer's round is under way */
+	uint64_t guard_cost_ns; /* the last round took so long */
+	TAILQ_HEAD(, hp_dropped) dropped;
+	size_t n_dropped;
 
 	uint64_t started_ns, started_wall_ns;
 	bool stopping, ended;

@@ -29,6 +29,7 @@
 #define LINE_MAX_BYTES (64u << 20)
 /* What a job may take beyond the request's own time-out before it is taken for hung. */
 #define GRACE_NS (60 * HP_S)
+#define GUARD_NS (10 * HP_S) /* a status waits for it */
 /* … and how long a watch may take to stop. */
 #define STOP_NS (10 * HP_S)
 
@@ -39,8 +40,8 @@ const char *hp_job_kind_name(enum hp_job_kind kind)
 		[HP_JOB_UNLOAD] = "unload",   [HP_JOB_EXPLAIN] = "explain",
 		[HP_JOB_LIST] = "list",	      [HP_JOB_WATCH] = "watch",
 		[HP_JOB_RECOVER] = "recover", [HP_JOB_DOCTOR] = "doctor",
-		[HP_JOB_SELECT] = "select",
-		[HP_JOB_RESTART] = "restart",
+		[HP_JOB_SELECT] = "select",   [HP_JOB_RESTART] = "restart",
+		[HP_JOB_GUARD] = "guard",
 	};
 
 	return names[kind];
@@ -306,7 +307,7 @@ void hp_job_start(struct hp_job *job)
 {
 	struct hp_subject *s = job->subject;
 	struct hp_daemon *d = job->d;
-	uint64_t span = GRACE_NS;
+	uint64_t span = job->req.kind == HP_JOB_GUARD ? GUARD_NS : GRACE_NS;
 	struct hp_err err;
 
 	job->since_ns = hp_now_ns();

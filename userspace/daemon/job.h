@@ -38,6 +38,7 @@ enum hp_job_kind {
 	HP_JOB_DOCTOR,
 	HP_JOB_SELECT,
 	HP_JOB_RESTART,
+	HP_JOB_GUARD,
 };
 
 const char *hp_job_kind_name(enum hp_job_kind kind); /* "load", … */

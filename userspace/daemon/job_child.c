@@ -172,6 +172,20 @@ static int do_recover(struct hp_job *job, struct hp_ops *ops, json_t **ret, stru
 	return k;
 }
 
+/* Of one target it is to be put right, in its turn; of many it is looked at only. */
+static int do_guard(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+{
+	const struct hp_job_request *req = &job->req;
+	struct hp_guard g = {0};
+	int k = req->pid ? hp_op_guard(ops, &req->pid, 1, true, &g, err)
+			 : hp_op_guard(ops, req->sel.pids, req->sel.n_pids, false, &g, err);
+
+	if (k == 0)
+		*ret = hp_json_guard(&g);
+	hp_guard_free(&g);
+	return k;
+}
+
 static int do_watch(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
 {
 	int k = hp_op_watch_calls(ops, job->req.pid, job->sock, err);
@@ -257,6 +271,8 @@ static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_e
 		return 0;
 	case HP_JOB_SELECT:
 		return do_select(job, ret, err);
+	case HP_JOB_GUARD:
+		return do_guard(job, ops, ret, err);
 	}
 	return -EINVAL;
 }
@@ -276,6 +292,7 @@ static enum hp_right right_for(enum hp_job_kind kind)
 	case HP_JOB_LIST:
 	case HP_JOB_WATCH:
 	case HP_JOB_DOCTOR:
+	case HP_JOB_GUARD:
 	case HP_JOB_SELECT: /* whatever is done to what it finds asks again */
 		break;
 	}

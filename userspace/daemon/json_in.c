@@ -350,6 +350,7 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 	case HP_JOB_RECOVER:
 	case HP_JOB_DOCTOR:
 	case HP_JOB_SELECT:
+	case HP_JOB_GUARD:
 		break; /* come without a body */
 	}
 	return -EINVAL;

@@ -138,12 +138,13 @@ static json_t *lines(const char *s)
 
 static json_t *site(const struct hp_site_info *s)
 {
-	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:o,s:s,s:I}", "new",
+	return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s,s:b,s:o,s:o,s:s,s:s,s:I}", "new",
 			 hp_json_text(s->new_name), "old", hp_json_text(s->old_name), "module",
 			 hp_json_text(s->module), "addr", addr(s->addr), "size_bytes",
 			 number(s->size), "stub", addr(s->stub), "method", s->method, "watchable",
 			 s->watchable, "call_sites", number(s->call_sites), "notes", lines(s->notes),
-			 "superseded_by", s->superseded_by, "old_calls", (json_int_t)s->old_calls);
+			 "superseded_by", s->superseded_by, "entry", hp_guard_name(s->entry),
+			 "old_calls", (json_int_t)s->old_calls);
 }
 
 static json_t *sites(const struct hp_patch_info *p)
@@ -190,6 +191,34 @@ json_t *hp_json_patches(const struct hp_patch_list *l)
 			a = NULL;
 		}
 	return json_pack("{s:i,s:o}", "schema", SCHEMA, "patches", a);
+}
+
+static json_t *guard_site(const struct hp_guard_site *s)
+{
+	return json_pack("{s:o,s:o,s:s,s:b}", "function", hp_json_text(s->fn), "addr", addr(s->addr),
+			 "found", hp_guard_name(s->found), "mended", s->mended);
+}
+
+/* The sites are in the order of their targets. */
+json_t *hp_json_guard(const struct hp_guard *g)
+{
+	json_t *targets = json_array();
+	size_t k = 0;
+
+	for (size_t i = 0; i < g->targets.n; i++) {
+		pid_t pid = g->targets.v[i].pid;
+		json_t *wrong = json_array();
+
+		for (; k < g->sites.n && g->sites.v[k].pid == pid; k++)
+			if (json_array_append_new(wrong, guard_site(&g->sites.v[k])) < 0)
+				break;
+		if (json_array_append_new(targets, json_pack("{s:i,s:o,s:o}", "pid", (int)pid,
+							     "patches",
+							     number(g->targets.v[i].patches), "wrong",
+							     wrong)) < 0)
+			break;
+	}
+	return json_pack("{s:i,s:o}", "schema", 1, "targets", targets);
 }
 
 static json_t *frames(const struct hp_stack *s)

@@ -21,6 +21,8 @@ json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r);
 json_t *hp_json_patches(const struct hp_patch_list *l);
 json_t *hp_json_restart_result(const struct hp_restart_result *r);
 json_t *hp_json_restart_drained(const struct hp_restart_drained *d);
+/* {"targets":[{"pid","patches","wrong":[{"function","addr","found","mended"}]}]} */
+json_t *hp_json_guard(const struct hp_guard *g);
 json_t *hp_json_explain(pid_t pid, const struct hp_explain *e);
 
 #endif

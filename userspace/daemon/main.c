@@ -22,6 +22,7 @@ enum {
 	OPT_CLIENT_TIMEOUT,
 	OPT_IDLE,
 	OPT_BELOW,
+	OPT_GUARD,
 	OPT_FAULT_POINTS,
 };
 
@@ -38,6 +39,7 @@ static const struct option options[] = {
 	{"client-timeout-ms", required_argument, NULL, OPT_CLIENT_TIMEOUT},
 	{"idle-ms", required_argument, NULL, OPT_IDLE},
 	{"below", required_argument, NULL, OPT_BELOW},
+	{"guard-ms", required_argument, NULL, OPT_GUARD},
 	{"fault-points", no_argument, NULL, OPT_FAULT_POINTS},
 	{NULL, 0, NULL, 0},
 };
@@ -126,9 +128,12 @@ static int take_option(struct hp_daemon_options *o, int c, const char *arg)
 		return 0;
 	case OPT_CLIENT_TIMEOUT:
 	case OPT_IDLE:
+	case OPT_GUARD:
 		if (!number(arg, 3600000, &n) || !n)
 			return usage("not a number of milliseconds: ", arg) + 1;
-		*(c == OPT_IDLE ? &o->idle_ns : &o->client_timeout_ns) = (uint64_t)n * HP_MS;
+		*(c == OPT_IDLE    ? &o->idle_ns
+		  : c == OPT_GUARD ? &o->guard_ns
+				   : &o->client_timeout_ns) = (uint64_t)n * HP_MS;
 		return 0;
 	}
 	return HP_EXIT_USAGE + 1; /* getopt_long(3) has said why */
@@ -143,6 +148,7 @@ int main(int argc, char **argv)
 		.ready_fd = -1,
 		.client_timeout_ns = 10 * HP_S,
 		.idle_ns = 5 * HP_S,
+		.guard_ns = 5 * HP_S,
 	};
 	struct hp_err err;
 	bool faulty;

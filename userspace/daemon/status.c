@@ -48,13 +48,13 @@ static json_t *subject_status(const struct hp_daemon *d, const struct hp_subject
 			comm[strcspn(comm, "\n")] = 0;
 		fclose(f);
 	}
-	return json_pack("{s:i,s:s%,s:I,s:o,s:i,s:b,s:b,s:I,s:s?,s:i}", "pid", (int)s->pid, "comm",
-			 comm, strlen(comm), "patches", (json_int_t)s->patches, "jobs",
+	return json_pack("{s:i,s:o,s:I,s:o,s:i,s:b,s:b,s:I,s:s?,s:i,s:o}", "pid", (int)s->pid,
+			 "comm", hp_json_text(comm), "patches", (json_int_t)s->patches, "jobs",
 			 jobs_of(d, s), "queued", (int)s->queued, "gate_closed", gate_closed(s),
 			 "counting", state && state->session, "in_flight",
 			 (json_int_t)(state && state->session ? state->total : 0), "pins",
 			 s->view ? hp_view_dir(s->view) : NULL, "call_watchers",
-			 (int)s->call_watchers);
+			 (int)s->call_watchers, "guard", hp_guard_status(s));
 }
 
 json_t *hp_status(const struct hp_daemon *d, pid_t pid)

@@ -292,6 +292,7 @@ static void subject_free(struct hp_subject *s)
 	TAILQ_REMOVE(&s->d->subjects, s, link);
 	set_gone(s);
 	close_view(s);
+	hp_guarded_free(&s->guard);
 	/* Not one's own: then this gives nothing away. */
 	hp_claim_give(s->d->claims_fd, s->pid);
 	close(s->pidfd);
@@ -414,6 +415,12 @@ void hp_subject_go(struct hp_subject *s)
 	next(s);
 }
 
+void hp_subject_forget(struct hp_subject *s)
+{
+	s->patches = 0;
+	settle(s);
+}
+
 void hp_subject_dismiss(struct hp_subject *s, const struct hp_err *why)
 {
 	struct hp_job *job;
@@ -483,6 +490,10 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 		/* What is being loaded or unloaded just now its own answer will tell. */
 		if (s->gone || (pid ? s->pid != pid : s->running != NULL))
 			continue;
+		if (s->patches && !s->counted && !hp_op_is_patched(s->pid)) {
+			hp_guard_dropped(s);
+			continue;
+		}
 		/* A process with patches is ours from now on; what is only looked at is not. */
 		s->patches = s->counted && take_over(s) ? s->counted : 0;
 		set_retained(s, s->patches && s->retained);
@@ -506,6 +517,7 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 {
 	struct hp_subject *s = job->subject;
 
+	hp_guard_begin(d); /* which ends by itself where there is no patch */
 	/* A list of some says nothing of the others. */
 	if (job->req.kind == HP_JOB_LIST && !hp_job_request_is_family(&job->req))
 		learn_list(d, job->req.pid, json_object_get(result, "patches"));

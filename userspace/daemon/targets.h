@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "daemon/guard.h"
 #include "daemon/job.h"
 #include "daemon/ring.h"
 
@@ -45,6 +46,8 @@ struct hp_subject {
 	/* A patch that is retained is tried again, less and less often. */
 	struct hp_timer retry;
 	uint64_t retry_ns; /* 0: nothing is retained */
+
+	struct hp_guarded guard;
 
 	unsigned call_watchers;
 	struct hp_timer tick; /* counts to the watchers, every second */
@@ -85,6 +88,9 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 void hp_subject_watch(struct hp_subject *s);
 void hp_subject_go(struct hp_subject *s);
 void hp_subject_unwatch(struct hp_subject *s);
+
+/* Its patches are gone.  @s may be, too, afterwards. */
+void hp_subject_forget(struct hp_subject *s);
 
 /* hpd is about to end: what waits is answered with @why.  @s may be gone afterwards. */
 void hp_subject_dismiss(struct hp_subject *s, const struct hp_err *why);

@@ -8,6 +8,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "hp/err.h"
+#include "patch/guard.h"
 #include "patch/plan.h"
 #include "patch/stage.h"
 #include "patch/transition.h"
@@ -142,6 +143,8 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 					   .stub = lf->stub,
 					   .watchable = lf->watchable,
 					   .old_calls = old};
+		if (hp_ledger_phase(l) == HP_PHASE_ACTIVE)
+			s->entry = hp_guard_look(w->t, lf);
 		snprintf(s->new_name, sizeof(s->new_name), "%s", lf->new_name);
 		snprintf(s->old_name, sizeof(s->old_name), "%s", lf->old_name);
 		snprintf(s->module, sizeof(s->module), "%.255s", m ? m->path : "(unmapped)");

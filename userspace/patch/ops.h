@@ -96,6 +96,17 @@ struct hp_ops {
 /* Frees what took part in an operation but need not hold up its answer; to be called after it. */
 void hp_ops_end(struct hp_ops *ops);
 
+/* What stands at a patched entry. */
+enum hp_guard_found {
+	HP_GUARD_RIGHT,
+	HP_GUARD_PROBE,	   /* an int3: another tool's uprobe */
+	HP_GUARD_DEBUGGER, /* an int3, and somebody traces the process */
+	HP_GUARD_ORIGINAL, /* what the file has */
+	HP_GUARD_OTHER,
+	HP_GUARD_UNREADABLE,
+};
+const char *hp_guard_name(enum hp_guard_found f); /* "probe", … */
+
 /* One function of a patch. */
 struct hp_site_info {
 	char new_name[256];
@@ -110,6 +121,7 @@ struct hp_site_info {
 	char *notes;	     /* lines; what check says beside; NULL: nothing.  Owned. */
 	/* list only */
 	char superseded_by[HP_ID_LEN + 1]; /* the topmost patch on the function; "": this one */
+	enum hp_guard_found entry; /* of an active patch */
 	int64_t old_calls;   /* threads still inside the old code (relaxed mode), -1: not counted */
 };
 
@@ -203,6 +215,34 @@ bool hp_op_is_patched(pid_t pid);
 
 /* Of the processes @s names those in which a killed hpd left an agent: there may be no patch. */
 int hp_op_traces(const struct hp_selector *s, struct hp_pids *ret, struct hp_err *err);
+
+struct hp_guard_site {
+	pid_t pid;
+	char fn[256];
+	hp_addr addr;
+	enum hp_guard_found found;
+	bool mended;
+};
+struct hp_guard_target {
+	pid_t pid;
+	size_t patches;
+};
+struct hp_guard {
+	struct {
+		struct hp_guard_target *v;
+		size_t n, room;
+	} targets; /* those that could be looked at */
+	struct {
+		struct hp_guard_site *v;
+		size_t n, room;
+	} sites; /* the entries that were not right */
+};
+
+/* Looks at the entry of every function that is patched in @pids, and with @mend puts it right where
+ * that can be done: only by the one job that works on the target. */
+int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, struct hp_guard *ret,
+		struct hp_err *err);
+void hp_guard_free(struct hp_guard *g);
 
 /* Puts right what a killed hpd left in @pid: rolls a half-done load back, finishes a half-done
  * unload, reaps agents.  *did says what was found ("nothing"). */

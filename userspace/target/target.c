@@ -276,3 +276,10 @@ int hp_mem_poke(const struct hp_target *t, hp_addr a, const void *buf, size_t n,
 	 * (proc_mem.force_override=, Linux 6.12 commit 41e8149c8892). */
 	return r < 0 ? mem_failed(t, "poke", a, n, -r, err) : 0;
 }
+
+pid_t hp_target_tracer(const struct hp_target *t)
+{
+	uint64_t tracer;
+
+	return hp_status_number(t->pid, "TracerPid", 10, &tracer) ? (pid_t)tracer : 0;
+}

@@ -74,6 +74,9 @@ void hp_target_free(struct hp_target *t);
  * now, even the same anew (exec). */
 int hp_target_check(const struct hp_target *t, struct hp_err *err);
 
+/* Who traces its main thread; 0: nobody. */
+pid_t hp_target_tracer(const struct hp_target *t);
+
 /* Reads maps again; modules that came or went are updated, known ones keep their images.  A pointer
  * to a module stays good until hp_target_free(), or until that file is no longer mapped. */
 int hp_target_refresh(struct hp_target *t, struct hp_err *err);

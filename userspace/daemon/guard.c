@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/job.h"
+#include "daemon/json_out.h"
+#include "hp/err.h"
+
+#define COST_MAX     50 /* a round may take a 50th of the time */
+#define FIGHTS_MAX   3	/* then less and less often: */
+#define FIGHT_NS     (30 * HP_S)
+#define FIGHT_MAX_NS (600 * HP_S)
+#define DROPPED_MAX  64
+
+/* The patches that an exec took. */
+struct hp_dropped {
+	TAILQ_ENTRY(hp_dropped) link;
+	pid_t pid;
+	int pidfd;
+	size_t patches;
+	uint64_t wall_ns;
+};
+
+void hp_guarded_free(struct hp_guarded *g)
+{
+	json_decref(g->wrong);
+	g->wrong = NULL;
+}
+
+/* --- what is told ------------------------------------------------------------------------------- */
+
+static void tell(struct hp_subject *s, const char *did)
+{
+	hp_log(HP_LOG_WARNING, "process %d: %zu patched entries were not right: %s", s->pid,
+	       json_array_size(s->guard.wrong), did);
+	hp_events_send(s->d, s->pid, false,
+		       hp_event_new("guard", s->pid,
+				    json_pack("{s:s,s:O,s:b}", "detail", did, "functions",
+					      s->guard.wrong, "set_atomic", false)));
+}
+
+json_t *hp_guard_status(const struct hp_subject *s)
+{
+	const struct hp_guarded *g = &s->guard;
+
+	return json_pack("{s:O?,s:i,s:i,s:b}", "wrong", g->wrong, "seen", (int)g->seen, "mended",
+			 (int)g->mended, "set_atomic", g->wrong == NULL);
+}
+
+/* --- one target ---------------------------------------------------------------------------------- */
+
+static const char *found_in(const json_t *site)
+{
+	return json_string_value(json_object_get(site, "found")) ?: "";
+}
+
+static bool any_found(const json_t *wrong, const char *what)
+{
+	size_t i;
+	json_t *site;
+
+	json_array_foreach (wrong, i, site)
+		if (!strcmp(found_in(site), what))
+			return true;
+	return false;
+}
+
+static bool all_mended(const json_t *wrong)
+{
+	size_t i;
+	json_t *site;
+
+	json_array_foreach (wrong, i, site)
+		if (!json_is_true(json_object_get(site, "mended")))
+			return false;
+	return true;
+}
+
+static void set_wrong(struct hp_subject *s, json_t *wrong)
+{
+	json_decref(s->guard.wrong);
+	s->guard.wrong = json_incref(wrong);
+}
+
+static void fought(struct hp_guarded *g)
+{
+	uint64_t wait = FIGHT_NS;
+
+	if (++g->fights < FIGHTS_MAX)
+		return;
+	for (unsigned i = FIGHTS_MAX; i < g->fights && wait < FIGHT_MAX_NS; i++)
+		wait *= 2;
+	g->again_ns = hp_now_ns() + wait;
+}
+
+static const json_t *sites_of(const json_t *answer, size_t i)
+{
+	const json_t *targets = json_object_get(json_object_get(answer, "result"), "targets");
+
+	return json_object_get(json_array_get(targets, i), "wrong");
+}
+
+static void mended(struct hp_job *job, const json_t *answer)
+{
+	struct hp_subject *s = job->subject;
+	json_t *wrong = (json_t *)sites_of(answer, 0);
+
+	if (!s || s->gone || !json_array_size(wrong))
+		return;
+	set_wrong(s, wrong);
+	s->guard.seen++;
+	if (any_found(wrong, hp_guard_name(HP_GUARD_PROBE)))
+		fought(&s->guard);
+	if (!all_mended(wrong)) {
+		tell(s, "they cannot be put back: calls may run old code");
+		return;
+	}
+	s->guard.mended += (unsigned)json_array_size(wrong);
+	tell(s, s->guard.fights >= FIGHTS_MAX
+			? "put back; whoever changes them does it again and again, so that they "
+			  "are put back less often from now on"
+			: "put back; until then calls ran old code");
+	set_wrong(s, NULL);
+}
+
+/* Whether a job may come to anything: a debugger's int3 is left to it, and what nobody knows. */
+static bool may_mend(const struct hp_subject *s, const json_t *wrong)
+{
+	if (hp_now_ns() < s->guard.again_ns && any_found(wrong, hp_guard_name(HP_GUARD_PROBE)))
+		return false;
+	return any_found(wrong, hp_guard_name(HP_GUARD_PROBE)) ||
+	       any_found(wrong, hp_guard_name(HP_GUARD_ORIGINAL));
+}
+
+static void mend(struct hp_subject *s)
+{
+	struct hp_job_request req = {.kind = HP_JOB_GUARD, .pid = s->pid};
+	struct hp_job *job = hp_job_new(s->d, &req, NULL);
+
+	if (!job) {
+		hp_log(HP_LOG_ERROR, "no memory to put the entries of process %d right", s->pid);
+		return;
+	}
+	job->on_answer = mended;
+	hp_job_submit(job, false);
+}
+
+static void note_wrong(struct hp_subject *s, json_t *wrong)
+{
+	bool known = s->guard.wrong && json_equal(s->guard.wrong, wrong);
+
+	if (may_mend(s, wrong)) {
+		set_wrong(s, wrong);
+		mend(s);
+	} else if (!known) {
+		set_wrong(s, wrong);
+		s->guard.seen++;
+		tell(s, "left as they are for now: calls may run old code");
+	}
+}
+
+/* --- all of them ---------------------------------------------------------------------------------- */
+
+struct round {
+	uint64_t since_ns;
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void note_target(struct hp_daemon *d, const json_t *t)
+{
+	pid_t pid = (pid_t)json_integer_value(json_object_get(t, "pid"));
+	struct hp_subject *s = hp_subject_find(d, pid);
+	json_t *wrong = json_object_get(t, "wrong");
+
+	/* What is being done just now its own answer will tell. */
+	if (!s || s->running || s->queued || !s->patches || d->stopping)
+		return;
+	if (json_array_size(wrong)) {
+		note_wrong(s, wrong);
+	} else if (json_integer_value(json_object_get(t, "patches")) == 0) {
+		hp_guard_dropped(s);
+	} else {
+		set_wrong(s, NULL); /* or somebody else put it right */
+	}
+}
+
+static void looked(struct hp_job *job, const json_t *answer)
+{
+	struct round *r = job->client;
+	struct hp_daemon *d = job->d;
+	size_t i;
+	json_t *t;
+
+	json_array_foreach (json_object_get(json_object_get(answer, "result"), "targets"), i, t)
+		note_target(d, t);
+	d->guard_cost_ns = hp_now_ns() - r->since_ns;
+	r->done(r->arg);
+	free(r);
+}
+
+/* The targets at rest that have patches. */
+static size_t collect(const struct hp_daemon *d, pid_t pid, pid_t **ret)
+{
+	const struct hp_subject *s;
+	size_t n = 0, room = 1;
+	pid_t *v;
+
+	TAILQ_FOREACH(s, &d->subjects, link)
+		room++;
+	v = calloc(room, sizeof(*v));
+	TAILQ_FOREACH(s, &d->subjects, link)
+		if (v && s->patches && !s->gone && !s->running && (!pid || pid == s->pid))
+			v[n++] = s->pid;
+	*ret = v;
+	return n;
+}
+
+void hp_guard_round(struct hp_daemon *d, pid_t pid, void (*done)(void *arg), void *arg)
+{
+	struct hp_job_request req = {.kind = HP_JOB_GUARD};
+	struct round *r = calloc(1, sizeof(*r));
+	struct hp_job *job = NULL;
+
+	req.sel.n_pids = collect(d, pid, &req.pids);
+	req.sel.pids = req.pids;
+	if (r && req.sel.n_pids)
+		job = hp_job_new(d, &req, NULL);
+	else
+		hp_job_request_free(&req);
+	if (!job) {
+		free(r);
+		done(arg);
+		return;
+	}
+	*r = (struct round){hp_now_ns(), done, arg};
+	job->client = r;
+	job->on_answer = looked;
+	hp_job_submit(job, false);
+}
+
+static void round_done(void *arg)
+{
+	((struct hp_daemon *)arg)->guard_looks = false;
+}
+
+static bool any_patched(const struct hp_daemon *d)
+{
+	const struct hp_subject *s;
+
+	TAILQ_FOREACH(s, &d->subjects, link)
+		if (s->patches && !s->gone)
+			return true;
+	return false;
+}
+
+static void fire(struct hp_timer *t)
+{
+	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, guard));
+	uint64_t span = COST_MAX * d->guard_cost_ns;
+
+	/* A load begins it again. */
+	if (!any_patched(d) || d->stopping)
+		return;
+	hp_timer_set(d->ring, t, hp_now_ns() + (span > d->opt.guard_ns ? span : d->opt.guard_ns));
+	if (d->guard_looks)
+		return;
+	d->guard_looks = true;
+	hp_guard_round(d, 0, round_done, d);
+}
+
+void hp_guard_begin(struct hp_daemon *d)
+{
+	if (!d->opt.guard_ns || d->guard.at_ns || d->stopping)
+		return;
+	d->guard.fire = fire;
+	hp_timer_set(d->ring, &d->guard, hp_now_ns() + d->opt.guard_ns);
+}
+
+/* --- what an exec took ------------------------------------------------------------------------------ */
+
+static void forget_dropped(struct hp_daemon *d, struct hp_dropped *x)
+{
+	TAILQ_REMOVE(&d->dropped, x, link);
+	d->n_dropped--;
+	close(x->pidfd);
+	free(x);
+}
+
+static bool lives(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) == 0;
+}
+
+void hp_guard_dropped(struct hp_subject *s)
+{
+	struct hp_daemon *d = s->d;
+	struct hp_dropped *x = calloc(1, sizeof(*x));
+
+	if (!lives(s->pidfd)) { /* its end is told by itself */
+		free(x);
+		return;
+	}
+	hp_log(HP_LOG_WARNING, "process %d: it runs another program now, and its patches are gone",
+	       s->pid);
+	hp_events_send(d, s->pid, false,
+		       hp_event_new("dropped", s->pid,
+				    json_pack("{s:I,s:s}", "patches", (json_int_t)s->patches,
+					      "detail", "it runs another program now (exec)")));
+	if (d->n_dropped == DROPPED_MAX)
+		forget_dropped(d, TAILQ_FIRST(&d->dropped));
+	if (x && (x->pidfd = fcntl(s->pidfd, F_DUPFD_CLOEXEC, 0)) >= 0) {
+		x->pid = s->pid;
+		x->patches = s->patches;
+		x->wall_ns = hp_wall_ns();
+		TAILQ_INSERT_TAIL(&d->dropped, x, link);
+		d->n_dropped++;
+	} else {
+		free(x);
+	}
+	hp_subject_forget(s);
+}
+
+json_t *hp_guard_dropped_list(struct hp_daemon *d, pid_t pid)
+{
+	json_t *a = json_array();
+	struct hp_dropped *x, *after;
+
+	for (x = TAILQ_FIRST(&d->dropped); x; x = after) {
+		after = TAILQ_NEXT(x, link);
+		if (!lives(x->pidfd)) {
+			forget_dropped(d, x);
+			continue;
+		}
+		if (pid && pid != x->pid)
+			continue;
+		if (json_array_append_new(
+			    a, json_pack("{s:i,s:I,s:s,s:o}", "pid", (int)x->pid, "patches",
+					 (json_int_t)x->patches, "why", "exec", "noticed",
+					 hp_json_time(x->wall_ns))) < 0)
+			break;
+	}
+	return a;
+}
+
+void hp_guard_end(struct hp_daemon *d)
+{
+	while (!TAILQ_EMPTY(&d->dropped))
+		forget_dropped(d, TAILQ_FIRST(&d->dropped));
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon/guard.h – whether what was patched still is.  (DESIGN 2.7)
+ *
+ * On a timer and before every status one job looks at the entries of all targets at rest.  Where one
+ * is not right, a job of that target puts it right, in its turn.  Against a uprobe that comes back
+ * again and again that is done less and less often.
+ */
+#ifndef HP_DAEMON_GUARD_H
+#define HP_DAEMON_GUARD_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct hp_daemon;
+struct hp_err;
+struct hp_subject;
+
+/* What is known of a subject's entries. */
+struct hp_guarded {
+	json_t *wrong;	 /* as last seen: the sites that are not right, or NULL */
+	unsigned seen;	 /* times that something was wrong */
+	unsigned mended; /* entries put right */
+	unsigned fights; /* times in a row that a probe was written over */
+	uint64_t again_ns; /* not before that */
+};
+void hp_guarded_free(struct hp_guarded *g);
+
+/* Some subject has patches: looks from now on. */
+void hp_guard_begin(struct hp_daemon *d);
+
+/* Looks now, at all or at @pid; @done is called in any case, perhaps before this returns. */
+void hp_guard_round(struct hp_daemon *d, pid_t pid, void (*done)(void *arg), void *arg);
+
+/* {"wrong":[…],"seen":…,"mended":…,"set_atomic":…} */
+json_t *hp_guard_status(const struct hp_subject *s);
+
+/* The patches of a living process are gone, and nobody unloaded them: it runs another program. */
+void hp_guard_dropped(struct hp_subject *s);
+/* The last of them, as long as the process lives; of @pid or with 0 of all. */
+json_t *hp_guard_dropped_list(struct hp_daemon *d, pid_t pid);
+void hp_guard_end(struct hp_daemon *d);
+
+#endif
