@@ -66,3 +66,32 @@ taken_out() {
 check "hpd takes the patch out then" wait_until "$PATIENCE" taken_out
 as_before "nothing is left" "$PID" "$T/before" threads
 end_service "$PID"
+
+# New code that crashes is the program's own crash; what is known of it is told.  The kernel's log
+# may leave a line out when there are many.
+crashed_in_patch() {
+	local events=$T/events
+
+	start_service hostile alone
+	: >"$events"
+	"$O/hpctl" --socket "$T/hpd.sock" --json watch >"$events" </dev/null &
+	watcher=$!
+	hp load -p "$PID" "${LONG[@]}" "$SVC/rude_crash_new-code.so"
+	ID=$OUT
+	tell "$PID" 'ask 5'
+	wait_until "$PATIENCE" gone "$PID"
+	wait "$PID" 2>/dev/null
+	unset "SVC_IN[$PID]"
+	wait_line "$events" '"target-gone"'
+	kill "$watcher"
+	wait "$watcher" 2>/dev/null
+	jq -e --arg id "$ID" --arg pid "$PID" \
+		'select(.event == "target-gone" and .pid == ($pid | tonumber) and .hp_id == $id and
+			(.detail | contains("segfault")))' <<<"$REPLY" >/dev/null
+}
+if grep -qx 1 /proc/sys/debug/exception-trace && [ -r /dev/kmsg ]; then
+	check "the event of its end names the patch it crashed in" wait_until 60 crashed_in_patch
+	like "and the log does" "$(cat "$T/hpd.log")" "process $PID crashed in patch ${ID:0:12}"
+else
+	skip_test "the event of its end names the patch it crashed in" "the kernel logs no faults"
+fi

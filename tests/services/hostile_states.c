@@ -295,6 +295,7 @@ static void traced(void)
 
 const struct hostile hostile_table[] = {
 	{.name = "plain"},
+	{.name = "alone", .alone = true},
 	{.name = "stopped", .stopped = true},
 	{.name = "filter-deny", .late = filter_deny},
 	{.name = "filter-allow", .late = filter_allow},

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "daemon/calls.h"
 #include "daemon/claims.h"
+#include "daemon/crash.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/json_out.h"
@@ -70,6 +71,18 @@ static void end_watchers(struct hp_subject *s)
 	json_decref(doc);
 }
 
+/* The crash is the program's own, but whoever loaded the patch wants to know where it was. */
+static void tell_of_end(struct hp_subject *s)
+{
+	json_t *crash = s->patches ? hp_crash_find(s->pid) : NULL;
+
+	if (crash)
+		hp_log(HP_LOG_WARNING, "process %d crashed in patch %.12s: %s", s->pid,
+		       json_string_value(json_object_get(crash, "hp_id")),
+		       json_string_value(json_object_get(crash, "detail")));
+	hp_events_send(s->d, s->pid, false, hp_event_new("target-gone", s->pid, crash));
+}
+
 static void process_exited(struct hp_ring_op *op, int res, const void *data)
 {
 	struct hp_subject *s = (struct hp_subject *)((char *)op -
@@ -85,8 +98,8 @@ static void process_exited(struct hp_ring_op *op, int res, const void *data)
 		end_watchers(s);
 		s->jobs--;
 		set_gone(s);
+		tell_of_end(s);
 		s->patches = 0;
-		hp_events_send(s->d, s->pid, false, hp_event_new("target-gone", s->pid, NULL));
 	}
 	settle(s);
 }
