@@ -14,6 +14,10 @@
 #ifndef HP_ERR_H
 #define HP_ERR_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Exit status of hpctl, and "status" in every JSON error. */
 enum hp_exit {
 	HP_EXIT_DONE = 0,
@@ -25,7 +29,7 @@ enum hp_exit {
 	HP_EXIT_PARTIAL = 6,	   /* left partly done; a person is needed */
 };
 
-/* X(code, name on the wire, exit status) */
+/* X(code, name on the wire, exit status).  New ones go to the end: programs hold the numbers. */
 #define HP_ERR_LIST(X)                                                                             \
 	X(HP_E_FAILED, "failed", HP_EXIT_FAILED)                                                   \
 	X(HP_E_GONE, "target-gone", HP_EXIT_FAILED)                                                \
@@ -94,7 +98,14 @@ int hp_err_prefix(struct hp_err *err, int code, const char *fmt, ...)
 /* "no-symbol", or "ENOENT" for an errno.  Never NULL. */
 const char *hp_err_name(int code);
 
+/* The code (negative) that has this name; -HP_E_FAILED for one that nothing here has. */
+int hp_err_code(const char *name);
+
 /* The exit status for a code as returned (0 gives HP_EXIT_DONE). */
 enum hp_exit hp_err_exit(int code);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -1,12 +1,51 @@
 /* SPDX-License-Identifier: MIT */
-/* Sentences: what is in one may become part of the next. */
+/* Codes, their names, and back; sentences, of which one may become part of the next. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <cmocka.h>
 
+#include "base/abi.h"
 #include "hp/err.h"
+
+static void every_name_leads_back(void **state)
+{
+	static const int codes[] = {
+#define CODE(code, name, status) -(code),
+		HP_ERR_LIST(CODE)
+#undef CODE
+		-EPERM, -ENOENT, -EBUSY, -ETIMEDOUT, -EHWPOISON};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		assert_int_equal(hp_err_code(hp_err_name(codes[i])), codes[i]);
+	assert_int_equal(hp_err_code("of-the-future"), -HP_E_FAILED);
+	assert_int_equal(hp_err_code(""), -HP_E_FAILED);
+}
+
+static void copies_what_is_known(void **state)
+{
+	struct {
+		size_t size;
+		int a, b;
+	} mine, theirs = {sizeof(theirs), 1, 2};
+	struct hp_err err;
+
+	assert_int_equal(hp_abi_copy(&mine, sizeof(mine), &theirs, "x", &err), 0);
+	assert_int_equal(mine.b, 2);
+	theirs.size = offsetof(__typeof__(theirs), b);
+	assert_int_equal(hp_abi_copy(&mine, sizeof(mine), &theirs, "x", &err), 0);
+	assert_int_equal(mine.a, 1);
+	assert_int_equal(mine.b, 0);
+	theirs.size = sizeof(theirs) + 1;
+	assert_int_equal(hp_abi_copy(&mine, sizeof(mine), &theirs, "x", &err), -EINVAL);
+	assert_string_equal(err.text,
+			    "x.size is 17; this version of the library knows 8 to 16");
+	theirs.size = 0;
+	assert_int_equal(hp_abi_copy(&mine, sizeof(mine), &theirs, "x", &err), -EINVAL);
+}
 
 static void a_sentence_may_hold_itself(void **state)
 {
@@ -23,6 +62,8 @@ static void a_sentence_may_hold_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_name_leads_back),
+		cmocka_unit_test(copies_what_is_known),
 		cmocka_unit_test(a_sentence_may_hold_itself),
 	};
 

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define ERRNO_LAST 133 /* EHWPOISON */
+
 __attribute__((format(printf, 3, 0))) static void put(struct hp_err *err, int code,
 						      const char *fmt, va_list ap)
 {
@@ -75,6 +77,29 @@ const char *hp_err_name(int code)
 	}
 	name = strerrorname_np(-code);
 	return name ? name : "unknown";
+}
+
+int hp_err_code(const char *name)
+{
+	static const struct {
+		const char *name;
+		int code;
+	} codes[] = {
+#define HP_ERR_CODE(c, n, s) {n, -(c)},
+		HP_ERR_LIST(HP_ERR_CODE)
+#undef HP_ERR_CODE
+	};
+	const char *errno_name;
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (!strcmp(codes[i].name, name))
+			return codes[i].code;
+	for (int e = 1; e <= ERRNO_LAST; e++) {
+		errno_name = strerrorname_np(e);
+		if (errno_name && !strcmp(errno_name, name))
+			return -e;
+	}
+	return -HP_E_FAILED;
 }
 
 enum hp_exit hp_err_exit(int code)

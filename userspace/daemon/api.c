@@ -57,23 +57,9 @@ static void job_event(struct hp_job *job, const json_t *event)
 		hp_conn_stream_line(c, event);
 }
 
-/* A code's wire name and exit status are both in the document; the number is found by the name. */
 static int code_of(const json_t *error)
 {
-	static const struct {
-		const char *name;
-		int code;
-	} codes[] = {
-#define CODE(code, name, status) {name, -code},
-		HP_ERR_LIST(CODE)
-#undef CODE
-		{"EPERM", -EPERM}, {"EACCES", -EACCES}};
-	const char *name = json_string_value(json_object_get(error, "code"));
-
-	for (size_t i = 0; name && i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (!strcmp(codes[i].name, name))
-			return codes[i].code;
-	return -HP_E_FAILED;
+	return hp_err_code(json_string_value(json_object_get(error, "code")) ?: "");
 }
 
 void hp_api_answer(struct hp_conn *c, const json_t *answer)

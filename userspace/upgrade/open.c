@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/abi.h"
 #include "base/fd.h"
 #include "upgrade/upgrade.h"
 
@@ -40,13 +41,10 @@ static int read_options(struct hp_upgrade *u, const struct hp_upgrade_options *o
 {
 	struct hp_upgrade_options *mine = &u->options;
 	char *path = NULL;
+	int k = o ? hp_abi_copy(mine, sizeof(*mine), o, "options", err) : 0;
 
-	if (o && (o->size < offsetof(struct hp_upgrade_options, timeout_ms) ||
-		  o->size > sizeof(*mine)))
-		return hp_err_set(err, -EINVAL,
-				  "options.size is %zu, not that of a version known here", o->size);
-	if (o)
-		memcpy(mine, o, o->size);
+	if (k < 0)
+		return k;
 	if (!mine->timeout_ms)
 		mine->timeout_ms = HP_UPGRADE_TIMEOUT_MS;
 	if (mine->pid_file && *mine->pid_file == '/')
