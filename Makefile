@@ -44,7 +44,7 @@ endif
 LIBS	:= -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_parser -pthread
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
-LAYERS	:= base trust upgrade elf arch target watch gate patch hotgo restart daemon cli
+LAYERS	:= base trust upgrade client elf arch target watch gate patch hotgo restart daemon cli
 MAINS	:= userspace/daemon/main.c userspace/cli/main.c
 layer_src = $(filter-out $(MAINS),$(sort $(wildcard userspace/$(1)/*.c)))
 layer_obj = $(patsubst %.c,$(O)/%.o,$(call layer_src,$(1)))
@@ -91,7 +91,7 @@ $(O)/hpd: $(O)/userspace/daemon/main.o $(call upto,daemon)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
 
-$(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(call upto,trust)
+$(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(O)/lib/client.a $(call upto,trust)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lhttp_parser -lsodium -pthread
 
@@ -99,7 +99,10 @@ $(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(call upto,trust)
 # lib<name>.so and lib<name>.a are the layers of lib_<name>; what they show is in its map, and
 # nothing else: in the archive everything is one object, whose other symbols are local.
 SOVERSION := 1
-PUBLIC	:= hp-upgrade
+PUBLIC	:= hp hp-upgrade
+lib_hp	:= client base
+map_hp	:= userspace/client/hp.map
+need_hp	:= -ljansson -lhttp_parser
 lib_hp-upgrade := upgrade base
 map_hp-upgrade := userspace/upgrade/hp-upgrade.map
 
@@ -252,7 +255,7 @@ define install_library
 	sed 's|@PREFIX@|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' $(map_$(1):.map=.pc.in) > $(DESTDIR)$(LIBDIR)/pkgconfig/$(1).pc
 endef
 HPINCLUDE := $(PREFIX)/include/hp
-API	:= patch.h err.h upgrade.h
+API	:= err.h hp.h patch.h upgrade.h
 VERSION	:= $(shell sed -n 's/^.define HP_VERSION[^"]*"\(.*\)"/\1/p' userspace/base/defaults.h)
 # hpctl finds hpd beside itself: both go into one folder.
 install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)

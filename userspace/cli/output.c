@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "cli/client.h"
 #include "hp/err.h"
 
@@ -74,14 +75,13 @@ void hp_tell(const struct hp_cli *cli, const char *fmt, ...)
 
 int hp_ask(const struct hp_cli *cli, const struct hp_call *call, json_t **answer)
 {
-	struct hp_client client;
+	hp_autoclose int fd = -1;
 	struct hp_err err;
-	int k = hp_client_open(&client, cli, &err);
+	int k = hp_connect(&fd, cli, &err);
 
 	*answer = NULL;
 	if (k == 0) {
-		k = hp_client_call(&client, call, answer, &err);
-		hp_client_close(&client);
+		k = hp_wire_call(fd, call, answer, &err);
 		if (call->ended)
 			call->ended(call->arg);
 	}

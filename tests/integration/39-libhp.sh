@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# libhp as a user has it: installed, found by pkg-config, linked both ways; and Python, which needs
+# no library.
+. "$(dirname "$0")/lib.sh"
+
+PREFIX=$T/usr
+check "make install" make -s install DESTDIR= PREFIX="$PREFIX"
+export PKG_CONFIG_PATH=$PREFIX/lib/pkgconfig LD_LIBRARY_PATH=$PREFIX/lib
+
+# --- what is installed ------------------------------------------------------------------------------
+# shellcheck disable=SC2046 # words
+check "a program builds with the installed headers and library" \
+	gcc -Wall -Wextra -Werror -o "$T/hpuser" tests/services/hpuser.c $(pkg-config --cflags --libs hp)
+like "it uses the shared library" "$(objdump -p "$T/hpuser")" 'NEEDED +libhp.so.1'
+# shellcheck disable=SC2046
+check "it links statically too" \
+	gcc -Wall -Wextra -Werror -o "$T/hpuser-static" tests/services/hpuser.c \
+	$(pkg-config --cflags hp) "$PREFIX/lib/libhp.a" -ljansson -lhttp_parser
+for header in hp upgrade err patch; do
+	check "hp/$header.h is C++ too" \
+		g++ -Wall -Wextra -Werror -fsyntax-only -x c++ -I"$PREFIX/include" "$PREFIX/include/hp/$header.h"
+done
+cat include/hp/hp.h include/hp/err.h | grep -oE '\bhp_(client|events|err)_[a-z_]+\(' | tr -d '(' |
+	sort -u >"$T/declared"
+nm -D --defined-only "$PREFIX/lib/libhp.so.1" | sed -n 's/.* T \(.*\)@@HP_1$/\1/p' | sort >"$T/shared"
+nm -g --defined-only "$PREFIX/lib/libhp.a" | sed -n 's/.* T //p' | sort >"$T/static"
+same "the shared library shows what the headers declare" "$T/declared" "$T/shared"
+same "and so does the archive" "$T/declared" "$T/static"
+check "nothing of it prints" test -z "$(nm -D "$PREFIX/lib/libhp.so.1" | grep -wE 'printf|puts|stdout|stderr|perror|__printf_chk|__fprintf_chk')"
+
+# --- what it does -----------------------------------------------------------------------------------
+start_hpd
+start_service ticker 50
+PATCH=$SVC/ticker_patch.so
+HASH=$(sha256sum "$PATCH" | cut -d' ' -f1)
+snapshot "$PID" "$T/before"
+
+# uses NAME PROGRAM: loads, is told that it is loaded, lists, unloads
+uses() {
+	local out
+
+	out=$(timeout -k 5 90 "$2" "$T/hpd.sock" "$PID" "$PATCH" 2>&1)
+	is "$1: it ends well" $? 0
+	is "$1: it loads, lists and unloads" "$(grep -v '^event' <<<"$out")" \
+		"$(printf 'loaded %s\nalready %s\nactive: NewFunc1 for func1\nunloaded' "$HASH" "$HASH")"
+	like "$1: it sees what happens" "$out" "^event done of $PID\$"
+	as_before "$1: everything is as before" "$PID" "$T/before"
+}
+uses shared "$T/hpuser"
+uses static "$T/hpuser-static"
+check "the new function ran" grep -q '^New Func: ' "${SVC_OUT[$PID]}"
+
+out=$("$T/hpuser" "$T/none.sock" "$PID" "$PATCH")
+is "without an hpd its status is hpctl's" $? 5
+like "and it says so" "$out" "^open: no hpd serves $T/none.sock: .*\(unreachable\)$"
+out=$("$T/hpuser" "$T/hpd.sock" 4194303 "$PATCH")
+is "without the process, too" $? 1
+like "and hpd's sentence is there" "$out" '^check: .*4194303.*\(target-gone\)$'
+out=$("$T/hpuser" "$T/hpd.sock" "$PID" "$T/none.so")
+is "without the patch, too" $? 1
+like "with its name" "$out" "^check: .*$T/none.so.*\(no-file\)$"
+
+# --- the manual -------------------------------------------------------------------------------------
+sed -n '/^static int patch(/,/^}/p' tests/services/hpuser.c >"$T/source"
+sed -n '/^static int patch(/,/^}/p' docs/man/hp.3 | sed 's/\\e/\\/g' >"$T/manual"
+same "the manual has patch() as it is" "$T/source" "$T/manual"
+sed -n '/^#!.*python3/,/^\.Ed/p' docs/man/hp.3 | sed '/^\.Ed/d; s/\\e/\\/g' >"$T/example.py"
+out=$(timeout -k 5 90 python3 "$T/example.py" "$T/hpd.sock" "$PID" "$PATCH" 2>&1)
+is "the manual's Python program works" "$out" "$(printf '%s active %s\nunloaded' "$HASH" "$PATCH")"
+as_before "and leaves nothing" "$PID" "$T/before"
+end_service "$PID"
