@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/journal.h"
+
 static enum hp_log_level shown = HP_LOG_INFO;
 
 void hp_log_set_level(enum hp_log_level level)
@@ -12,23 +14,52 @@ void hp_log_set_level(enum hp_log_level level)
 	shown = level;
 }
 
-void hp_log(enum hp_log_level level, const char *fmt, ...)
+static void to_stderr(int priority, const char *message)
 {
-	static const char *const prefix[] = {"<3>", "<4>", "<6>", "<7>"};
-	char line[1024];
-	va_list ap;
+	char line[1100];
 	int n;
+
+	/* sd-daemon(3): what reads us takes the level from the prefix; a person needs none. */
+	if (isatty(STDERR_FILENO))
+		n = snprintf(line, sizeof(line), "hpd: %s\n", message);
+	else
+		n = snprintf(line, sizeof(line), "<%d>hpd: %s\n", priority, message);
+	if (write(STDERR_FILENO, line, (size_t)n) < 0)
+		return; /* nobody left to tell */
+}
+
+__attribute__((format(printf, 3, 0))) static void put(enum hp_log_level level,
+						      const struct hp_log_about *about,
+						      const char *fmt, va_list ap)
+{
+	/* syslog(3)'s: err, warning, info, debug */
+	static const int priorities[] = {3, 4, 6, 7};
+	char message[1024];
 
 	if (level > shown)
 		return;
-	/* sd-daemon(3): the journal reads the level from the prefix; a person needs none. */
-	n = snprintf(line, sizeof(line), "%shpd: ", isatty(STDERR_FILENO) ? "" : prefix[level]);
+	vsnprintf(message, sizeof(message), fmt, ap);
+	for (char *p = message; *p; p++)
+		if (*p == '\n')
+			*p = ' ';
+	if (!hp_journal_is_stderr() || !hp_journal_send(priorities[level], about, message))
+		to_stderr(priorities[level], message);
+}
+
+void hp_log(enum hp_log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
 	va_start(ap, fmt);
-	n += vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
+	put(level, NULL, fmt, ap);
 	va_end(ap);
-	if ((size_t)n > sizeof(line) - 2)
-		n = sizeof(line) - 2;
-	line[n++] = '\n';
-	if (write(STDERR_FILENO, line, (size_t)n) < 0)
-		return; /* nobody left to tell */
+}
+
+void hp_log_about(enum hp_log_level level, const struct hp_log_about *about, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	put(level, about, fmt, ap);
+	va_end(ap);
 }

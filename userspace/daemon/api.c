@@ -193,6 +193,19 @@ static void get_status(struct hp_conn *c)
 	hp_guard_round(c->d, pid, guard_looked, w);
 }
 
+static void get_metrics(struct hp_conn *c)
+{
+	struct hp_buf text = {0};
+
+	if (!may_see(c))
+		return;
+	if (hp_metrics_write(c->d, &text) < 0)
+		hp_conn_no_memory(c);
+	else
+		hp_conn_reply_text(c, HP_METRICS_TYPE, &text);
+	hp_buf_free(&text);
+}
+
 static void get_patches(struct hp_conn *c)
 {
 	struct hp_job_request req = {.kind = HP_JOB_LIST};
@@ -298,7 +311,7 @@ static const struct route {
 	{"POST", "/hp/v2/explain", post_explain}, {"POST", "/hp/v2/watch", post_watch},
 	{"POST", "/hp/v2/list", post_list},	 {"POST", "/hp/v2/restart", post_restart},
 	{"POST", "/hp/v2/serve", hp_serve_post}, {"POST", "/hp/v2/unserve", hp_serve_post_end},
-	{"GET", "/hp/v2/served", hp_serve_get},
+	{"GET", "/hp/v2/served", hp_serve_get}, {"GET", "/hp/v2/metrics", get_metrics},
 };
 
 static const struct route *find_route(const char *path)
@@ -323,6 +336,7 @@ static void handle(struct hp_conn *c)
 	int k = hp_access_peer(&c->d->access, &c->peer, &err);
 	char text[256];
 
+	hp_metrics_add(c->d, HP_COUNT_REQUESTS, 1);
 	if (k < 0) {
 		hp_log(HP_LOG_WARNING, "%s: %s", c->peer.name, err.text);
 		c->http.keep_alive = false;

@@ -17,6 +17,7 @@
 #include "daemon/conn.h"
 #include "daemon/job.h"
 #include "daemon/manager.h"
+#include "daemon/metrics.h"
 #include "daemon/port.h"
 #include "daemon/reply.h"
 #include "daemon/ring.h"
@@ -70,6 +71,7 @@ struct hp_daemon {
 	TAILQ_HEAD(, hp_dropped) dropped;
 	size_t n_dropped;
 
+	struct hp_metrics metrics;
 	uint64_t started_ns, started_wall_ns;
 	bool stopping, ended;
 };

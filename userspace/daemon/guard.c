@@ -44,8 +44,10 @@ void hp_guarded_free(struct hp_guarded *g)
 
 static void tell(struct hp_subject *s, const char *did)
 {
-	hp_log(HP_LOG_WARNING, "process %d: %zu patched entries were not right: %s", s->pid,
-	       json_array_size(s->guard.wrong), did);
+	const struct hp_log_about about = {.message_id = HP_MESSAGE_RECOVERED, .pid = s->pid};
+
+	hp_log_about(HP_LOG_WARNING, &about, "process %d: %zu patched entries were not right: %s",
+		     s->pid, json_array_size(s->guard.wrong), did);
 	hp_events_send(s->d, s->pid, false,
 		       hp_event_new("guard", s->pid,
 				    json_pack("{s:s,s:O,s:b}", "detail", did, "functions",
@@ -129,6 +131,7 @@ static void mended(struct hp_job *job, const json_t *answer)
 		return;
 	}
 	s->guard.mended += (unsigned)json_array_size(wrong);
+	hp_metrics_add(s->d, HP_COUNT_REPAIRED, json_array_size(wrong));
 	tell(s, s->guard.fights >= FIGHTS_MAX
 			? "put back; whoever changes them does it again and again, so that they "
 			  "are put back less often from now on"

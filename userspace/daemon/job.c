@@ -63,25 +63,41 @@ static bool is_denied(const json_t *error)
 	return json_integer_value(json_object_get(error, "status")) == HP_EXIT_DENIED;
 }
 
-static void log_answer(const struct hp_job *job, const json_t *error)
+static void log_answer(const struct hp_job *job, const json_t *answer)
 {
+	const json_t *error = json_object_get(answer, "error");
 	const char *verb = hp_job_kind_name(job->req.kind);
+	struct hp_log_about about = {
+		.message_id = error			      ? HP_MESSAGE_FAILED
+			      : job->req.kind == HP_JOB_LOAD ? HP_MESSAGE_LOADED
+			      : job->req.kind == HP_JOB_RESTART
+				      ? HP_MESSAGE_RESTARTED
+				      : HP_MESSAGE_UNLOADED,
+		.pid = job->req.pid,
+		.id = json_string_value(
+			json_object_get(json_object_get(answer, "result"), "hp_id")),
+	};
 	double ms = (double)(hp_now_ns() - job->since_ns) / (double)HP_MS;
 
-	if (error && job->peer && is_denied(error))
-		hp_log(HP_LOG_WARNING, "%s in process %d, asked for by process %d of uid %u: %s",
-		       verb, job->req.pid, job->peer->pid, job->peer->uid,
-		       json_string_value(json_object_get(error, "text")));
-	else if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD &&
-		 job->req.kind != HP_JOB_RESTART)
+	if (error && job->peer && is_denied(error)) {
+		about.message_id = HP_MESSAGE_DENIED;
+		hp_log_about(HP_LOG_WARNING, &about,
+			     "%s in process %d, asked for by process %d of uid %u: %s", verb,
+			     job->req.pid, job->peer->pid, job->peer->uid,
+			     json_string_value(json_object_get(error, "text")));
 		return;
-	else if (error)
-		hp_log(HP_LOG_INFO, "%s in process %d: %s", verb, job->req.pid,
-		       json_string_value(json_object_get(error, "text")));
+	}
+	if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD &&
+	    job->req.kind != HP_JOB_RESTART)
+		return;
+	if (error)
+		hp_log_about(HP_LOG_INFO, &about, "%s in process %d: %s", verb, job->req.pid,
+			     json_string_value(json_object_get(error, "text")));
 	else if (job->req.kind == HP_JOB_RESTART)
-		hp_log(HP_LOG_INFO, "restart of process %d: done in %.1f ms", job->req.pid, ms);
+		hp_log_about(HP_LOG_INFO, &about, "restart of process %d: done in %.1f ms",
+			     job->req.pid, ms);
 	else
-		hp_log(HP_LOG_INFO, "%s of %s in process %d: done in %.1f ms", verb,
+		hp_log_about(HP_LOG_INFO, &about, "%s of %s in process %d: done in %.1f ms", verb,
 		       job->req.kind == HP_JOB_LOAD ? job->req.load.file : job->req.unload.id,
 		       job->req.pid, ms);
 }
@@ -95,7 +111,8 @@ static void answer(struct hp_job *job, const json_t *doc)
 		return;
 	hp_fault_pass(HP_FAULT_HPD_HEARD);
 	job->answered = true;
-	log_answer(job, error);
+	log_answer(job, doc);
+	hp_metrics_job(job->d, job, doc);
 	if (!error)
 		hp_targets_learn(job->d, job, json_object_get(doc, "result"));
 	if (job->on_answer)
@@ -123,12 +140,23 @@ static void answer_error(struct hp_job *job, int code, const char *text)
 	json_decref(doc);
 }
 
+static void log_step(const struct hp_job *job, const json_t *event)
+{
+	const struct hp_log_about about = {.message_id = HP_MESSAGE_STEP, .pid = job->req.pid};
+	double ms = (double)json_integer_value(json_object_get(event, "ns")) / (double)HP_MS;
+
+	hp_log_about(HP_LOG_DEBUG, &about, "%s in process %d: %s: %.1f ms %s",
+		     hp_job_kind_name(job->req.kind), job->req.pid, job->step, ms,
+		     json_string_value(json_object_get(event, "detail")) ?: "");
+}
+
 /* Takes @event. */
 static void told(struct hp_job *job, json_t *event)
 {
 	const char *step = json_string_value(json_object_get(event, "step"));
 
 	snprintf(job->step, sizeof(job->step), "%s", step ? step : "");
+	log_step(job, event);
 	if (job->on_event && event)
 		job->on_event(job, event);
 	hp_events_send(job->d, job->req.pid, false, event);

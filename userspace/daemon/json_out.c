@@ -81,23 +81,28 @@ static json_t *superseded(const struct hp_load_result *r)
 
 json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r)
 {
-	return json_pack("{s:i,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:i,s:i,s:i,s:o,s:o,s:o}", "schema",
-			 SCHEMA,
+	return json_pack("{s:i,s:s,s:i,s:s,s:o,s:o,s:o,s:o,s:o,s:i,s:i,s:i,s:o,s:o,s:o,s:o}",
+			 "schema", SCHEMA,
 			 "hp_id", r->id, "pid", (int)pid, "quiesce",
 			 r->used == HP_QUIESCE_WATCH ? "watch" : "gate", "total_ns",
-			 number(r->total_ns), "gate_ns", number(r->gate_ns), "longest_park_ns",
+			 number(r->total_ns), "quiesce_ns", number(r->quiesce_ns), "gate_ns",
+			 number(r->gate_ns), "longest_park_ns",
 			 number(r->longest_park_ns), "borrowed_ns", number(r->borrowed_ns), "tries",
 			 (int)r->tries, "threads_parked", (int)r->threads_parked, "on_old_code",
 			 (int)r->on_old_code, "memory_bytes", number(r->memory_bytes), "superseded",
-			 superseded(r), "patches_left", number(r->patches_left));
+			 superseded(r), "patches_left", number(r->patches_left), "functions_left",
+			 number(r->functions_left));
 }
 
 json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r)
 {
-	return json_pack("{s:i,s:s,s:i,s:o,s:o,s:b,s:o,s:o}", "schema", SCHEMA, "hp_id", r->id,
-			 "pid", (int)pid, "total_ns", number(r->total_ns), "gate_ns",
-			 number(r->gate_ns), "retained", r->retained, "detail", hp_json_text(r->detail),
-			 "patches_left", number(r->patches_left));
+	return json_pack("{s:i,s:s,s:i,s:o,s:o,s:o,s:o,s:i,s:b,s:o,s:o,s:o}", "schema", SCHEMA,
+			 "hp_id", r->id, "pid", (int)pid, "total_ns", number(r->total_ns),
+			 "quiesce_ns", number(r->quiesce_ns), "gate_ns", number(r->gate_ns),
+			 "longest_park_ns", number(r->longest_park_ns), "threads_parked",
+			 (int)r->threads_parked, "retained", r->retained, "detail",
+			 hp_json_text(r->detail), "patches_left", number(r->patches_left),
+			 "functions_left", number(r->functions_left));
 }
 
 static json_t *pairs(const struct hp_pairs *p)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "daemon/api.h"
-#include "daemon/conn.h"
+#include "daemon/daemon.h"
 #include "daemon/json_out.h"
 #include "hp/err.h"
 
@@ -22,6 +22,14 @@ void hp_conn_reply(struct hp_conn *c, int status, json_t *doc)
 	    hp_buf_add(&c->out, text, n) < 0 || hp_buf_add(&c->out, "\n", 1) < 0)
 		hp_conn_no_memory(c);
 	free(text);
+	hp_conn_answered(c);
+}
+
+void hp_conn_reply_text(struct hp_conn *c, const char *type, const struct hp_buf *text)
+{
+	if (hp_http_head(&c->out, 200, type, (long long)text->n, hp_conn_keeps(c), NULL) < 0 ||
+	    hp_buf_add(&c->out, text->v, text->n) < 0)
+		hp_conn_no_memory(c);
 	hp_conn_answered(c);
 }
 
@@ -78,6 +86,7 @@ void hp_conn_stream_line(struct hp_conn *c, const json_t *doc)
 		return;
 	if (c->out.n > HP_CONN_BACKLOG) {
 		c->lost++;
+		hp_metrics_add(c->d, HP_COUNT_LOST, 1);
 		return;
 	}
 	stream_line(c, doc);

@@ -5,12 +5,16 @@
 
 #include <jansson.h>
 
+#include "base/buf.h"
+
 struct hp_conn;
 
 /* One JSON document; @doc is taken (NULL: no memory to make one). */
 void hp_conn_reply(struct hp_conn *c, int status, json_t *doc);
 /* The document of an error, with the HTTP status that goes with @code. */
 void hp_conn_reply_error(struct hp_conn *c, int code, const char *text);
+/* A text of @type. */
+void hp_conn_reply_text(struct hp_conn *c, const char *type, const struct hp_buf *text);
 /* What is no request is answered, and then there is no telling where a next one begins. */
 void hp_conn_refuse(struct hp_conn *c, int status, const char *text);
 

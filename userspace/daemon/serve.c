@@ -61,12 +61,14 @@ static void taken(struct hp_port *p, int fd)
 /* It takes nobody any more; what is being answered is. */
 static void end(struct hp_listener *l, const char *why)
 {
+	const struct hp_log_about about = {.message_id = HP_MESSAGE_SERVED, .pid = l->pid};
 	struct hp_conn *c, *next;
 
 	if (l->closing)
 		return;
 	l->closing = true;
-	hp_log(HP_LOG_INFO, "process %d is served on %s no more: %s", l->pid, l->addr, why);
+	hp_log_about(HP_LOG_INFO, &about, "process %d is served on %s no more: %s", l->pid, l->addr,
+		     why);
 	hp_port_end(&l->port);
 	hp_ring_cancel(l->d->ring, &l->exited);
 	for (c = TAILQ_FIRST(&l->d->conns); c; c = next) {
@@ -191,8 +193,9 @@ int hp_serve_begin(struct hp_daemon *d, const struct hp_serve_request *req,
 		token_sum(req->token, l->token);
 	hp_ring_poll(d->ring, &l->exited, l->pidfd);
 	hp_port_begin(&l->port);
-	hp_log(HP_LOG_INFO, "process %d is served on %s%s", l->pid, l->addr,
-	       l->has_token ? ", with a token" : "");
+	hp_log_about(HP_LOG_INFO, &(struct hp_log_about){.message_id = HP_MESSAGE_SERVED, .pid = l->pid},
+		     "process %d is served on %s%s", l->pid, l->addr,
+		     l->has_token ? ", with a token" : "");
 	*ret = l;
 	return 0;
 }

@@ -35,19 +35,27 @@ static bool gate_closed(const struct hp_subject *s)
 	return s->running && !strcmp(s->running->step, "gate");
 }
 
+void hp_subject_comm(const struct hp_subject *s, char *buf, size_t n)
+{
+	char path[32];
+	FILE *f;
+
+	*buf = 0;
+	snprintf(path, sizeof(path), "/proc/%d/comm", s->pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(buf, (int)n, f))
+		buf[strcspn(buf, "\n")] = 0;
+	fclose(f);
+}
+
 static json_t *subject_status(const struct hp_daemon *d, const struct hp_subject *s)
 {
 	const struct hp_session_state *state = s->view ? hp_view_state(s->view) : NULL;
-	char comm[64] = "", path[32];
-	FILE *f;
+	char comm[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", s->pid);
-	f = fopen(path, "re");
-	if (f) {
-		if (fgets(comm, sizeof(comm), f))
-			comm[strcspn(comm, "\n")] = 0;
-		fclose(f);
-	}
+	hp_subject_comm(s, comm, sizeof(comm));
 	return json_pack("{s:i,s:o,s:I,s:o,s:i,s:b,s:b,s:I,s:s?,s:i,s:o}", "pid", (int)s->pid,
 			 "comm", hp_json_text(comm), "patches", (json_int_t)s->patches, "jobs",
 			 jobs_of(d, s), "queued", (int)s->queued, "gate_closed", gate_closed(s),

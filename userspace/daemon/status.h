@@ -7,6 +7,10 @@
 #include <sys/types.h>
 
 struct hp_daemon;
+struct hp_subject;
+
+/* The name of its command; "" when it has gone. */
+void hp_subject_comm(const struct hp_subject *s, char *buf, size_t n);
 
 /* Of all targets, or with @pid of that one. */
 json_t *hp_status(const struct hp_daemon *d, pid_t pid);

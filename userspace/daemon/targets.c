@@ -378,17 +378,19 @@ void hp_subject_ended(struct hp_subject *s)
 
 static void recovered(struct hp_job *job, const json_t *answer)
 {
+	const struct hp_log_about about = {.message_id = HP_MESSAGE_RECOVERED, .pid = job->req.pid};
 	const json_t *error = json_object_get(answer, "error");
 	const char *did = json_string_value(
 		json_object_get(json_object_get(answer, "result"), "did"));
 
 	if (error)
-		hp_log(HP_LOG_ERROR, "process %d: not put right: %s", job->req.pid,
-		       json_string_value(json_object_get(error, "text")));
+		hp_log_about(HP_LOG_ERROR, &about, "process %d: not put right: %s", job->req.pid,
+			     json_string_value(json_object_get(error, "text")));
 	if (did && !strcmp(did, "nothing"))
 		return;
+	hp_metrics_add(job->d, HP_COUNT_RECOVERED, did != NULL);
 	if (did)
-		hp_log(HP_LOG_INFO, "process %d: put right: %s", job->req.pid, did);
+		hp_log_about(HP_LOG_INFO, &about, "process %d: put right: %s", job->req.pid, did);
 	hp_events_send(job->d, job->req.pid, false,
 		       hp_event_new("recovered", job->req.pid,
 				    json_pack("{s:s}", "did", did ? did : "failed")));
@@ -479,7 +481,7 @@ static void count_patches(struct hp_daemon *d, const json_t *patches)
 	json_t *p;
 
 	TAILQ_FOREACH(s, &d->subjects, link)
-		s->counted = s->retained = 0;
+		s->counted = s->retained = s->replaced = 0;
 	json_array_foreach (patches, i, p) {
 		pid_t owner = (pid_t)json_integer_value(json_object_get(p, "pid"));
 
@@ -489,7 +491,10 @@ static void count_patches(struct hp_daemon *d, const json_t *patches)
 		if (!s)
 			continue;
 		s->counted++;
-		s->retained += in_state(p, "retained");
+		if (in_state(p, "retained"))
+			s->retained++;
+		else
+			s->replaced += json_array_size(json_object_get(p, "functions"));
 	}
 }
 
@@ -509,6 +514,7 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 		}
 		/* A process with patches is ours from now on; what is only looked at is not. */
 		s->patches = s->counted && take_over(s) ? s->counted : 0;
+		s->functions = s->patches ? s->replaced : 0;
 		set_retained(s, s->patches && s->retained);
 		settle(s);
 	}
@@ -537,6 +543,7 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 	if (!s || s->gone || (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD))
 		return;
 	s->patches = (size_t)json_integer_value(json_object_get(result, "patches_left"));
+	s->functions = (size_t)json_integer_value(json_object_get(result, "functions_left"));
 	if (json_is_true(json_object_get(result, "retained")) || one_retained(result))
 		set_retained(s, true);
 }

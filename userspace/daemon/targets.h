@@ -35,7 +35,8 @@ struct hp_subject {
 	struct hp_view *view;	/* NULL: not needed so far, given up, or no BPF */
 	TAILQ_ENTRY(hp_subject) viewed; /* of d->viewed, with a view */
 	size_t patches;		/* as last heard */
-	size_t counted, retained; /* while a list is gone through */
+	size_t functions;	/* that they replace */
+	size_t counted, retained, replaced; /* while a list is gone through */
 	bool gone;		/* the process exited; freed when its jobs have ended */
 
 	TAILQ_HEAD(hp_job_queue, hp_job) queue;

@@ -127,6 +127,7 @@ static void run(struct hp_conn *c, struct hp_job_request *req)
 	struct hp_job *job;
 	struct hp_err err;
 
+	hp_metrics_add(c->d, HP_COUNT_WIRE, 1);
 	if (hp_client_job_new(c, req, &c->from->by, NULL, on_answer, &job, &err) < 0)
 		fail(c, kind, err.text);
 	else

@@ -309,3 +309,13 @@ int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_l
 	*ret = found;
 	return 0;
 }
+
+size_t hp_ledgers_functions(const struct hp_ledgers *ls)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < ls->n; i++)
+		if (hp_ledger_phase(ls->v[i]) != HP_PHASE_RETAINED)
+			n += ls->v[i]->fixed.n_fns;
+	return n;
+}

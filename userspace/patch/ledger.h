@@ -156,6 +156,9 @@ void hp_ledgers_drop(struct hp_ledgers *ls, struct hp_ledger *l);
 int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_ledger **ret,
 		    struct hp_err *err);
 
+/* How many functions they replace; what is only retained replaces none. */
+size_t hp_ledgers_functions(const struct hp_ledgers *ls);
+
 /* True when the ledger was written for this process, not for an ancestor of it. */
 bool hp_ledger_is_own(const struct hp_ledger *l, const struct hp_target *t);
 

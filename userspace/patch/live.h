@@ -70,7 +70,7 @@ struct hp_live {
 	unsigned drained;	  /* entries used in the draining table */
 	uint64_t deadline_ns;	  /* for becoming quiescent */
 	uint64_t park_left_ns;	  /* of the budget */
-	uint64_t gate_ns, longest_park_ns;
+	uint64_t transition_ns, gate_ns, longest_park_ns;
 	unsigned tries, threads_parked;
 	enum hp_quiesce used;
 };

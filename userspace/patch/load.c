@@ -293,6 +293,7 @@ static int retire(struct load *l, struct hp_load_result *ret, struct hp_err *err
 		ret->n_superseded += r >= 0;
 	}
 	ret->patches_left = l->w.ledgers.n;
+	ret->functions_left = hp_ledgers_functions(&l->w.ledgers);
 	return r;
 }
 
@@ -300,6 +301,7 @@ static void fill_result(const struct load *l, struct hp_load_result *ret)
 {
 	memcpy(ret->id, l->id, sizeof(ret->id));
 	ret->used = l->lv->used;
+	ret->quiesce_ns = l->lv->transition_ns;
 	ret->gate_ns = l->lv->gate_ns;
 	ret->longest_park_ns = l->lv->longest_park_ns;
 	ret->borrowed_ns = hp_agent_borrowed_ns(l->w.agent);

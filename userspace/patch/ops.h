@@ -163,6 +163,7 @@ struct hp_load_result {
 	char id[HP_ID_LEN + 1];
 	enum hp_quiesce used;	  /* WATCH or GATE */
 	uint64_t total_ns;
+	uint64_t quiesce_ns;	  /* until no call was in flight and the code was exchanged */
 	uint64_t gate_ns;	  /* the gate was closed so long */
 	uint64_t longest_park_ns; /* of one thread */
 	uint64_t borrowed_ns;	  /* the borrowed thread was away so long, for the agent's birth */
@@ -173,6 +174,7 @@ struct hp_load_result {
 	struct hp_superseded superseded[HP_SUPERSEDES_MAX];
 	size_t n_superseded;
 	size_t patches_left; /* in the target, this one included */
+	size_t functions_left; /* that they replace, but for retained ones */
 };
 
 /* Loads.  On an error the target is as before (or -HP_E_PARTIAL).  When the patch is in force those that
@@ -188,10 +190,12 @@ int hp_op_check(struct hp_ops *ops, const struct hp_load_request *req, struct hp
 struct hp_unload_result {
 	char id[HP_ID_LEN + 1];
 	uint64_t total_ns;
-	uint64_t gate_ns;
+	uint64_t quiesce_ns, gate_ns, longest_park_ns; /* as for a load */
+	unsigned threads_parked;
 	bool retained;	  /* inactive, but still mapped */
 	char detail[256]; /* where the pointers are; or what HPAfterUnload returned */
 	size_t patches_left; /* patches still in the target */
+	size_t functions_left; /* that they replace, but for retained ones */
 };
 int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		 struct hp_unload_result *ret, struct hp_err *err);

@@ -81,6 +81,7 @@ static int by_any_way(struct hp_census *c, enum hp_side from, enum hp_quiesce ho
 int hp_transition(struct hp_live *lv, enum hp_side from, enum hp_quiesce how, struct hp_err *err)
 {
 	struct hp_census c = {.lv = lv};
+	uint64_t since = hp_now_ns();
 	int r = hp_live_set_scene(lv, from, hp_gate_of(from), err);
 
 	/* A hpd that was killed may have left the gate shown and the draining table open: who is let
@@ -92,6 +93,7 @@ int hp_transition(struct hp_live *lv, enum hp_side from, enum hp_quiesce how, st
 	if (r >= 0)
 		r = by_any_way(&c, from, how, err);
 	hp_census_free(&c);
+	lv->transition_ns += hp_now_ns() - since;
 	return r;
 }
 

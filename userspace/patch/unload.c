@@ -71,7 +71,10 @@ int hp_unload_one(struct hp_work *w, struct hp_ledger *l, const struct hp_unload
 		if ((r = hp_work_live(w, l, req->park_ns, &lv, err)) < 0)
 			return r;
 		r = take_out(lv, req->quiesce, req->discard, hooks, &res, err);
+		res.quiesce_ns = lv->transition_ns;
 		res.gate_ns = lv->gate_ns;
+		res.longest_park_ns = lv->longest_park_ns;
+		res.threads_parked = lv->threads_parked;
 		hp_live_free(lv);
 	}
 	if (r < 0)
@@ -79,6 +82,7 @@ int hp_unload_one(struct hp_work *w, struct hp_ledger *l, const struct hp_unload
 	if (!res.retained)
 		hp_ledgers_drop(&w->ledgers, l);
 	res.patches_left = w->ledgers.n;
+	res.functions_left = hp_ledgers_functions(&w->ledgers);
 	*ret = res;
 	return 0;
 }
