@@ -13,14 +13,14 @@
 #	FAULTS		what is done at the points: "kill error hang", at the Nth passage "kill:N", and
 #			what befalls others while the
 #			process at the point hangs: "hpd-killed hpd-stopped gatekeeper-killed
-#			keeper-killed agent-killed target-killed" (kill for all, two others in turn)
+#			keeper-killed agent-killed target-killed all-killed" (kill for all, two others in turn)
 #	SCENARIOS=all	each point in every scenario that passes it, not in the first one alone
 #	POINTS, SCENARIO_NAMES	those whose name matches this regular expression
 #	TURN		which points have the others' turn (the day of the year)
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/../integration/lib.sh"
 
-EVERY='kill kill:2 kill:3 error hang hpd-killed hpd-stopped gatekeeper-killed keeper-killed agent-killed target-killed'
+EVERY='kill kill:2 kill:3 error hang hpd-killed hpd-stopped gatekeeper-killed keeper-killed agent-killed target-killed all-killed'
 [ "${FAULTS:-}" != all ] || FAULTS=$EVERY
 TURN=${TURN:-$(date +%-j)}
 # A thread may be parked for so long.  Beside it the service measures what the machine alone kept a
@@ -230,6 +230,13 @@ befall() {
 	keeper-killed) victim=$(one_of_ours '^hp-probes') ;;
 	agent-killed) victim=$(one_of_ours '^hp-agent') ;;
 	target-killed) victim=$PID ;;
+	all-killed) # as the kill of a cgroup may do: the keeper, which would mend, first
+		# shellcheck disable=SC2046 # words
+		kill -KILL $(ours | awk '$3 !~ /agent/ { print $1 }' | sort -rn) "$HPD"
+		says "$SCENARIO"
+		echo "without any hp: $REPLY" >>"$T/q.out"
+		return
+		;;
 	esac
 	[ -z "$victim" ] || kill -KILL "$victim"
 	if [ "$what" = hpd-stopped ]; then
@@ -460,6 +467,9 @@ survey() {
 # faults_of POINT: what is done there
 faults_of() {
 	local what i=${INDEX[$1]}
+
+	# the one step in which something must outlive hp
+	[[ $1 != entry-@(held|tail|head) || -n ${FAULTS:-} ]] || echo all-killed
 
 	TURN=$((TURN + 1))
 	for what in ${FAULTS:-kill error hang}; do

@@ -58,6 +58,7 @@
 	X(ENTRY_PUN, "entry-pun", "job", HP_E_FAILED, "the first byte of one is written")          \
 	X(CHAIN_OPEN, "chain-open", "job", HP_E_FAILED, "doors and old words can be written")       \
 	X(CHAIN_STORED, "chain-stored", "job", HP_E_FAILED, "they lead past a patch, or to it")     \
+	X(ENTRY_PAGE, "entry-page", "job", HP_E_FAILED, "a page of text is its file's again")      \
 	X(ENTRIES_BACK, "entries-back", "job", HP_E_FAILED, "all entries are the program's again") \
 	X(WATCH_PROBED, "watch-probed", "job", HP_E_FAILED, "probes are attached, paths are old")  \
 	X(WATCH_SHOWN, "watch-shown", "job", HP_E_FAILED, "slots lead to the watch path")          \

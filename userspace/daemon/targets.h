@@ -75,8 +75,8 @@ void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job);
 void hp_subject_answered(struct hp_subject *s, struct hp_job *job);
 /* A job's process is gone: @s may be gone afterwards. */
 void hp_subject_ended(struct hp_subject *s);
-/* A job failed with @code: what was left partly done is tried once more; and where the process is another program since (exec), what hp left with the
- * old one is cleaned up. */
+/* A job failed with @code: what was left partly done is tried once more; and where the process is
+ * another program since (exec), what hp left with the old one is cleaned up. */
 void hp_subject_failed(struct hp_subject *s, const char *code);
 
 /* Puts right what a job left, before anything else is done, and finds out what is there. */

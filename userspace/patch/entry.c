@@ -14,6 +14,7 @@
 #include "base/fd.h"
 #include "elf/image.h"
 #include "hp/err.h"
+#include "patch/entry_page.h"
 #include "target/threads.h"
 
 #define KEEPER_MS 5000
@@ -37,10 +38,36 @@ static bool half_written(const struct hp_ledger_fn *f, const uint8_t now[HP_JUMP
 	       !memcmp(now + 1, f->jump + 1, HP_JUMP_LEN - 1);
 }
 
+/* Every core of the target has seen what was written: membarrier(2). */
+static int sync_cores(struct hp_live *lv, struct hp_err *err)
+{
+	int64_t r = hp_agent_syscall(lv->agent, SYS_membarrier,
+				     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0, 0,
+				     0, 0);
+
+	if (r == 0)
+		r = hp_agent_syscall(lv->agent, SYS_membarrier,
+				     MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0, 0, 0, 0);
+	return r < 0 ? hp_err_sys(err, (int)-r, "membarrier in the target") : 0;
+}
+
+/* The keeper was killed as well: its pinned probe still holds the int3.  What belongs behind the byte
+ * that the kernel will put back is written first; a keeper that lives does the same. */
+static int release_held(struct hp_live *lv, const struct hp_ledger_fn *f, struct hp_err *err)
+{
+	int r = hp_mem_poke(lv->t, f->addr + 1, f->orig + 1, HP_JUMP_LEN - 1, err);
+
+	if (r >= 0)
+		r = sync_cores(lv, err);
+	if (r >= 0)
+		hp_held_release(lv->t->pid);
+	return r;
+}
+
 /* An int3 on such an entry is held by the keeper of a job that was killed: it goes when the keeper
  * has made the entry whole, and until then nobody else may write there. */
-static int read_settled(struct hp_live *lv, const struct hp_ledger_fn *f, uint8_t now[HP_JUMP_LEN],
-			struct hp_err *err)
+static int read_settled(struct hp_live *lv, const struct hp_ledger_fn *f, bool patched,
+			uint8_t now[HP_JUMP_LEN], struct hp_err *err)
 {
 	uint64_t until = hp_now_ns() + KEEPER_MS * HP_MS;
 	int r;
@@ -48,6 +75,8 @@ static int read_settled(struct hp_live *lv, const struct hp_ledger_fn *f, uint8_
 	for (;;) {
 		r = hp_mem_read(lv->t, f->addr, now, HP_JUMP_LEN, err);
 		if (r < 0 || f->method != HP_ENTRY_INT3 || now[0] != INT3 || hp_now_ns() >= until)
+			return r;
+		if (!patched && (r = release_held(lv, f, err)) < 0)
 			return r;
 		hp_pause_ns(HP_MS);
 	}
@@ -58,7 +87,7 @@ static int verify(struct hp_live *lv, const struct hp_ledger_fn *f, bool patched
 {
 	const uint8_t *want = patched ? f->jump : f->orig, *have = patched ? f->orig : f->jump;
 	uint8_t now[HP_JUMP_LEN];
-	int r = read_settled(lv, f, now, err);
+	int r = read_settled(lv, f, patched, now, err);
 
 	if (r < 0)
 		return r;
@@ -102,19 +131,6 @@ static int poke(struct hp_live *lv, const struct edit *e, size_t from, size_t n,
 		struct hp_err *err)
 {
 	return hp_mem_poke(lv->t, lv->l->fixed.fn[e->fn].addr + from, e->want + from, n, err);
-}
-
-/* Every core of the target has seen what was written: membarrier(2). */
-static int sync_cores(struct hp_live *lv, struct hp_err *err)
-{
-	int64_t r = hp_agent_syscall(lv->agent, SYS_membarrier,
-				     MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0, 0,
-				     0, 0);
-
-	if (r == 0)
-		r = hp_agent_syscall(lv->agent, SYS_membarrier,
-				     MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE, 0, 0, 0, 0, 0);
-	return r < 0 ? hp_err_sys(err, (int)-r, "membarrier in the target") : 0;
 }
 
 static int hold(struct hp_live *lv, const struct edits *es, struct hp_session **s,
@@ -310,6 +326,62 @@ static int write_stopped(struct hp_live *lv, const struct edits *es, struct hp_e
 			  lv->l->fixed.fn[es->v[0].fn].old_name);
 }
 
+/* All of @by_method on the page at @page, put into a copy of it; false: one of them leaves it. */
+static bool put_on_page(const struct hp_live *lv, const struct edits by_method[3], hp_addr page,
+			uint8_t bytes[HP_PAGE])
+{
+	for (unsigned m = 0; m < 3; m++)
+		for (size_t i = 0; i < by_method[m].n; i++) {
+			const struct edit *e = &by_method[m].v[i];
+			hp_addr at = lv->l->fixed.fn[e->fn].addr;
+
+			if (at + HP_JUMP_LEN <= page || at >= page + HP_PAGE)
+				continue;
+			if (at < page || at + HP_JUMP_LEN > page + HP_PAGE)
+				return false;
+			memcpy(bytes + (at - page), e->want, HP_JUMP_LEN);
+		}
+	return true;
+}
+
+static void forget_page(const struct hp_live *lv, struct edits *es, hp_addr page)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < es->n; i++)
+		if (HP_PAGE_DOWN(lv->l->fixed.fn[es->v[i].fn].addr) != page)
+			es->v[n++] = es->v[i];
+	es->n = n;
+}
+
+/* Entries of more than one byte go back with their page, where it has no other change. */
+static int give_pages_back(struct hp_live *lv, struct edits by_method[3], struct hp_err *err)
+{
+	static const enum hp_entry_method whole[] = {HP_ENTRY_INT3, HP_ENTRY_STOP};
+
+	for (unsigned w = 0; w < 2; w++) {
+		struct edits *es = &by_method[whole[w]];
+
+		for (size_t i = 0; i < es->n;) {
+			hp_addr page = HP_PAGE_DOWN(lv->l->fixed.fn[es->v[i].fn].addr);
+			uint8_t bytes[HP_PAGE];
+			int r;
+
+			if (hp_mem_read(lv->t, page, bytes, sizeof(bytes), NULL) < 0 ||
+			    !put_on_page(lv, by_method, page, bytes) ||
+			    !hp_entry_page_give_back(lv, page, bytes)) {
+				i++;
+				continue;
+			}
+			for (unsigned m = 0; m < 3; m++)
+				forget_page(lv, &by_method[m], page);
+			if ((r = hp_fault(HP_FAULT_ENTRY_PAGE, err)) < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
 int hp_entry_write_all(struct hp_live *lv, bool patched, struct hp_err *err)
 {
 	struct edits by_method[3] = {0};
@@ -317,6 +389,8 @@ int hp_entry_write_all(struct hp_live *lv, bool patched, struct hp_err *err)
 	uint64_t since = hp_now_ns();
 	int r = collect(lv, patched, by_method, err);
 
+	if (r >= 0 && !patched)
+		r = give_pages_back(lv, by_method, err);
 	if (r >= 0 && by_method[HP_ENTRY_INT3].n)
 		r = write_held(lv, &by_method[HP_ENTRY_INT3], patched, err);
 	if (r >= 0 && by_method[HP_ENTRY_STOP].n)

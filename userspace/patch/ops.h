@@ -217,7 +217,8 @@ int hp_op_select(const struct hp_selector *s, const struct hp_load_request *load
 /* Whether @pid has a mapping of hp's; cheap, and no target is opened for it. */
 bool hp_op_is_patched(pid_t pid);
 
-/* Of the processes @s names those in which a killed hpd left an agent: there may be no patch. */
+/* Of the processes @s names those in which a killed hpd left an agent or a held entry:
+ * there may be no patch. */
 int hp_op_traces(const struct hp_selector *s, struct hp_pids *ret, struct hp_err *err);
 
 struct hp_guard_site {

@@ -15,6 +15,7 @@
 #include "patch/ops.h"
 #include "patch/store.h"
 #include "target/agent.h"
+#include "watch/watch.h"
 
 #define NAME_LEN 16 /* of a ledger's memfd: the beginning of an id */
 
@@ -168,6 +169,14 @@ int hp_op_traces(const struct hp_selector *s, struct hp_pids *ret, struct hp_err
 
 	if (r >= 0)
 		r = hp_agent_traces(&traces, err);
+	for (size_t i = 0; i < all.n && r >= 0; i++) {
+		pid_t *v = hp_held_is(all.v[i]) ? HP_ARRAY_ADD(&traces) : &all.v[i];
+
+		if (v)
+			*v = all.v[i];
+		else
+			r = hp_err_set(err, -ENOMEM, "no memory for a list of processes");
+	}
 	for (size_t i = 0; i < traces.n && r >= 0; i++) {
 		bool wanted = false, twice = false;
 

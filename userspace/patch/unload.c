@@ -173,6 +173,9 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 		else
 			i++;
 	}
+	/* Nothing is half-way any more: what is still pinned holds nothing. */
+	if (r >= 0)
+		hp_held_release(pid);
 	if (done)
 		snprintf(did, n, "took out %zu patch%s left half-way", done, done == 1 ? "" : "es");
 	closed = hp_work_close(&w, &more);

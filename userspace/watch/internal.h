@@ -8,6 +8,8 @@
 
 #include "watch/watch.h"
 
+#define HP_PINS "/sys/fs/bpf/hp"
+
 struct bpf_map;
 struct inflight; /* the skeleton */
 

@@ -7,12 +7,16 @@
  * Under an int3 that it holds, the job writes the rest of an instruction.  When a probe goes, the
  * kernel puts the file's byte back over the int3; over half of another instruction, if the job was
  * killed in between.  So the keeper has what belongs there, and writes it while the int3 stands.
- * Only where the job heard of its probe: one that did not has written nothing, and by the time that
- * its successor writes there, an int3 may be the successor's.
+ *
+ * The keeper may be killed with the job (a whole cgroup is).  So such a probe is pinned before the
+ * job hears of it; it lasts until a keeper, or a new hpd's job, has made whole what is behind it.
+ * One that the job did not hear of any more is left so: by the time that something is written there,
+ * the int3 may be a successor's.
  */
 #include "watch/keeper.h"
 
 #include <bpf/bpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <linux/membarrier.h>
@@ -20,7 +24,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,13 +37,16 @@
 #include "base/fd.h"
 #include "base/helper.h"
 #include "base/kernel.h"
+#include "base/log.h"
 #include "hp/err.h"
-#include "watch/watch.h"
+#include "watch/internal.h"
 
 #define ANSWER_NS  (10 * HP_S)
 #define PROBES_MAX (1u << 20) /* MAX_UPROBE_MULTI_CNT of the kernel */
 
 #define INT3	   0xcc
+#define HELD	   HP_PINS "/held"
+#define HELD_PATH  64
 
 enum { FD_PROGRAM, FD_FILE, FD_SITES, FD_MEM, N_FDS };
 
@@ -54,6 +63,17 @@ struct keeper {
 	int mem;
 	bool ended; /* in order */
 };
+
+static int link_id(int link, uint32_t *ret)
+{
+	struct bpf_link_info info = {0};
+	uint32_t n_info = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(link, &info, &n_info))
+		return -errno;
+	*ret = info.id;
+	return 0;
+}
 
 static int make_link(const struct probes_request *q, const int *fd, const uint64_t *sites)
 {
@@ -75,12 +95,73 @@ static int make_link(const struct probes_request *q, const int *fd, const uint64
 	return r < 0 ? -errno : (int)r;
 }
 
+static void held_path(char path[HELD_PATH], uint32_t pid, uint32_t link)
+{
+	(void)snprintf(path, HELD_PATH, HELD "/%u-%u", pid, link);
+}
+
+/* Of a link that was not pinned there is none. */
+static void unpin(const struct keeper *k, int link)
+{
+	char path[HELD_PATH];
+	uint32_t id = 0;
+
+	if (k->mem >= 0 && link_id(link, &id) == 0) {
+		held_path(path, k->pid, id);
+		(void)unlink(path); /* or a recovery was faster */
+	}
+}
+
 static void drop(struct keeper *k, size_t n)
 {
-	while (n-- && k->links.n)
-		hp_close(&k->links.v[--k->links.n]);
+	while (n-- && k->links.n) {
+		unpin(k, k->links.v[--k->links.n]);
+		hp_close(&k->links.v[k->links.n]);
+	}
 	while (k->held.n && k->held.v[k->held.n - 1].link >= k->links.n)
 		k->held.n--;
+}
+
+static int pin(const struct keeper *k, uint32_t id)
+{
+	char path[HELD_PATH];
+
+	held_path(path, k->pid, id);
+	if ((mkdir(HP_PINS, 0750) && errno != EEXIST) || (mkdir(HELD, 0750) && errno != EEXIST) ||
+	    bpf_obj_pin(k->links.v[k->links.n - 1], path))
+		return -errno;
+	return 0;
+}
+
+/* @pid: those of it. True: there was one. */
+static bool each_held(pid_t pid, bool release)
+{
+	DIR *d = opendir(HELD);
+	struct dirent *e;
+	bool any = false;
+
+	while (d && (e = readdir(d))) {
+		char *end;
+
+		if (strtol(e->d_name, &end, 10) != pid || *end != '-')
+			continue;
+		any = true;
+		if (release && unlinkat(dirfd(d), e->d_name, 0))
+			hp_debug(HELD "/%s stays: %s", e->d_name, strerror(errno));
+	}
+	if (d)
+		closedir(d);
+	return any;
+}
+
+bool hp_held_is(pid_t pid)
+{
+	return each_held(pid, false);
+}
+
+void hp_held_release(pid_t pid)
+{
+	(void)each_held(pid, true); /* there need not be one */
 }
 
 static int remember_held(struct keeper *k, const struct probes_request *q, int *mem,
@@ -104,18 +185,15 @@ static int remember_held(struct keeper *k, const struct probes_request *q, int *
 /* The link, and what it is called. */
 static int add_link(struct keeper *k, int made, uint32_t *ret_id)
 {
-	struct bpf_link_info info = {0};
-	uint32_t n_info = sizeof(info);
 	hp_autoclose int link = made;
-	int *room;
+	int *room, r = link_id(link, ret_id);
 
-	if (bpf_obj_get_info_by_fd(link, &info, &n_info))
-		return -errno;
+	if (r)
+		return r;
 	room = HP_ARRAY_ADD(&k->links);
 	if (!room)
 		return -ENOMEM;
 	*room = HP_TAKE_FD(link);
-	*ret_id = info.id;
 	return 0;
 }
 
@@ -138,11 +216,21 @@ static int attach(struct keeper *k, const struct probes_request *q, int *fd, uin
 		drop(k, 1);
 	if (r >= 0 && hold) {
 		r = remember_held(k, q, &fd[FD_MEM], (const void *)(sites + 2ul * q->n));
+		if (r >= 0)
+			r = pin(k, *ret_id);
 		if (r < 0)
 			drop(k, 1);
 	}
 	(void)munmap(sites, bytes); /* EINVAL only */
 	return r;
+}
+
+/* Pinned: the recovery's, which knows what belongs there. */
+static void leave_last(struct keeper *k)
+{
+	hp_close(&k->links.v[--k->links.n]);
+	while (k->held.n && k->held.v[k->held.n - 1].link >= k->links.n)
+		k->held.n--;
 }
 
 static bool serve(struct keeper *k)
@@ -169,8 +257,12 @@ static bool serve(struct keeper *k)
 	if (k->ended)
 		return false;
 	heard = hp_send_fds(k->sock, &reply, sizeof(reply), NULL, 0) == 0;
-	if (!heard && attaches && !reply.rc)
-		drop(k, 1);
+	if (!heard && attaches && !reply.rc) {
+		if (q.op == PROBES_HOLD)
+			leave_last(k);
+		else
+			drop(k, 1);
+	}
 	return heard;
 }
 

@@ -19,8 +19,6 @@
 #include "hp/err.h"
 #include "watch/internal.h"
 
-#define PINS "/sys/fs/bpf/hp"
-
 const char *const watch_map_name[N_SLOT_MAPS] = {
 	[MAP_INFLIGHT] = "inflight",
 	[MAP_SESSION] = "session",
@@ -73,8 +71,8 @@ static int pin(const struct hp_view *v, const struct slot *s, struct hp_err *err
 
 static int make_pins(const struct hp_view *v, struct hp_err *err)
 {
-	if (mkdir(PINS, 0750) && errno != EEXIST)
-		return hp_err_sys(err, errno, "cannot make " PINS);
+	if (mkdir(HP_PINS, 0750) && errno != EEXIST)
+		return hp_err_sys(err, errno, "cannot make " HP_PINS);
 	remove_pins(v->dir); /* of an hpd that was killed */
 	if (mkdir(v->dir, 0750))
 		return hp_err_sys(err, errno, "cannot make %s", v->dir);
@@ -90,7 +88,7 @@ int hp_view_open(struct hp_view **ret, struct hp_watch *w, pid_t pid, struct hp_
 	if (!v)
 		return hp_err_sys(err, ENOMEM, "view of process %d", (int)pid);
 	v->w = w;
-	(void)snprintf(v->dir, sizeof(v->dir), PINS "/%d", (int)pid);
+	(void)snprintf(v->dir, sizeof(v->dir), HP_PINS "/%d", (int)pid);
 	r = watch_pair_take(&v->pair, w, &why);
 	if (r) {
 		free(v);
@@ -153,9 +151,9 @@ const struct hp_session_state *hp_view_state(const struct hp_view *v)
 
 void hp_watch_sweep(bool (*keep)(void *arg, pid_t pid), void *arg)
 {
-	DIR *d = opendir(PINS);
+	DIR *d = opendir(HP_PINS);
 	struct dirent *e;
-	char path[sizeof(PINS) + NAME_MAX + 2];
+	char path[sizeof(HP_PINS) + NAME_MAX + 2];
 
 	if (!d)
 		return;
@@ -165,7 +163,7 @@ void hp_watch_sweep(bool (*keep)(void *arg, pid_t pid), void *arg)
 
 		if (pid <= 0 || *end || keep(arg, (pid_t)pid))
 			continue;
-		(void)snprintf(path, sizeof(path), PINS "/%s", e->d_name);
+		(void)snprintf(path, sizeof(path), HP_PINS "/%s", e->d_name);
 		remove_pins(path);
 	}
 	closedir(d);

@@ -54,6 +54,11 @@ const struct hp_session_state *hp_view_state(const struct hp_view *v);
 /* Removes pin directories that no running hpd owns (of pids in @keep is said yes). */
 void hp_watch_sweep(bool (*keep)(void *arg, pid_t pid), void *arg);
 
+/* A HOLD is pinned as /sys/fs/bpf/hp/held/<pid>-<link> while it lasts: when job and keeper are killed
+ * together, the kernel goes on handling the int3.  Is anything pinned, and unpinning it. */
+bool hp_held_is(pid_t pid);
+void hp_held_release(pid_t pid);
+
 enum hp_probe_role { HP_PROBE_ENTRY, HP_PROBE_EXIT, HP_PROBE_HOLD /* an int3 that does nothing */ };
 
 struct hp_probe {
