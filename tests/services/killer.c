@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * killer --hpd HPD --dir DIR --patch P --kills N [--quiesce WAY] [--seed S] [--jobs] -- SERVICE ARGS…
+ * killer --hpd HPD --dir DIR --patch P --kills N [--quiesce WAY] [--seed S] [--jobs]
+ *	-- SERVICE ARGS…
  *
  * Loads and unloads the patch in a loop, and kills hpd (with --jobs, one time of four, a job of its
- * first) at a random moment; a new hpd puts right what the last one left, and is killed in its turn.  The service
- * ("verify") is asked after each kill and judges itself.  At the end the patch is taken out, and
- * nothing of it may be left.  Ends with one line of JSON; exit status 1 when anything was not right.
+ * first) at a random moment; a new hpd puts right what the last one left, and is killed in its turn.
+ * The service ("verify") is asked after each kill and judges itself.  At the end the patch is taken
+ * out, and nothing of it may be left.  Ends with one line of JSON; exit status 1 when anything was
+ * not right.
  */
 #include "call.h"
 #include "served.h"
