@@ -5,7 +5,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static pid_t tied_to;
+/* Of this process, not of one that it forks: there the kernel has cut the tie. */
+static pid_t tied, tied_to;
 
 /* prctl() fails for a wrong signal number only. */
 static void tie(void)
@@ -18,18 +19,19 @@ static void tie(void)
 
 void hp_lifeline_tie(pid_t parent)
 {
+	tied = getpid();
 	tied_to = parent;
 	tie();
 }
 
 void hp_lifeline_hold(void)
 {
-	if (tied_to)
+	if (tied == getpid())
 		(void)prctl(PR_SET_PDEATHSIG, 0);
 }
 
 void hp_lifeline_resume(void)
 {
-	if (tied_to)
+	if (tied == getpid())
 		tie();
 }
