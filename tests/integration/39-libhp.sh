@@ -3,7 +3,8 @@
 #
 # libhp as a user has it: installed, found by pkg-config, linked both ways; and Python, which needs
 # no library.
-. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/integration/restart-lib.sh
+. "$(dirname "$0")/restart-lib.sh"
 
 PREFIX=$T/usr
 check "make install" make -s install DESTDIR= PREFIX="$PREFIX"
@@ -41,7 +42,7 @@ snapshot "$PID" "$T/before"
 uses() {
 	local out
 
-	out=$(timeout -k 5 90 "$2" "$T/hpd.sock" "$PID" "$PATCH" 2>&1)
+	out=$(timeout -k 5 90 "$2" "$T/hpd.sock" "$PID" patch "$PATCH" 2>&1)
 	is "$1: it ends well" $? 0
 	is "$1: it loads, lists and unloads" "$(grep -v '^event' <<<"$out")" \
 		"$(printf 'loaded %s\nalready %s\nactive: NewFunc1 for func1\nunloaded' "$HASH" "$HASH")"
@@ -50,17 +51,38 @@ uses() {
 }
 uses shared "$T/hpuser"
 uses static "$T/hpuser-static"
-check "the new function ran" grep -q '^New Func: ' "${SVC_OUT[$PID]}"
+is "the hooks ran in the process" "$(grep -c "^hook: after load" "${SVC_OUT[$PID]}")" 2
 
-out=$("$T/hpuser" "$T/none.sock" "$PID" "$PATCH")
+out=$("$T/hpuser" "$T/none.sock" "$PID" patch "$PATCH")
 is "without an hpd its status is hpctl's" $? 5
 like "and it says so" "$out" "^open: no hpd serves $T/none.sock: .*\(unreachable\)$"
-out=$("$T/hpuser" "$T/hpd.sock" 4194303 "$PATCH")
+out=$("$T/hpuser" "$T/hpd.sock" 4194303 patch "$PATCH")
 is "without the process, too" $? 1
 like "and hpd's sentence is there" "$out" '^check: .*4194303.*\(target-gone\)$'
-out=$("$T/hpuser" "$T/hpd.sock" "$PID" "$T/none.so")
+out=$("$T/hpuser" "$T/hpd.sock" "$PID" patch "$T/none.so")
 is "without the patch, too" $? 1
 like "with its name" "$out" "^check: .*$T/none.so.*\(no-file\)$"
+
+out=$("$T/hpuser" "$T/hpd.sock" "$PID" serve "127.0.0.1:$PORT")
+is "hotgo's server is begun" "$? $out" "0 "
+is "and answers" "$(curl -s --max-time "$PATIENCE" "http://127.0.0.1:$PORT/hp/v1/info")" null
+out=$("$T/hpuser" "$T/hpd.sock" "$PID" serve "127.0.0.1:$PORT")
+is "its address is taken now" $? 1
+like "and hpd says so" "$out" "^serve: .*127.0.0.1:$PORT"
+expect 0 "it ends" serve --stop "127.0.0.1:$PORT"
+
+start_netsvc threads "tcp:127.0.0.1:$PORT"
+TICKER=$PID
+start_load "tcp:127.0.0.1:$PORT" 2
+out=$(timeout -k 5 90 "$T/hpuser" "$T/hpd.sock" "$MAIN" restart)
+like "a process is restarted" "$out" '^[0-9]+ generation 2$'
+OLD=$MAIN MAIN=${out%% *}
+GENERATIONS+=("$MAIN")
+check "the old process has gone" wait_until "$PATIENCE" gone "$OLD"
+grows "$LOAD" answered 20 || not_ok "the new one serves" "$VERDICT"
+end_service "$LOAD"
+end_server
+PID=$TICKER
 
 # --- the manual -------------------------------------------------------------------------------------
 sed -n '/^static int patch(/,/^}/p' tests/services/hpuser.c >"$T/source"

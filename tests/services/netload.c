@@ -4,7 +4,7 @@
  *
  * Each thread makes one connection (or sends one datagram) a request, and waits for the answer.
  * What becomes of every request is counted; any that was not answered is a fault.
- * PROTOCOL: line (default), http, redis, memcached.
+ * PROTOCOL: line (default), http, graceful, redis, memcached.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,6 +24,7 @@ static const struct protocol {
 } protocols[] = {
 	{"line", "one\n", "\n"},
 	{"http", "GET /file HTTP/1.0\r\n\r\n", "hello"},
+	{"graceful", "GET / HTTP/1.1\r\n\r\n", ", process "},
 	{"redis", "PING\r\n", "+PONG\r\n"},
 	{"memcached", "version\r\n", "VERSION "},
 };
