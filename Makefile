@@ -42,6 +42,7 @@ HPCFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 LDFLAGS	+= -Wl,-z,relro,-z,now
 endif
 LIBS	:= -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_parser -pthread
+TERM_LIBS := -lncursesw -ltinfo
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
 LAYERS	:= base trust upgrade client elf arch target watch gate patch hotgo restart daemon cli
@@ -93,7 +94,7 @@ $(O)/hpd: $(O)/userspace/daemon/main.o $(call upto,daemon)
 
 $(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(O)/lib/client.a $(call upto,trust)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lhttp_parser -lsodium -pthread
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -ljansson -lhttp_parser -lsodium $(TERM_LIBS) -pthread
 
 # --- libraries for other programs -----------------------------------------------------------------------
 # lib<name>.so and lib<name>.a are the layers of lib_<name>; what they show is in its map, and
@@ -145,7 +146,7 @@ UNIT	:= $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 define unit_rule
 $(O)/tests/unit/$(1): $(O)/tests/unit/$(1).o $(call upto,$(firstword $(subst _, ,$(1))))
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS) $$(TERM_LIBS)
 endef
 $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))
 unit: $(UNIT)	## builds the unit tests

@@ -40,6 +40,7 @@ int hp_cmd_watch(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_sign(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_verify(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_policy(struct hp_cli *cli, const struct hp_args *args);
+int hp_cmd_top(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_serve(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_restart(struct hp_cli *cli, const struct hp_args *args);
 int hp_cmd_doctor(struct hp_cli *cli, const struct hp_args *args);

@@ -130,6 +130,9 @@ const struct hp_verb hp_verbs[] = {
 	 "Exits with 5 when it does not, or is of no trusted key.\n", verify_opts, hp_cmd_verify},
 	{"policy", "check [FILE]", "what the policy says, or where it is wrong",
 	 "FILE is " HP_POLICY_FILE " by default; see hp-policy(5).\n", no_opts, hp_cmd_policy},
+	{"top", "[-p PID]", "targets, patches, calls and events, live on the terminal",
+	 "Up and down choose a process, Enter counts its calls while you look, q quits.\n", pid_opts,
+	 hp_cmd_top},
 	{"serve", "-p PID --http ADDR", "hotgo's HTTP and RPC for one process",
 	 "Prints the address.  Without a token only root and the owner of the process may use it.\n"
 	 "It ends with the process, with hpd, or by --stop ADDR.\n",

@@ -56,8 +56,9 @@ static json_t *subject_status(const struct hp_daemon *d, const struct hp_subject
 	char comm[64];
 
 	hp_subject_comm(s, comm, sizeof(comm));
-	return json_pack("{s:i,s:o,s:I,s:o,s:i,s:b,s:b,s:I,s:s?,s:i,s:o}", "pid", (int)s->pid,
-			 "comm", hp_json_text(comm), "patches", (json_int_t)s->patches, "jobs",
+	return json_pack("{s:i,s:o,s:I,s:I,s:o,s:i,s:b,s:b,s:I,s:s?,s:i,s:o}", "pid", (int)s->pid,
+			 "comm", hp_json_text(comm), "patches", (json_int_t)s->patches, "functions",
+			 (json_int_t)s->functions, "jobs",
 			 jobs_of(d, s), "queued", (int)s->queued, "gate_closed", gate_closed(s),
 			 "counting", state && state->session, "in_flight",
 			 (json_int_t)(state && state->session ? state->total : 0), "pins",
