@@ -340,7 +340,7 @@ static int reap(struct hp_agent *a, bool memory, struct hp_err *err)
 		return hp_target_check(a->t, err);
 	if (r == 0)
 		r = hp_borrow_begin(&b, a->t, a->l, HP_BORROW_SYSCALL, hp_now_ns() + REAP_NS, err);
-	if (r < 0)
+	if (r)
 		return r == -HP_E_GONE
 			       ? r
 			       : hp_err_prefix(err, r, "the dead agent %d is left to be reaped",
