@@ -112,7 +112,7 @@ flags_bad_old_name := -DBAD_OLD_NAME
 src_bad_needed := bad_patch
 flags_bad_needed := -L$(SVC) -Wl,--no-as-needed -lunloaded
 
-SVC_MANY := many_patch_1 many_patch_10 many_patch_100
+SVC_MANY := many_patch_1 many_patch_10 many_patch_100 many_patch_600 many_patch_1000
 SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower cxx_middle cxx_rude
 # One program in many shapes.
 SHAPES := plain O0 Os cet pfe pfe5 mfentry lto noplt gold-icf lld-icf clang pgo pgo-stripped static
@@ -228,8 +228,8 @@ $(SVC)/libsvc: $(SVC_SRC)/libsvc.c $(SVC_SRC)/svc.c $(SVC)/libfoo.so.1 | $(SVC)/
 	$(call say,SVC,$@)
 	$(svc_link) $(SVC)/libfoo.so.1 -Wl,-rpath,'$$ORIGIN'
 
-$(SVC)/many_fns.c: $(SVC_SRC)/many_gen.sh | $(SVC)/.dir
-	$(Q)$< target 100 > $@
+$(SVC)/many_fns.c: $(SVC_SRC)/many_gen.sh $(SVC_SRC)/many.h | $(SVC)/.dir
+	$(Q)$< target 1000 > $@
 $(SVC_MANY:%=$(SVC)/%.c): $(SVC)/many_patch_%.c: $(SVC_SRC)/many_gen.sh | $(SVC)/.dir
 	$(Q)$< patch $* > $@
 $(SVC)/many: $(SVC_SRC)/many.c $(SVC)/many_fns.c $(SVC_SRC)/svc.c

@@ -3,7 +3,7 @@
 #ifndef MANY_H
 #define MANY_H
 
-#define MANY 100
+#define MANY 1000
 
 #define MANY_OLD(i, x) ((x) + (i) + 1)
 #define MANY_NEW(i, x) ((x) + (i) + 1001)

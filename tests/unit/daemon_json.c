@@ -140,12 +140,12 @@ static void bounds_maps(void **state)
 	struct hp_err err;
 	int n = sprintf(body, "{\"pid\":1,\"file\":\"/a\",\"replace\":{");
 
-	for (int i = 0; i < 513; i++)
+	for (int i = 0; i < 1025; i++)
 		n += sprintf(body + n, "%s\"f%d\":\"g\"", i ? "," : "", i);
 	n += sprintf(body + n, "}}");
 	assert_int_equal(hp_json_request(&r, HP_JOB_LOAD, body, (size_t)n, &err),
 			 -HP_E_BAD_REQUEST);
-	assert_non_null(strstr(err.text, "more than 512"));
+	assert_non_null(strstr(err.text, "more than 1024"));
 	free(body);
 }
 

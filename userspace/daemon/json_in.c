@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 
-#define PAIRS_MAX   512
+#define PAIRS_MAX   1024
 #define PIDS_MAX    65536
 #define SPAN_MAX_MS 3600000.0
 #define PID_LIMIT   (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
@@ -138,7 +138,7 @@ static int get_texts(const struct field *f, const json_t *v, struct hp_job_reque
 	size_t n = json_array_size(v);
 
 	if (!json_is_array(v) || n == 0 || n > PAIRS_MAX)
-		return wrong(err, f, "an array of 1 to 512 strings");
+		return wrong(err, f, "an array of 1 to 1024 strings");
 	r->fns = calloc(n, sizeof(*r->fns));
 	if (!r->fns)
 		return hp_err_sys(err, ENOMEM, "request");

@@ -15,7 +15,7 @@
 #include "hp/err.h"
 
 /* As many as a request of hp's own may have. */
-#define PAIRS_MAX 512
+#define PAIRS_MAX 1024
 
 struct decode {
 	const char *at, *end; /* behind the value */

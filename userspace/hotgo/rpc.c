@@ -17,7 +17,7 @@
 
 #define METHOD_MAX 256
 #define SERVICE	   "HPRpcService."
-#define PAIRS_MAX  512
+#define PAIRS_MAX  1024
 
 struct hp_rpc {
 	struct hp_gob_types types;

@@ -18,6 +18,7 @@
 #include "target/threads.h"
 
 #define KEEPER_MS 5000
+#define KEEPER_EACH_MS 20 /* more for each probe: the kernel takes them away one by one */
 #define INT3	  0xcc
 
 struct edit {
@@ -195,7 +196,7 @@ static int write_held(struct hp_live *lv, const struct edits *es, bool patched, 
 	if (r >= 0 && patched)
 		return r;
 	p.fd = keeper;
-	if (keeper >= 0 && poll(&p, 1, KEEPER_MS) != 1 && r >= 0)
+	if (keeper >= 0 && poll(&p, 1, KEEPER_MS + KEEPER_EACH_MS * (int)es->n) != 1 && r >= 0)
 		r = hp_err_set(err, -HP_E_PARTIAL,
 			       "the kernel did not take the probes on the entries away");
 	return r;

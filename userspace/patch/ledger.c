@@ -31,9 +31,33 @@ static uint64_t checksum(const void *p, size_t n)
 static uint64_t fixed_sum(const struct hp_ledger_fixed *f)
 {
 	size_t from = offsetof(struct hp_ledger_fixed, version);
+	size_t head = hp_ledger_size(f->n_fns, 0, 0) - offsetof(struct hp_ledger, fixed);
+	const uint64_t parts[] = {
+		checksum((const uint8_t *)f + from, head - from),
+		checksum(f->range, f->n_ranges * sizeof(*f->range)),
+		checksum(f->text, f->text_n),
+	};
 
-	return checksum((const uint8_t *)f + from,
-			hp_ledger_size(f->n_fns) - offsetof(struct hp_ledger, fixed) - from);
+	return checksum(parts, sizeof(parts));
+}
+
+void hp_ledger_pack(const struct hp_ledger *l, void *to)
+{
+	const struct hp_ledger_fixed *f = &l->fixed;
+	size_t head = hp_ledger_size(f->n_fns, 0, 0), both = hp_ledger_size(f->n_fns, f->n_ranges, 0);
+
+	memcpy(to, l, head);
+	memcpy((uint8_t *)to + head, f->range, both - head);
+	memcpy((uint8_t *)to + both, f->text, f->text_n);
+}
+
+size_t hp_ledger_text_bytes(const struct hp_pairs *pairs)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < pairs->n; i++)
+		n += 1 + strlen(pairs->v[i].key) + 1 + strlen(pairs->v[i].value) + 1;
+	return n;
 }
 
 void hp_ledger_seal(struct hp_ledger *l)
@@ -204,16 +228,21 @@ static int by_time(const void *a, const void *b)
 	return p < q ? -1 : p > q;
 }
 
-/* First what says how long it is, then the functions. */
+/* First what says how long it is, then the rest. */
 static bool read_one(const struct hp_target *t, hp_addr at, struct hp_ledger *l)
 {
-	size_t head = offsetof(struct hp_ledger, fixed.fn);
+	struct hp_ledger_fixed *f = &l->fixed;
+	hp_addr fns = at + offsetof(struct hp_ledger, fixed.fn), ranges, text;
 
-	if (hp_mem_read(t, at, l, head, NULL) < 0 || l->fixed.magic != HP_LEDGER_MAGIC ||
-	    l->fixed.version != HP_LEDGER_VERSION || l->fixed.n_fns > HP_LEDGER_FNS ||
-	    hp_mem_read(t, at + head, l->fixed.fn, hp_ledger_size(l->fixed.n_fns) - head, NULL) < 0)
+	if (hp_mem_read(t, at, l, fns - at, NULL) < 0 || f->magic != HP_LEDGER_MAGIC ||
+	    f->version != HP_LEDGER_VERSION || f->n_fns > HP_LEDGER_FNS ||
+	    f->n_ranges > HP_LEDGER_RANGES || f->text_n > HP_LEDGER_TEXT)
 		return false;
-	return fixed_holds(&l->fixed, at);
+	ranges = at + hp_ledger_size(f->n_fns, 0, 0);
+	text = at + hp_ledger_size(f->n_fns, f->n_ranges, 0);
+	return hp_mem_read(t, fns, f->fn, ranges - fns, NULL) >= 0 &&
+	       hp_mem_read(t, ranges, f->range, text - ranges, NULL) >= 0 &&
+	       hp_mem_read(t, text, f->text, f->text_n, NULL) >= 0 && fixed_holds(f, at);
 }
 
 int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *bad,

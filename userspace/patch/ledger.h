@@ -19,15 +19,17 @@
 #include "target/target.h"
 
 #define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
-#define HP_LEDGER_VERSION 4
+#define HP_LEDGER_VERSION 5
 #define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
 
-#define HP_LEDGER_FNS	 512
+#define HP_LEDGER_FNS	 1024
 #define HP_LEDGER_BANKS	 16
 #define HP_LEDGER_FRAMES (1 + HP_LEDGER_BANKS) /* the patch's, and hp's own for each bank */
-#define HP_LEDGER_RANGES 640 /* mappings: stub pages above all */
+/* Mappings: the patch, the banks; of each function those of its stub, which may lie across two pages,
+ * and of its door. */
+#define HP_LEDGER_RANGES (1 + HP_LEDGER_BANKS + 3 * HP_LEDGER_FNS)
 #define HP_LEDGER_NAME	 160
-#define HP_LEDGER_TEXT	 4096
+#define HP_LEDGER_TEXT	 (128u << 10)
 /* The most bytes of an area: the largest ledger, and what tells of the code. */
 #define HP_LEDGER_AREA_MAX (2u << 20)
 
@@ -90,11 +92,12 @@ struct hp_ledger_fixed {
 	uint64_t frames[HP_LEDGER_FRAMES], register_frame, deregister_frame;
 	uint64_t hook_text; /* where a hook says why it refuses; 0: nowhere */
 	uint32_t hook_text_bytes, pad0;
-	char text[HP_LEDGER_TEXT];  /* maps and metadata: kind, key, value, each NUL-terminated */
 	uint32_t text_n;
 	uint32_t pad;
+	/* In the target only what is used of these, one right behind the other (hp_ledger_pack()). */
+	struct hp_ledger_fn fn[HP_LEDGER_FNS];
 	struct hp_ledger_range range[HP_LEDGER_RANGES];
-	struct hp_ledger_fn fn[HP_LEDGER_FNS]; /* only n_fns of them lie in the target */
+	char text[HP_LEDGER_TEXT]; /* maps and metadata: kind, key, value, each NUL-terminated */
 };
 
 /* Two copies, written in turn: one that was torn by a kill has a wrong checksum. */
@@ -111,10 +114,17 @@ struct hp_ledger {
 };
 
 /* How many bytes of it lie in the target. */
-static inline size_t hp_ledger_size(size_t n_fns)
+static inline size_t hp_ledger_size(size_t n_fns, size_t n_ranges, size_t text_n)
 {
-	return offsetof(struct hp_ledger, fixed.fn) + n_fns * sizeof(struct hp_ledger_fn);
+	return offsetof(struct hp_ledger, fixed.fn) + n_fns * sizeof(struct hp_ledger_fn) +
+	       n_ranges * sizeof(struct hp_ledger_range) + text_n;
 }
+
+/* As it lies in the target: hp_ledger_size() bytes to @to. */
+void hp_ledger_pack(const struct hp_ledger *l, void *to);
+
+/* What @pairs take in the text. */
+size_t hp_ledger_text_bytes(const struct hp_pairs *pairs);
 
 void hp_ledger_seal(struct hp_ledger *l);
 

@@ -303,11 +303,19 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_ROOM};
 	uint64_t lo = UINT64_MAX, hi = 0, jitter;
 	struct hp_own_object object;
-	size_t ledger, before;
+	size_t ledger, before, text;
 	hp_addr at;
 	int r;
 
-	ledger = HP_PAGE_UP(hp_ledger_size(p->n_fns));
+	text = hp_ledger_text_bytes(&p->replace) + hp_ledger_text_bytes(&p->ref) +
+	       hp_ledger_text_bytes(&p->info.meta) + (p->seal ? hp_ledger_text_bytes(p->seal) : 0);
+	if (text > HP_LEDGER_TEXT)
+		return hp_err_set(err, -HP_E_NOT_PATCH,
+				  "the patch's maps and metadata are longer than %u bytes",
+				  HP_LEDGER_TEXT);
+
+	/* As many ranges as there can be. */
+	ledger = HP_PAGE_UP(hp_ledger_size(p->n_fns, 1 + p->n_banks + 3 * p->n_fns, text));
 	if ((r = hp_own_object_make(&object, p, 0, err)) < 0)
 		return r;
 	before = ledger + HP_PAGE_UP(object.n);

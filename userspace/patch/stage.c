@@ -230,7 +230,7 @@ static int map_area(struct stage *s, struct hp_err *err)
 
 	if (!bytes)
 		return hp_err_set(err, -ENOMEM, "no memory for a ledger");
-	memcpy(bytes, s->l, hp_ledger_size(s->p->n_fns));
+	hp_ledger_pack(s->l, bytes);
 	memcpy(bytes + object, s->object.bytes, s->object.n);
 	r = map_room(s, s->p->area, bytes, n, s->p->area_bytes, PROT_READ, PRIVATE_FIXED, err);
 	free(bytes);
@@ -466,9 +466,20 @@ static bool has_file(const struct hp_map *m, const struct hp_ledger *l, const st
 	return true;
 }
 
-static bool overlaps(const struct hp_map *m, hp_addr lo, hp_addr hi)
+/* The first mapping that ends behind @lo. */
+static size_t first_behind(const struct hp_maps *m, hp_addr lo)
 {
-	return m->lo < hi && m->hi > lo;
+	size_t from = 0, to = m->n;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+
+		if (m->v[mid].hi <= lo)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
 }
 
 /* Unmaps what is ours in [lo, hi).  @taken: it was taken as a whole first, so that memory without a
@@ -476,20 +487,22 @@ static bool overlaps(const struct hp_map *m, hp_addr lo, hp_addr hi)
 static int unmap(const struct hp_ledger *l, const struct hp_ledgers *all, const struct hp_target *t,
 		 hp_addr lo, hp_addr hi, bool taken, struct hp_agent *a, struct hp_err *err)
 {
+	const struct hp_maps *maps = &t->maps;
+	size_t first = first_behind(maps, lo);
 	bool there = false;
 
-	for (size_t k = 0; k < t->maps.n; k++)
-		there |= overlaps(&t->maps.v[k], lo, hi) && has_file(&t->maps.v[k], l, all);
+	for (size_t k = first; k < maps->n && maps->v[k].lo < hi; k++)
+		there |= has_file(&maps->v[k], l, all);
 	if (!there)
 		return 0;
 	if (taken)
 		return hp_agent_unmap(a, lo, hi - lo, err);
-	for (size_t k = 0; k < t->maps.n; k++) {
-		const struct hp_map *m = &t->maps.v[k];
+	for (size_t k = first; k < maps->n && maps->v[k].lo < hi; k++) {
+		const struct hp_map *m = &maps->v[k];
 		hp_addr from = m->lo > lo ? m->lo : lo, to = m->hi < hi ? m->hi : hi;
 		int r;
 
-		if (from >= to || !has_file(m, l, all))
+		if (!has_file(m, l, all))
 			continue;
 		if ((r = hp_agent_unmap(a, from, to - from, err)) < 0)
 			return r;
