@@ -32,6 +32,8 @@
 #define GUARD_NS (10 * HP_S) /* a status waits for it */
 /* … and how long a watch may take to stop. */
 #define STOP_NS (10 * HP_S)
+/* One that dies in its turn leaves no less than it found. */
+#define RECOVERIES 3
 
 const char *hp_job_kind_name(enum hp_job_kind kind)
 {
@@ -219,7 +221,7 @@ static void ended(struct hp_job *job)
 			snprintf(text, sizeof(text), "the process that did the %s died by SIG%s",
 				 verb, sigabbrev_np(info.si_status) ?: "?");
 		hp_log(HP_LOG_ERROR, "process %d: %s", job->req.pid, text);
-		if (s && job->req.kind != HP_JOB_RECOVER)
+		if (s && (job->req.kind != HP_JOB_RECOVER || ++s->lost_recoveries < RECOVERIES))
 			hp_subject_recover(s);
 		answer_error(job, -HP_E_FAILED, text);
 	}

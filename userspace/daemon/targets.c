@@ -383,6 +383,8 @@ static void recovered(struct hp_job *job, const json_t *answer)
 	const char *did = json_string_value(
 		json_object_get(json_object_get(answer, "result"), "did"));
 
+	if (!error && job->subject)
+		job->subject->lost_recoveries = 0;
 	if (error)
 		hp_log_about(HP_LOG_ERROR, &about, "process %d: not put right: %s", job->req.pid,
 			     json_string_value(json_object_get(error, "text")));

@@ -44,6 +44,8 @@ struct hp_subject {
 	struct hp_job *running; /* has not answered yet: one at a time … */
 	unsigned jobs;		/* … while others that did may still take their probes down */
 
+	unsigned lost_recoveries; /* that died, since one ended */
+
 	/* A patch that is retained is tried again, less and less often. */
 	struct hp_timer retry;
 	uint64_t retry_ns; /* 0: nothing is retained */
