@@ -89,6 +89,7 @@ unload_it() {
 # drive SCENARIO: what is done while the fault waits for its moment
 drive() {
 	[ "$1" != stack ] || q load -p "$PID" --park "${PARK_MS}ms" "$SVC/server_patch2.so"
+	[ "$1" != again ] || die_half_way "$1"
 	load_it "$1"
 	case $1 in
 	stack)
@@ -97,13 +98,34 @@ drive() {
 		q unload -p "$PID" --park "${PARK_MS}ms" "$LOWER"
 		;;
 	retained) tell "$PID" set ;;
-	late) tell "$PID" 'slow 0' ;;
-	again)
-		hpd_dies
-		HP_FAULT=$FAULT HP_FAULT_COUNTS=$T/counts fault_hpd
+	late) # its call may have ended just when the gate was closed
+		for _ in 1 2 3 4; do
+			passed gate-given-up 1 && break
+			unload_it "$1"
+			load_it "$1"
+		done
+		tell "$PID" 'slow 0'
 		;;
 	esac
 	unload_it "$1"
+}
+
+# A first hpd dies in the middle of a load; the one that has the fault puts that right.
+die_half_way() {
+	local client
+
+	HP_FAULT=phase-loading:hang try_start_hpd
+	load_it "$1" &
+	client=$!
+	wait_until "$PATIENCE" a_load_hangs
+	hpd_dies
+	wait "$client"
+	HP_FAULT=${FAULT:-planned:hang:1000} HP_FAULT_COUNTS=$T/counts fault_hpd
+}
+a_load_hangs() {
+	local job
+
+	job=$(one_of_ours '^hpd-load') && is_stopped "$job"
 }
 
 # begin SCENARIO: what comes before hpd has its fault
@@ -117,7 +139,7 @@ begin() {
 		snapshot "$PID" "$T/$1.before"
 	fi
 	PID=${AT[$1]}
-	[ "$1" != late ] || tell "$PID" 'slow 40'
+	[ "$1" != late ] || tell "$PID" 'slow 1000'
 	[[ ${SERVICE[$1]} != verify* ]] || tell "$PID" since
 }
 declare -A AT=()
@@ -374,11 +396,7 @@ cell() {
 	BEGAN=$((${EPOCHREALTIME/./} / 1000))
 	begin "$1"
 	FAULT=$point:$action:$nth
-	if [ "$1" = again ]; then
-		try_start_hpd
-	else
-		HP_FAULT=$FAULT HP_FAULT_COUNTS=$T/counts fault_hpd
-	fi
+	[ "$1" = again ] || HP_FAULT=$FAULT HP_FAULT_COUNTS=$T/counts fault_hpd
 	if [ "$action" = hang ]; then
 		befall "$point" "$what" "$nth" &
 		waiter=$!
@@ -449,11 +467,7 @@ survey() {
 	rm -f "$T/counts" "$T/q.out"
 	BEGAN=$((${EPOCHREALTIME/./} / 1000))
 	begin "$1"
-	if [ "$1" = again ]; then
-		try_start_hpd
-	else
-		HP_FAULT_COUNTS=$T/counts fault_hpd
-	fi
+	[ "$1" = again ] || HP_FAULT_COUNTS=$T/counts fault_hpd
 	drive "$1"
 	counts
 	SURVEYED=("${COUNT[@]}")
