@@ -291,7 +291,7 @@ void hp_cfi_free(struct hp_cfi *c)
 
 /* --- questions ---------------------------------------------------------------------------------- */
 
-static bool cfa_of(Dwarf_Frame *frame, unsigned *reg, int64_t *offset)
+static bool cfa_of(Dwarf_Frame *frame, uint32_t *reg, int64_t *offset)
 {
 	Dwarf_Op *ops;
 	size_t n;
@@ -311,7 +311,7 @@ static bool cfa_of(Dwarf_Frame *frame, unsigned *reg, int64_t *offset)
 bool hp_cfi_cfa_from_sp(const struct hp_cfi *c, uint64_t vaddr, int64_t *offset)
 {
 	Dwarf_Frame *frame = NULL;
-	unsigned reg;
+	uint32_t reg;
 	bool found;
 
 	if (!c->dw || dwarf_cfi_addrframe(c->dw, vaddr, &frame))

@@ -36,9 +36,9 @@ bool hp_cfi_cfa_from_sp(const struct hp_cfi *c, uint64_t vaddr, int64_t *offset)
 #define HP_CFI_RA   16
 #define HP_CFI_REGS 17
 struct hp_cfi_row {
-	unsigned cfa_reg;
-	int64_t cfa_offset;
+	uint32_t cfa_reg;
 	uint32_t saved; /* a bit a register */
+	int64_t cfa_offset;
 	int64_t at[HP_CFI_REGS];
 };
 
