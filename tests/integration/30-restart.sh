@@ -28,4 +28,10 @@ shape "poll" tcp:127.0.0.1:$PORT poll
 shape "select" tcp:127.0.0.1:$PORT select
 shape "IPv6" "tcp6:[::1]:$PORT" epoll v6only
 shape "IPv6 and IPv4 in one" "tcp6:[::]:$PORT" threads
+shape "a unix socket, which the old one removes" "unix:$T/socket" epoll unlink
+shape "a unix socket, threads in accept" "unix:$T/socket" threads unlink
+shape "UDP, epoll" udp:127.0.0.1:$PORT epoll
+shape "UDP, poll" udp:127.0.0.1:$PORT poll
+shape "UDP, threads in recvfrom" udp:127.0.0.1:$PORT threads
+shape "UDP over IPv6" "udp6:[::1]:$PORT" prefork
 shape "an abstract unix socket" "unix:@hp-test-$PORT" epoll

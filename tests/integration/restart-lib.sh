@@ -13,7 +13,7 @@ COMMAND=()
 GENERATIONS=()
 # A port for this run: tests of several worktrees may run at a time.
 # shellcheck disable=SC2034 # the tests use it
-PORT=$((20000 + $$ % 20000))
+PORT=$((20000 + $$ % 12000))
 
 end_generations() {
 	local pid

@@ -5,6 +5,9 @@
  * Each thread makes one connection (or sends one datagram) a request, and waits for the answer.
  * What becomes of every request is counted; any that was not answered is a fault.
  * PROTOCOL: line (default), http, graceful, redis, memcached.
+ *
+ * A line "hold" makes one more connection, which stays; "more" sends by it, "drop" closes it.  What
+ * the server says there is printed after "said".
  */
 #include <errno.h>
 #include <pthread.h>
@@ -121,9 +124,34 @@ static bool verdict(FILE *out)
 	return bad == 0;
 }
 
+static int held = -1;
+
+static bool command(const char *line)
+{
+	char text[256] = "";
+	ssize_t n;
+
+	if (!strcmp(line, "drop")) {
+		close(held);
+		return true;
+	}
+	if (!strcmp(line, "hold")) {
+		held = socket(to.family, to.type, 0);
+		if (connect(held, (struct sockaddr *)&to.sa, to.len))
+			count(errno);
+	} else if (strcmp(line, "more") != 0) {
+		return false;
+	}
+	n = send(held, "hold\n", 5, MSG_NOSIGNAL) == 5 ? recv(held, text, sizeof(text) - 1, 0) : -1;
+	printf("said %s%s", n < 0 ? strerror(errno) : text, n > 0 ? "" : "\n");
+	fflush(stdout);
+	return true;
+}
+
 int main(int argc, char **argv)
 {
-	static const struct svc me = {.name = "netload", .verdict = verdict};
+	static const struct svc me = {
+		.name = "netload", .verdict = verdict, .command = command};
 
 	if (argc < 3)
 		return 2;

@@ -12,6 +12,8 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/lifeline.h"
+
 static int ascending(const void *a, const void *b)
 {
 	return *(const int *)a - *(const int *)b;
@@ -54,6 +56,7 @@ int hp_helper_begin(const char *name, const int *keep, size_t n)
 {
 	if (n > HP_HELPER_FDS_MAX)
 		return -E2BIG;
+	hp_lifeline_cut();
 	ignore_signals();
 	(void)setsid();                 /* fails for a group leader only: a fork is none */
 	(void)prctl(PR_SET_NAME, name); /* for people; cannot fail with a valid string */

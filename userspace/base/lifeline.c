@@ -24,6 +24,11 @@ void hp_lifeline_tie(pid_t parent)
 	tie();
 }
 
+void hp_lifeline_cut(void)
+{
+	tied_to = 0;
+}
+
 void hp_lifeline_hold(void)
 {
 	if (tied == getpid())

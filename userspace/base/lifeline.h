@@ -11,6 +11,9 @@
 /* SIGKILL when @parent, who forked us, is dead; at once if it is so already. */
 void hp_lifeline_tie(pid_t parent);
 
+/* In a fork of a tied process, which the kernel does not tie: it is not, and the two below do nothing. */
+void hp_lifeline_cut(void);
+
 /* Between the two the death of the parent waits; for what ends by itself, soon.  They do nothing in a
  * process that is not tied. */
 void hp_lifeline_hold(void);

@@ -20,7 +20,7 @@
 
 struct field {
 	const char *name;
-	enum { PID, PIDS, TEXT, PATH, FLAG, SPAN, CHOICE, PAIRS, TEXTS } type;
+	enum { PID, PIDS, TEXT, PATH, FLAG, SPAN, CHOICE, PAIRS, TEXTS, WORDS } type;
 	void *to;
 	bool needed;
 	const char *const *choices; /* CHOICE: NULL at the end; the index is stored */
@@ -144,7 +144,8 @@ static int get_texts(const struct field *f, const json_t *v, struct hp_job_reque
 		return hp_err_sys(err, ENOMEM, "request");
 	for (size_t i = 0; i < n; i++) {
 		r->fns[i] = json_string_value(json_array_get(v, i));
-		if (!r->fns[i] || !*r->fns[i])
+		/* An argument of a command may be empty, its name may not. */
+		if (!r->fns[i] || (!*r->fns[i] && (f->type == TEXTS || i == 0)))
 			return hp_err_set(err, -HP_E_BAD_REQUEST,
 					  "field \"%s\": element %zu must be a string, not empty",
 					  f->name, i);
@@ -172,6 +173,7 @@ static int get(const struct field *f, json_t *v, struct hp_job_request *r, struc
 	case PAIRS:
 		return get_pairs(f, v, err);
 	case TEXTS:
+	case WORDS:
 		return get_texts(f, v, r, err);
 	}
 	return -EINVAL;
@@ -310,7 +312,7 @@ static int read_kind(struct hp_job_request *r, struct hp_err *err)
 	};
 	const struct field restart[] = {
 		{"pid", PID, &r->pid, true, NULL},
-		{"command", TEXTS, NULL, false, NULL},
+		{"command", WORDS, NULL, false, NULL},
 		{"drain", TEXT, &drain, false, NULL},
 		{"ready", CHOICE, &n->ready, false, readies},
 		{"ready_timeout_ms", SPAN, &n->ready_ns, false, NULL},

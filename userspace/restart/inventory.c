@@ -50,7 +50,9 @@ const char *hp_address_text(const struct hp_listener *l, char *buf)
 	} else {
 		(void)inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host)); /* there is room */
 		(void)snprintf(buf, HP_ADDR_TEXT, "%s [%s]:%u%s", proto, host,
-			       ntohs(in6->sin6_port), l->v6only ? " (IPv6 only)" : "");
+			       ntohs(in6->sin6_port), l->v6only && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr)
+				       ? " (IPv6 only)"
+				       : "");
 	}
 	return buf;
 }
@@ -109,6 +111,20 @@ static int find_file(struct hp_listener *l, struct hp_err *err)
 	return 0;
 }
 
+static bool is_ephemeral(const struct hp_listener *l)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&l->addr; /* the port: same place */
+	unsigned lo = 0, hi = 0;
+	char *text;
+
+	if (l->type != SOCK_DGRAM || l->family == AF_UNIX ||
+	    hp_read_file(AT_FDCWD, "/proc/sys/net/ipv4/ip_local_port_range", 64, &text, NULL) < 0)
+		return false;
+	(void)sscanf(text, "%u %u", &lo, &hi); /* or nothing is */
+	free(text);
+	return ntohs(in->sin_port) >= lo && ntohs(in->sin_port) <= hi;
+}
+
 static int take(struct hp_listeners *to, pid_t pid, int pidfd, int fd, ino_t ino, bool keep,
 		struct hp_err *err)
 {
@@ -129,6 +145,7 @@ static int take(struct hp_listeners *to, pid_t pid, int pidfd, int fd, ino_t ino
 		return 0; /* another one by now */
 	l.pid = pid;
 	l.at = fd;
+	l.optional = is_ephemeral(&l);
 	r = find_file(&l, err);
 	if (r < 0)
 		return r;
@@ -201,6 +218,11 @@ struct hp_listener *hp_listeners_find(const struct hp_listeners *l, ino_t ino)
 	return NULL;
 }
 
+static bool is_any(const struct sockaddr_in6 *in6)
+{
+	return IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);
+}
+
 static bool same_unix(const struct hp_listener *a, const struct hp_listener *b)
 {
 	if (a->file.ino || b->file.ino)
@@ -221,11 +243,26 @@ bool hp_listener_same_address(const struct hp_listener *a, const struct hp_liste
 	case AF_INET:
 		return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
 	case AF_INET6:
-		return x6->sin6_port == y6->sin6_port && a->v6only == b->v6only &&
+		/* The kernel sets V6ONLY itself for an address that is IPv6's alone (inet6_bind()). */
+		return x6->sin6_port == y6->sin6_port &&
+		       (a->v6only == b->v6only || !is_any(x6)) &&
 		       x6->sin6_scope_id == y6->sin6_scope_id &&
 		       !memcmp(&x6->sin6_addr, &y6->sin6_addr, sizeof(x6->sin6_addr));
 	case AF_UNIX:
 		return same_unix(a, b);
 	}
 	return false;
+}
+
+void hp_listeners_drop_unhanded(struct hp_listeners *l)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (l->v[i].handed)
+			l->v[kept++] = l->v[i];
+		else
+			hp_close(&l->v[i].fd);
+	}
+	l->n = kept;
 }

@@ -27,7 +27,10 @@ struct hp_listener {
 	int at;	   /* … as this descriptor */
 	int family, type, protocol;
 	bool v6only, reuseport;
+	bool optional;		/* perhaps none that clients know: a UDP port out of those that the
+				   kernel gives to who asks for none */
 	bool handed;		/* to the new generation (substitute.h) */
+	bool to_nonblock;	/* … which wants it not to block */
 	int status;		/* O_NONBLOCK … of the open file, as it was found */
 	struct hp_file_id file; /* of a unix socket with a path */
 	struct sockaddr_storage addr;
@@ -46,6 +49,8 @@ int hp_listeners_read(struct hp_listeners *ret, const struct hp_procs *procs, bo
 		      struct hp_err *err);
 /* Closes the duplicates. */
 void hp_listeners_close(struct hp_listeners *l);
+/* Forgets those that the new generation did not ask for. */
+void hp_listeners_drop_unhanded(struct hp_listeners *l);
 void hp_listeners_free(struct hp_listeners *l);
 
 struct hp_listener *hp_listeners_find(const struct hp_listeners *l, ino_t ino);

@@ -25,7 +25,8 @@ static size_t count_same(const struct hp_supervisor *s, size_t i, bool held_only
 static bool is_complete(const struct hp_supervisor *s, bool waited)
 {
 	for (size_t i = 0; i < s->listeners.n; i++)
-		if (!(waited ? s->readiness.waited[i] : s->readiness.held[i]))
+		if (!s->listeners.v[i].optional &&
+		    !(waited ? s->readiness.waited[i] : s->readiness.held[i]))
 			return false;
 	return true;
 }
@@ -50,7 +51,7 @@ static int refuse_new_binds(struct hp_supervisor *s, const struct hp_procs *belo
 
 		for (size_t k = 0; k < s->listeners.n && !known; k++)
 			known = hp_listener_same_address(&now.v[i], &s->listeners.v[k]);
-		if (!known && !add(others, sizeof(others), now.v[i].text))
+		if (!known && !now.v[i].optional && !add(others, sizeof(others), now.v[i].text))
 			break;
 	}
 	hp_listeners_free(&now);
@@ -88,7 +89,7 @@ static void tell_missing(const struct hp_supervisor *s, char *buf, size_t n)
 	for (size_t i = 0; i < s->listeners.n && i < s->readiness.n; i++) {
 		size_t had = count_same(s, i, false), has = count_same(s, i, true);
 
-		if (s->readiness.waited[i])
+		if (s->readiness.waited[i] || s->listeners.v[i].optional)
 			continue;
 		if (s->readiness.held[i])
 			(void)snprintf(text, sizeof(text), "does not wait at %s",

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 #include "restart/cgroup.h"
+#include "restart/shield.h"
 #include "restart/supervisor.h"
 #include "restart/takeaway.h"
 #include "target/procfs.h"
@@ -63,6 +64,16 @@ static int refuse_worker(struct hp_supervisor *s, struct hp_err *err)
 	return r;
 }
 
+/* Where there is nothing else, they are the service. */
+static void require_one(struct hp_listeners *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (!l->v[i].optional)
+			return;
+	for (size_t i = 0; i < l->n; i++)
+		l->v[i].optional = false;
+}
+
 static int take_inventory(struct hp_supervisor *s, struct hp_err *err)
 {
 	int r = hp_procs_below(&s->group, s->req->pid, true);
@@ -74,6 +85,7 @@ static int take_inventory(struct hp_supervisor *s, struct hp_err *err)
 		r = hp_err_set(err, -HP_E_LISTENERS,
 			       "process %d (%s) has no listeners: there is nothing to hand over",
 			       (int)s->req->pid, s->generation.comm);
+	require_one(&s->listeners);
 	return r == 0 ? refuse_worker(s, err) : r;
 }
 
@@ -108,5 +120,8 @@ int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 		r = hp_take_away_check(&s->group, err);
 	if (r == 0 && hp_environ_set(&s->spec, "NOTIFY_SOCKET", s->notify.name) < 0)
 		r = hp_err_sys(err, ENOMEM, "environment");
+	if (r == 0)
+		r = hp_shield_raise(&s->listeners, s->req->pid, err);
+	s->shielded = r == 0;
 	return r;
 }

@@ -12,6 +12,7 @@
 
 #include "restart/fds.h"
 #include "target/blocked.h"
+#include "target/threads.h"
 
 #define POLLFDS_MAX 4096
 
@@ -69,7 +70,8 @@ bool hp_thread_waits_for(pid_t pid, pid_t tid, int fd)
 	return false;
 }
 
-static bool any_thread_waits_for(pid_t pid, int fd)
+/* Calls @fn for the threads that wait for @fd, until one returns true: whether one did. */
+static bool each_waiting(pid_t pid, int fd, bool (*fn)(pid_t tid))
 {
 	struct dirent *e;
 	bool found = false;
@@ -80,10 +82,32 @@ static bool any_thread_waits_for(pid_t pid, int fd)
 	d = opendir(path);
 	while (d && !found && (e = readdir(d)))
 		found = e->d_name[0] >= '0' && e->d_name[0] <= '9' &&
-			hp_thread_waits_for(pid, atoi(e->d_name), fd);
+			hp_thread_waits_for(pid, atoi(e->d_name), fd) && fn(atoi(e->d_name));
 	if (d)
 		closedir(d);
 	return found;
+}
+
+static bool is_one(pid_t tid)
+{
+	return true;
+}
+
+static bool any_thread_waits_for(pid_t pid, int fd)
+{
+	return each_waiting(pid, fd, is_one);
+}
+
+static bool wake(pid_t tid)
+{
+	if (hp_thread_stop(tid, 0, NULL) == 0)
+		(void)hp_thread_release(tid); /* 0 too when it died */
+	return false;
+}
+
+void hp_wake_acceptors(pid_t pid, int fd)
+{
+	(void)each_waiting(pid, fd, wake); /* all of them */
 }
 
 static bool in_an_epoll(const struct hp_interests *waits, ino_t ino)

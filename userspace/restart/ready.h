@@ -26,4 +26,7 @@ void hp_readiness_free(struct hp_readiness *r);
  * that to be possible. */
 bool hp_thread_waits_for(pid_t pid, pid_t tid, int fd);
 
+/* Makes every thread that waits for @fd begin its call anew. */
+void hp_wake_acceptors(pid_t pid, int fd);
+
 #endif

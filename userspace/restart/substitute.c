@@ -25,6 +25,7 @@
 #include "restart/fds.h"
 #include "restart/options.h"
 #include "restart/path.h"
+#include "restart/ready.h"
 #include "target/procfs.h"
 
 struct call {
@@ -148,17 +149,18 @@ static void tell(const struct hp_substitution *s, bool warning, const struct hp_
 	s->tell(s->arg, warning, line);
 }
 
-/* The open file is one for both generations, and so are its flags.  O_NONBLOCK is never cleared: a
- * program that sets it after its bind, as the old one did, would make the old one block meanwhile. */
-static void set_nonblocking(const struct call *c, const struct hp_listener *l,
-			    const struct hp_listener *asked)
+/* The open file is one for both generations, and so are its flags: O_NONBLOCK is left as it is until
+ * the old one is done with it (hp_substitution_settle()).  It is never cleared: many programs set it
+ * after their bind. */
+static void note_nonblocking(const struct call *c, struct hp_listener *l,
+			     const struct hp_listener *asked)
 {
-	int now = fcntl(l->fd, F_GETFL);
-
-	if (now < 0 || now & O_NONBLOCK || !(asked->status & O_NONBLOCK))
+	if (l->status & O_NONBLOCK || !(asked->status & O_NONBLOCK))
 		return;
-	if (fcntl(l->fd, F_SETFL, now | O_NONBLOCK) == 0)
-		tell(c->s, true, l, "the new program sets O_NONBLOCK, which the old one sees too");
+	l->to_nonblock = true;
+	tell(c->s, true, l,
+	     "the new program wants it not to block, which the old one would see too: it does until "
+	     "the old one has left it");
 }
 
 static bool hand_over(const struct call *c, struct hp_listener *l, const struct hp_listener *asked,
@@ -179,7 +181,7 @@ static bool hand_over(const struct call *c, struct hp_listener *l, const struct 
 		tell(c->s, true, l, differs);
 	if (hp_epollset_save(&waits, c->process, fd, asked->ino) < 0)
 		tell(c->s, true, l, "what an epoll waited for before the bind is lost: no memory");
-	set_nonblocking(c, l, asked);
+	note_nonblocking(c, l, asked);
 	if (ioctl(c->s->notify_fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0) {
 		hp_interests_free(&waits);
 		return false;
@@ -260,13 +262,28 @@ bool hp_substitute(struct hp_substitution *s)
 	return true;
 }
 
-void hp_substitution_undo(const struct hp_substitution *s)
+/* A thread of the new generation that was about to take a connection, and was overtaken, is blocked
+ * where it did not want to be: its call begins anew. */
+static void wake(const struct hp_listener *l, pid_t pid)
 {
-	for (size_t i = 0; i < s->listeners->n; i++) {
-		const struct hp_listener *l = &s->listeners->v[i];
-		int now = l->handed ? fcntl(l->fd, F_GETFL) : -1;
+	struct hp_fd_list fds = {0};
 
-		if (now >= 0 && (now ^ l->status) & O_NONBLOCK)
-			(void)fcntl(l->fd, F_SETFL, now ^ O_NONBLOCK); /* was possible before */
+	if (hp_fd_list_read(&fds, pid) == 0)
+		for (size_t i = 0; i < fds.n; i++)
+			if (fds.v[i].kind == HP_FD_SOCKET && fds.v[i].ino == l->ino)
+				hp_wake_acceptors(pid, fds.v[i].fd);
+	hp_fd_list_free(&fds);
+}
+
+void hp_substitution_settle(const struct hp_listeners *listeners, const struct hp_procs *procs)
+{
+	for (size_t i = 0; i < listeners->n; i++) {
+		const struct hp_listener *l = &listeners->v[i];
+
+		if (!l->to_nonblock || l->fd < 0)
+			continue;
+		(void)fcntl(l->fd, F_SETFL, l->status | O_NONBLOCK); /* of a socket: cannot fail */
+		for (size_t k = 0; k < procs->n; k++)
+			wake(l, procs->v[k]);
 	}
 }

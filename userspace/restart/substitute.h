@@ -23,7 +23,8 @@ struct hp_substitution {
 /* Answers one call.  False: the filter has no process left. */
 bool hp_substitute(struct hp_substitution *s);
 
-/* The program did not come up: O_NONBLOCK, which it shares with the old one, is as it was. */
-void hp_substitution_undo(const struct hp_substitution *s);
+/* The old generation has left the listeners: those that @procs, the new one, wanted not to block do
+ * not any more. */
+void hp_substitution_settle(const struct hp_listeners *listeners, const struct hp_procs *procs);
 
 #endif

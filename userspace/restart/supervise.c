@@ -25,8 +25,11 @@
 #include "base/fd.h"
 #include "base/helper.h"
 #include "hp/err.h"
+#include "restart/connections.h"
 #include "restart/pidfile.h"
+#include "restart/shield.h"
 #include "restart/supervisor.h"
+#include "restart/takeaway.h"
 #include "target/procfs.h"
 
 /* The time between two looks for whether it is ready: short at first, when much happens. */
@@ -34,6 +37,7 @@
 #define LOOK_MAX_NS (50 * HP_MS)
 #define DRAIN_NS    (20 * HP_MS)
 #define RECORD_NS   (1 * HP_S)
+#define TAKE_NS	    (2 * HP_S)
 
 /* --- saying -------------------------------------------------------------------------------------- */
 
@@ -187,6 +191,8 @@ static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 		r = hp_procs_below(&below, getpid(), false);
 		if (r < 0)
 			r = hp_err_sys(err, -r, "processes of the new generation");
+		/* What has ended and was not seen yet is not below us any more. */
+		reap(s);
 		if (r == 0)
 			r = check_alive(s, &below, err);
 		if (r == 0)
@@ -217,10 +223,33 @@ static int start(struct hp_supervisor *s, struct hp_err *err)
 	return r == 0 ? become_ready(s, err) : r;
 }
 
+/* It may have taken connections already, before it was found wanting: they are served. */
+static void drain_new(struct hp_supervisor *s)
+{
+	uint64_t deadline_ns = hp_now_ns() + s->req->drain_ns;
+	struct hp_connections open = {0};
+	struct hp_procs below = {0};
+	bool handed = false;
+
+	for (size_t i = 0; i < s->listeners.n; i++)
+		handed |= s->listeners.v[i].handed;
+	if (!handed || hp_procs_below(&below, getpid(), false) < 0 || !below.n)
+		return;
+	/* Where that is not possible, it is as good as crashed. */
+	if (hp_take_away(&below, &s->listeners, hp_now_ns() + TAKE_NS, NULL) == 0)
+		while (hp_connections_read(&open, &below, &s->listeners) == 0 && open.n &&
+		       hp_now_ns() < deadline_ns)
+			hp_pause_ns(LOOK_MIN_NS);
+	hp_connections_free(&open);
+	hp_procs_free(&below);
+}
+
 static void undo(struct hp_supervisor *s)
 {
+	drain_new(s);
 	(void)hp_procs_kill_below(); /* what cannot be killed, hp cannot help */
-	hp_substitution_undo(&s->substitution);
+	if (s->shielded)
+		hp_shield_lower(&s->listeners, s->req->pid);
 	hp_generation_remove();
 }
 
@@ -243,6 +272,8 @@ static void switch_over(struct hp_supervisor *s)
 	s->generation.deadline_ns = hp_wall_ns() + s->req->drain_ns;
 	record(s);
 	hp_supervisor_step(s, "switch", "");
+	/* Only optional ones are left: nobody but the old one has them. */
+	hp_listeners_drop_unhanded(&s->listeners);
 	r.code = hp_retire_begin(&s->retire, &s->group, s->req->drain_ns, &err);
 	if (r.code == 0 && s->retire.phase == HP_RETIRE_TAKING)
 		r.code = hp_err_set(&err, -HP_E_PARTIAL,
@@ -255,6 +286,35 @@ static void switch_over(struct hp_supervisor *s)
 	say(s, &r);
 }
 
+/* The old one has left the listeners: those who have them now are the only ones. */
+static void leave_listeners(struct hp_supervisor *s)
+{
+	struct hp_procs below = {0};
+
+	if (hp_procs_below(&below, getpid(), false) == 0)
+		hp_substitution_settle(&s->listeners, &below);
+	hp_procs_free(&below);
+	hp_listeners_close(&s->listeners);
+}
+
+/* Of a program that drains itself that is known when it is gone. */
+static bool has_left(const struct hp_supervisor *s)
+{
+	enum hp_retire_phase until =
+		s->retire.way == HP_DRAIN_EXTERNAL ? HP_RETIRE_TAKING : HP_RETIRE_STOPPING;
+
+	return s->retire.phase > until;
+}
+
+/* Our own duplicates: a listener must end with its last process, and not be a queue that nobody
+ * serves. */
+static void leave_ordinary(struct hp_supervisor *s)
+{
+	for (size_t i = 0; i < s->listeners.n; i++)
+		if (!s->listeners.v[i].to_nonblock)
+			hp_close(&s->listeners.v[i].fd);
+}
+
 static void drain(struct hp_supervisor *s)
 {
 	static const char *const names[] = {
@@ -264,8 +324,16 @@ static void drain(struct hp_supervisor *s)
 		[HP_RETIRE_GONE] = "gone",
 	};
 	enum hp_retire_phase before = HP_RETIRE_TAKING;
+	bool left = false;
 
-	while (s->retire.phase != HP_RETIRE_GONE) {
+	leave_ordinary(s);
+	for (;;) {
+		if (!left && has_left(s)) {
+			left = true;
+			leave_listeners(s);
+		}
+		if (s->retire.phase == HP_RETIRE_GONE)
+			return;
 		if (!wait_for(s, hp_now_ns() + DRAIN_NS))
 			hp_close(&s->sock);
 		hp_retire_step(&s->retire);
@@ -284,6 +352,7 @@ static void tidy(struct hp_supervisor *s)
 	int r = path ? hp_pidfile_restore(path, s->generation.pid) : 0;
 	char text[512];
 
+	hp_shield_lower(&s->listeners, s->generation.pid);
 	if (r < 0) {
 		(void)snprintf(text, sizeof(text), "%s could not be written: %s", path, strerror(-r));
 		warn(s, text);
@@ -374,7 +443,6 @@ void hp_supervise(const struct hp_restart_request *req, const struct hp_ops_perm
 		_exit(1);
 	}
 	switch_over(&s);
-	hp_listeners_close(&s.listeners);
 	drain(&s);
 	tidy(&s);
 	tell_gone(&s);

@@ -26,6 +26,7 @@ struct hp_supervisor {
 
 	struct hp_procs group;	       /* the old generation */
 	struct hp_listeners listeners; /* … and its */
+	bool shielded;		       /* their paths are (shield.h) */
 	struct hp_spec spec;
 	struct hp_notify notify;
 	struct hp_substitution substitution;

@@ -3,7 +3,8 @@
  * An agent that shares the program's descriptors does it: DEL in each epoll, then dup3 of a socket
  * of hp's over the number, which is one step for every thread.  A thread that is blocked in accept
  * holds the file itself: it is made to begin its call anew, and finds the other one.  One that is
- * just on its way there accepts, and serves, one more connection.
+ * just on its way there accepts, and serves, one more connection.  Datagram sockets go in a moment in
+ * which nobody has a datagram in hand (quiet.h), for the answer goes out by them.
  */
 #include "restart/takeaway.h"
 
@@ -21,6 +22,7 @@
 #include "base/fd.h"
 #include "hp/err.h"
 #include "restart/fds.h"
+#include "restart/quiet.h"
 #include "restart/ready.h"
 #include "target/agent.h"
 #include "target/target.h"
@@ -168,7 +170,7 @@ static int wake_all(struct taking *k, struct hp_err *err)
 	return r;
 }
 
-static int take_all(struct taking *k, struct hp_err *err)
+static int take_all(struct taking *k, bool datagrams, struct hp_err *err)
 {
 	int r = 0;
 
@@ -177,7 +179,7 @@ static int take_all(struct taking *k, struct hp_err *err)
 
 		if (k->fds.v[i].kind == HP_FD_SOCKET)
 			l = hp_listeners_find(k->l, k->fds.v[i].ino);
-		if (!l)
+		if (!l || (l->type == SOCK_DGRAM) != datagrams)
 			continue;
 		r = leave_epolls(k, l, err);
 		if (r == 0)
@@ -186,12 +188,32 @@ static int take_all(struct taking *k, struct hp_err *err)
 	return r;
 }
 
-static bool has_any(const struct taking *k)
+static bool has_any(const struct taking *k, bool datagrams)
 {
-	for (size_t i = 0; i < k->fds.n; i++)
-		if (k->fds.v[i].kind == HP_FD_SOCKET && hp_listeners_find(k->l, k->fds.v[i].ino))
+	for (size_t i = 0; i < k->fds.n; i++) {
+		const struct hp_listener *l = NULL;
+
+		if (k->fds.v[i].kind == HP_FD_SOCKET)
+			l = hp_listeners_find(k->l, k->fds.v[i].ino);
+		if (l && (l->type == SOCK_DGRAM) == datagrams)
 			return true;
+	}
 	return false;
+}
+
+static int take_datagrams(struct taking *k, uint64_t deadline_ns, struct hp_err *err)
+{
+	struct hp_quiet q = {.t = k->t};
+	int r;
+
+	if (!has_any(k, true))
+		return 0;
+	r = hp_quiet_begin(&q, deadline_ns, err);
+	if (r < 0)
+		return r;
+	r = take_all(k, true, err);
+	hp_quiet_end(&q);
+	return r;
 }
 
 static int take_from(struct taking *k, pid_t pid, uint64_t deadline_ns, struct hp_err *err)
@@ -202,13 +224,15 @@ static int take_from(struct taking *k, pid_t pid, uint64_t deadline_ns, struct h
 		r = hp_interests_read(&k->waits, pid);
 	if (r < 0)
 		return hp_err_sys(err, -r, "descriptors of process %d", (int)pid);
-	if (!has_any(k))
+	if (!has_any(k, false) && !has_any(k, true))
 		return 0;
 	r = hp_target_open(&k->t, pid, err);
 	if (r == 0)
 		r = hp_agent_start_sharing(&k->agent, k->t, deadline_ns, err);
 	if (r == 0) {
-		r = take_all(k, err);
+		r = take_all(k, false, err);
+		if (r == 0)
+			r = take_datagrams(k, deadline_ns, err);
 		e = hp_agent_end(k->agent, r < 0 ? NULL : err);
 		if (r == 0)
 			r = e;

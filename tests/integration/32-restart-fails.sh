@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# A new program that does not come up, or that may not: the old one serves on as if nothing had been.
+# hpd killed at every step: one generation serves.
+# shellcheck source=tests/integration/restart-lib.sh
+. "$(dirname "$0")/restart-lib.sh"
+
+address=tcp:127.0.0.1:$PORT
+new=("$SVC/netsvc" epoll)
+start_hpd
+
+# unharmed NAME: the old process serves, alone, and nothing of a new one is left
+unharmed() {
+	local left
+
+	left=$(pgrep -f "netsvc .*$address\$" | grep -vx "$MAIN")
+	is "$1: nothing is left of the new one" "$left" ""
+	grows "$LOAD" answered 50 || not_ok "$1: the old one serves on" "$VERDICT"
+}
+
+# fails STATUS NAME REGEX OPTION…
+fails() {
+	local status=$1 name=$2 regex=$3
+
+	shift 3
+	refused "$status" "$name" "$regex" restart "$MAIN" "$@"
+	unharmed "$name"
+}
+
+start_netsvc threads "$address"
+start_load "$address" 4
+for stage in start bind listen; do
+	fails 1 "the new one dies at $stage" 'died by SIGABRT before it was ready' \
+		-- "${new[@]}" "die=$stage" "$address"
+	fails 4 "the new one hangs at $stage" 'not ready in time: it does not (wait|listen) at tcp 127' \
+		--ready-timeout 1s -- "${new[@]}" "hang=$stage" "$address"
+done
+fails 1 "the new one ends with a status" 'exited with status 7 before' -- sh -c 'exit 7'
+fails 1 "the new one ends well, but early" 'ended before it was ready' -- true
+fails 1 "a command that is not there" "no program 'no-such-program'" -- no-such-program
+fails 3 "the new one listens elsewhere too" 'also listens at tcp 127.0.0.1:'"$((PORT + 1))" \
+	-- "${new[@]}" "tcp:127.0.0.1:$((PORT + 1))" "$address"
+fails 4 "the new one listens elsewhere only" "does not listen at tcp 127.0.0.1:$PORT" \
+	--ready-timeout 1s -- "${new[@]}" "tcp:127.0.0.1:$((PORT + 1))"
+fails 4 "READY=1 is waited for" 'did not say READY=1' --ready notify --ready-timeout 1s \
+	-- "${new[@]}" "$address"
+fails 2 "an odd drain" 'must be "external" or "graceful"' --drain slowly
+fails 2 "an odd signal" 'must be "external" or "graceful"' --drain graceful:SIGNOTHING
+fails 2 "a user who is not there" "no user 'nobody-such'" --user nobody-such
+refused 1 "a process that is not there" 'no process' restart 4194304
+refused 3 "one without listeners" 'has no listeners' restart "$LOAD"
+refused 3 "hpd" 'is hp itself' restart "$HPD"
+unshare -n "$SVC/netsvc" epoll "$address" >"$T/netns.out" &
+other=$!
+GENERATIONS+=("$other")
+wait_line "$T/netns.out" "^ready"
+refused 3 "another network namespace" 'another net namespace' restart "$other"
+kill -KILL "$other"
+wait "$other" 2>/dev/null
+
+"$O/hpctl" --socket "$T/hpd.sock" restart "$MAIN" -- "${new[@]}" "hold=bind:$T/go" "$address" \
+	>"$T/first" 2>"$T/first.err" &
+first=$!
+wait_line "$T/server.out" '^bind '
+refused 3 "a second restart while one runs" 'being restarted already' restart "$MAIN"
+touch "$T/go"
+wait "$first"
+is "the first goes on" "$?" 0
+old=$MAIN
+MAIN=$(cat "$T/first")
+GENERATIONS+=("$MAIN")
+check "and serves" grows "$LOAD" answered 50
+wait_until "$PATIENCE" gone "$old"
+rm "$T/go"
+
+# kill_hpd: with SIGKILL, and a new one takes its place
+kill_hpd() {
+	kill -KILL "$HPD"
+	wait "$HPD" 2>/dev/null
+	HPD=''
+	start_hpd
+}
+
+for stage in start bind listen; do
+	from=$(stat -c %s "$T/server.out")
+	"$O/hpctl" --socket "$T/hpd.sock" restart "$MAIN" \
+		-- "${new[@]}" "hold=$stage:$T/never" "$address" >"$T/first" 2>"$T/first.err" &
+	first=$!
+	wait_line "$T/server.out" "^$stage " "$from"
+	kill_hpd
+	wait "$first"
+	is "hpd killed when the new one is at $stage: hpctl says so" "$?" 5
+	only_one() {
+		[ "$(pgrep -cf "netsvc .*$address\$")" = 1 ]
+	}
+	wait_until "$PATIENCE" only_one
+	unharmed "hpd killed when the new one is at $stage"
+done
+
+start_service netload "$address" 0
+holder=$PID
+ask "$holder" hold '^said'
+is "a connection of the old one" "$REPLY" "said $MAIN 1"
+old=$MAIN
+restart -- "${new[@]}" "$address"
+is "a restart while it is open" "$STATUS $ERR" "0 "
+kill_hpd
+check "hpd killed while the old one drains: the new one serves" grows "$LOAD" answered 50
+ask "$holder" more '^said'
+is "and the connection of the old one is served" "$REPLY" "said $old 1"
+hp list
+like "the drain is listed by the next hpd" "$OUT" "process $old: draining, 1 connection open"
+tell "$holder" drop
+check "the old one ends with its last connection" wait_until "$PATIENCE" gone "$old"
+kill_hpd
+restart -- "${new[@]}" "$address"
+is "a restart of what another hpd started" "$STATUS $ERR" "0 "
+check "and it serves" grows "$LOAD" answered 50
+end_service "$LOAD"
+end_service "$holder"
+end_server
