@@ -7,13 +7,16 @@
 #include "target/choose.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/array.h"
+#include "base/fd.h"
 #include "hp/err.h"
 #include "target/blocked.h"
 #include "target/threads.h"
@@ -57,6 +60,8 @@ static const struct {
 #define N_CALLS	     (sizeof(calls) / sizeof(calls[0]))
 #define RANK_BEST    0
 #define RANK_TIMEOUT 6 /* a futex wait with a time-out */
+#define RANK_DATAGRAM 7
+#define TABLE_MAX (1u << 20)
 
 static int rank_of(const struct hp_blocked *b)
 {
@@ -75,6 +80,43 @@ static int rank_of(const struct hp_blocked *b)
 	return HP_CHOICE_NEVER;
 }
 
+static bool table_has(pid_t pid, const char *name, unsigned long wanted)
+{
+	char path[64], *text, *line, *rest;
+	bool found = false;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/net/%s", (int)pid, name);
+	if (hp_read_file(AT_FDCWD, path, TABLE_MAX, &text, NULL) < 0)
+		return false;
+	for (line = strtok_r(text, "\n", &rest); line && !found; line = strtok_r(NULL, "\n", &rest)) {
+		unsigned long ino;
+
+		found = sscanf(line, "%*s %*s %*s %*s %*s %*s %*s %*s %*s %lu", &ino) == 1 &&
+			ino == wanted;
+	}
+	free(text);
+	return found;
+}
+
+/* A datagram comes whole or not at all: waiting for one is begun again without a loss. */
+static bool waits_for_datagram(const struct hp_blocked *b, pid_t pid)
+{
+	char path[64], link[64];
+	unsigned long number;
+	ssize_t n;
+
+	if (b->running || (b->nr != SYS_recvfrom && b->nr != SYS_recvmsg))
+		return false;
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)pid, (int)b->args[0]);
+	n = readlink(path, link, sizeof(link) - 1);
+	if (n < 0)
+		return false;
+	link[n] = 0;
+	if (sscanf(link, "socket:[%lu]", &number) != 1)
+		return false;
+	return table_has(pid, "udp", number) || table_has(pid, "udp6", number);
+}
+
 void hp_choice_read(struct hp_choice *ret, pid_t pid, pid_t tid)
 {
 	struct hp_blocked b;
@@ -82,7 +124,7 @@ void hp_choice_read(struct hp_choice *ret, pid_t pid, pid_t tid)
 	*ret = (struct hp_choice){.tid = tid, .rank = HP_CHOICE_NEVER, .nr = -1};
 	if (!hp_blocked_read(&b, pid, tid))
 		return;
-	ret->rank = rank_of(&b);
+	ret->rank = waits_for_datagram(&b, pid) ? RANK_DATAGRAM : rank_of(&b);
 	ret->nr = b.nr;
 	ret->sp = b.sp;
 }
