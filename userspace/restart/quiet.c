@@ -38,6 +38,14 @@ static bool is_still_waiting(pid_t tid)
 	       is_waiting((long)regs.orig_rax) && (int64_t)regs.rax < 0;
 }
 
+static bool is_stopped(const struct hp_quiet *q, pid_t tid)
+{
+	for (size_t i = 0; i < q->stopped.n; i++)
+		if (q->stopped.v[i] == tid)
+			return true;
+	return false;
+}
+
 /* 1: stopped; 0: it is busy. */
 static int stop(struct hp_quiet *q, pid_t tid, struct hp_err *err)
 {
@@ -45,6 +53,8 @@ static int stop(struct hp_quiet *q, pid_t tid, struct hp_err *err)
 	pid_t *v;
 	int r;
 
+	if (is_stopped(q, tid))
+		return 1;
 	if (!hp_blocked_read(&b, q->t->pid, tid))
 		return 1; /* it has ended */
 	if (b.running || !is_waiting(b.nr))
@@ -54,45 +64,46 @@ static int stop(struct hp_quiet *q, pid_t tid, struct hp_err *err)
 		return 1;
 	if (r < 0)
 		return r;
-	v = HP_ARRAY_ADD(&q->stopped);
-	if (!v) {
-		(void)hp_thread_release(tid); /* 0 too when it died */
-		return hp_err_sys(err, ENOMEM, "threads of process %d", (int)q->t->pid);
+	v = is_still_waiting(tid) ? HP_ARRAY_ADD(&q->stopped) : NULL;
+	if (v) {
+		*v = tid;
+		return 1;
 	}
-	*v = tid;
-	return is_still_waiting(tid);
+	(void)hp_thread_release(tid); /* it came out just then; 0 too when it died */
+	return 0;
 }
 
-/* 1: all are stopped; 0: one of them is busy. */
+/* 1: all are stopped; 0: one of them is busy.  Those that are stopped stay so: what a busy one does
+ * ends by itself, and then it waits as well. */
 static int stop_all(struct hp_quiet *q, struct hp_err *err)
 {
 	struct hp_tids tids = {0};
-	int r = hp_threads_list(q->t, &tids, err);
+	int r = hp_threads_list(q->t, &tids, err), all = 1;
 
-	if (r == 0)
-		r = 1;
-	for (size_t i = 0; r == 1 && i < tids.n; i++)
+	for (size_t i = 0; r >= 0 && i < tids.n; i++) {
 		r = stop(q, tids.v[i], err);
+		all &= r == 1;
+	}
 	hp_tids_free(&tids);
-	return r;
+	return r < 0 ? r : all;
 }
 
 int hp_quiet_begin(struct hp_quiet *q, uint64_t deadline_ns, struct hp_err *err)
 {
-	for (;;) {
-		int r = stop_all(q, err);
+	int r = stop_all(q, err);
 
-		if (r == 1)
-			return 0;
-		hp_quiet_end(q);
-		if (r < 0)
-			return r;
-		if (hp_now_ns() > deadline_ns)
-			return hp_err_set(err, -HP_E_TARGET,
-					  "process %d (%s) was never seen without a datagram in hand",
-					  (int)q->t->pid, q->t->comm);
+	while (r == 0 && hp_now_ns() < deadline_ns) {
 		hp_pause_ns(AGAIN_NS);
+		r = stop_all(q, err);
 	}
+	if (r == 1)
+		return 0;
+	hp_quiet_end(q);
+	if (r == 0)
+		r = hp_err_set(err, -HP_E_TARGET,
+			       "process %d (%s) was never seen without a datagram in hand",
+			       (int)q->t->pid, q->t->comm);
+	return r;
 }
 
 void hp_quiet_end(struct hp_quiet *q)

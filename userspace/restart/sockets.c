@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "hp/err.h"
 
+#define READINGS	 5
 #define UNIX_LISTENS	 0x10000 /* __SO_ACCEPTCON, linux/net.h */
 #define UNIX_UNCONNECTED 1	 /* SS_UNCONNECTED */
 
@@ -80,11 +81,10 @@ static int compare(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-int hp_sockets_read(struct hp_inodes *ret, pid_t pid, struct hp_err *err)
+static int read_all(struct hp_inodes *to, pid_t pid, struct hp_err *err)
 {
 	int r = 0;
 
-	ret->n = 0;
 	for (size_t i = 0; r == 0 && i < sizeof(tables) / sizeof(tables[0]); i++) {
 		char path[64];
 		FILE *f;
@@ -93,12 +93,24 @@ int hp_sockets_read(struct hp_inodes *ret, pid_t pid, struct hp_err *err)
 		f = fopen(path, "re");
 		if (!f && errno == ENOENT)
 			continue; /* a kernel without IPv6 */
-		r = f ? read_table(ret, f, tables[i].line) : -errno;
+		r = f ? read_table(to, f, tables[i].line) : -errno;
 		if (f)
 			fclose(f);
 		if (r < 0)
 			r = hp_err_sys(err, -r, "cannot read %s", path);
 	}
+	return r;
+}
+
+/* A table that is longer than one read(2) goes on by counting, and skips one when another before it
+ * is closed meanwhile: whoever was in any of several readings counts. */
+int hp_sockets_read(struct hp_inodes *ret, pid_t pid, struct hp_err *err)
+{
+	int r = 0;
+
+	ret->n = 0;
+	for (int i = 0; r == 0 && i < READINGS; i++)
+		r = read_all(ret, pid, err);
 	hp_inodes_sort(ret);
 	return r;
 }
