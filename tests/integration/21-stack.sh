@@ -159,3 +159,97 @@ check "C goes" take C
 refused 3 "the stubborn one refuses still" 'HPBeforeUnload returned 7' unload -p "$PID" "$stubborn"
 still_right "no call noticed anything" "$PID"
 end_service "$PID"
+
+# --- hpd is killed ------------------------------------------------------------------------------------
+# At every step: tests/fault/matrix.sh, scenario stack.  Here at whatever moment, with all its
+# processes, so that nobody ends what was begun.
+kill_all_of_hpd() {
+	local session=$HPD
+
+	# shellcheck disable=SC2046
+	kill -KILL "$HPD" $(session_of "$HPD") 2>/dev/null
+	wait "$HPD" 2>/dev/null
+	HPD=''
+	wait_until "$PATIENCE" no_session_members "$session"
+}
+
+# What is in force, by the list; false while something is half-way.
+learn_stack() {
+	local x listed
+
+	hp --json list -p "$PID" && [ "$STATUS" = 0 ] || return
+	listed=$(jq -r '.patches[] | "\(.hp_id) \(.state)"' <<<"$OUT")
+	grep -q loading <<<"$listed" && return 1
+	stack=''
+	for x in $(cut -d' ' -f1 <<<"$listed"); do
+		stack+=${letter[$x]}
+	done
+}
+
+declare -A letter=()
+for x in A B C; do
+	id[$x]=$(sha256sum <"$SVC/stack_${x,,}.so" | cut -d' ' -f1)
+	letter[${id[$x]}]=$x
+done
+start_service stack
+snapshot "$PID" "$T/before"
+stack=''
+put A && put B && put C
+kill_all_of_hpd
+check "hpd was killed; all three stay" in_force
+start_hpd
+check "the next one takes out the middle" take B
+check "and the lowest" take A
+
+# A few of them here; KILLS=500 for a long night.
+killed() {
+	local i x
+
+	for ((i = 0; i < ${KILLS:-6}; i++)); do
+		x=$(printf 'A\nB\nC\n' | shuf -n 1)
+		if [[ $stack = *$x* ]]; then
+			"$O/hpctl" --socket "$T/hpd.sock" unload -p "$PID" "${longer[@]}" "${id[$x]}"
+		else
+			"$O/hpctl" --socket "$T/hpd.sock" load -p "$PID" "${longer[@]}" "$SVC/stack_${x,,}.so"
+		fi >/dev/null 2>&1 </dev/null &
+		sleep "0.0$((RANDOM % 90 + 10))"
+		kill_all_of_hpd || return
+		wait $! # hpctl hears of its end
+		start_hpd
+		wait_until "$PATIENCE" learn_stack || {
+			echo "not put right after the kill at $x over '$stack': $OUT"
+			return 1
+		}
+		in_force || return
+	done
+}
+check "killed while it worked, hpd puts the stack right" killed
+printf '# left by the kills: %s\n' "$stack"
+while [ -n "$stack" ] && take "${stack:0:1}"; do :; done
+is "all of it can be unloaded" "$stack" ''
+as_before "everything is as before" "$PID" "$T/before"
+end_service "$PID"
+
+# --- two clients -----------------------------------------------------------------------------------------
+# Operations on one process come one after the other; another process does not wait for them.
+start_service eventloop
+busy=$PID
+start_service server
+begun() {
+	hp --json status
+	jq -e --argjson p "$busy" \
+		'.targets[] | select(.pid == $p).jobs[] | select(.kind == "load")' <<<"$OUT"
+}
+"$O/hpctl" --socket "$T/hpd.sock" load -p "$busy" --timeout 6s "$SVC/eventloop_patch.so" \
+	>/dev/null 2>"$T/first.err" </dev/null &
+first=$!
+check "a load waits for its moment in one process" wait_until "$PATIENCE" begun
+load -p "$PID" "$SVC/server_patch.so"
+answers "meanwhile another process is patched" "$PID" 'ask 5' 'answer 1005'
+unload -p "$PID" "$ID"
+check "the first has not ended" kill -0 "$first"
+refused 3 "who asks for the same process" 'not loaded' unload -p "$busy" 00000000
+check "waited for its end" wait_until 1 gone "$first"
+like "which was a refusal" "$(cat "$T/first.err")" 'serve_loop'
+end_service "$PID"
+end_service "$busy"
