@@ -7,7 +7,6 @@
  * "ask f" answers "f=CAo": the layers that a call goes through, from the topmost to the program's.
  */
 #include "stack.h"
-#include "svc.h"
 
 #include <string.h>
 
@@ -39,12 +38,6 @@ static void leave(int fn)
 			stack_leave(&truth.without[p], &truth.with[p]);
 }
 
-static void work(int n)
-{
-	for (volatile int i = 0; i < 20 + n; i++)
-		;
-}
-
 #define FUNCTION(fn, number, next)                                                                 \
 	__attribute__((noipa)) unsigned long fn(int level)                                         \
 	{                                                                                          \
@@ -53,7 +46,7 @@ static void work(int n)
                                                                                                    \
 		enter(number);                                                                     \
 		note('o');                                                                         \
-		work(level);                                                                       \
+		stack_work(level);                                                                      \
 		under = 0;                                                                         \
 		if (level)                                                                         \
 			r += next(level - 1);                                                      \
@@ -105,7 +98,7 @@ static void *caller(void *arg)
 	unsigned seed = (unsigned)(uintptr_t)arg;
 
 	for (unsigned i = 0;; i++) {
-		int first = (int)((i + seed) % FNS), level = (int)(i * 5 + seed) % 9;
+		int first = (int)((i + seed) % FNS), level = (int)((i * 5 + seed) % STACK_LEVELS);
 
 		judge(first, level, fns[first](level));
 		__atomic_add_fetch(&calls, 1, __ATOMIC_RELAXED);

@@ -23,7 +23,9 @@ extern __thread unsigned under __attribute__((tls_model("initial-exec")));
 		stack_enter(&truth.with[WHO], &truth.without[WHO]);                                \
 		under |= 1u << WHO;                                                                \
 		note(STR(LAYER)[0]);                                                               \
+		stack_work(level);                                                                 \
 		r = fn##_orig(level) + FIELD(stack_field[WHO][number]);                            \
+		stack_work(level);                                                                 \
 		under = was;                                                                       \
 		stack_leave(&truth.with[WHO], &truth.without[WHO]);                                \
 		return r;                                                                          \
