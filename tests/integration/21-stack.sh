@@ -47,7 +47,7 @@ put() {
 
 take() {
 	hp unload -p "$PID" "${longer[@]}" "${id[$1]}"
-	[ "$STATUS" = 0 ] && [ -z "$ERR" ] || {
+	[ "$STATUS $ERR" = '0 ' ] || {
 		echo "unload $1 of '$stack': $STATUS $ERR"
 		return 1
 	}
@@ -175,15 +175,15 @@ kill_all_of_hpd() {
 
 # What is in force, by the list; false while something is half-way.
 learn_stack() {
-	local x listed
+	local x state
 
-	hp --json list -p "$PID" && [ "$STATUS" = 0 ] || return
-	listed=$(jq -r '.patches[] | "\(.hp_id) \(.state)"' <<<"$OUT")
-	grep -q loading <<<"$listed" && return 1
+	hp --json list -p "$PID"
+	[ "$STATUS" = 0 ] || return
 	stack=''
-	for x in $(cut -d' ' -f1 <<<"$listed"); do
+	while read -r x state; do
+		case $state in *loading) return 1 ;; esac
 		stack+=${letter[$x]}
-	done
+	done < <(jq -r '.patches[] | "\(.hp_id) \(.state)"' <<<"$OUT")
 }
 
 declare -A letter=()
