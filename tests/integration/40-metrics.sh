@@ -36,10 +36,12 @@ is "patched functions of the process" "$(value hp_patched_functions "$labels")" 
 is "the time for quiescence was observed" "$(value hp_quiescence_seconds_count 'operation="load"')" 1
 is "every bucket is there" "$(grep -c '^hp_park_seconds_bucket{operation="load"' "$T/metrics")" 17
 is "and the last holds all" "$(value hp_park_seconds_bucket 'operation="load",le="+Inf"')" 1
+# shellcheck disable=SC2016 # the fields are awk's
 check "the sum is a time" awk '/^hp_operation_seconds_sum{operation="load"}/ { exit !($2 > 0 && $2 < 60) }' \
 	"$T/metrics"
 for name in process_cpu_seconds_total process_resident_memory_bytes process_start_time_seconds \
 	hp_jobs_cpu_seconds_total hp_requests_total hp_clients; do
+	# shellcheck disable=SC2016 # the fields are awk's
 	check "$name is more than 0" awk -v n="$name" '$1 == n { found = $2 > 0 } END { exit !found }' "$T/metrics"
 done
 

@@ -76,8 +76,9 @@ void hp_top_take_status(struct hp_top *t, const json_t *status)
 		snprintf(to->comm, sizeof(to->comm), "%s", hp_get_text(target, "comm"));
 		describe_work(to, target);
 	}
-	if (t->targets.n)
-		qsort(t->targets.v, t->targets.n, sizeof(*t->targets.v), by_pid);
+	if (!t->targets.v)
+		return; /* there was never one, so none is selected */
+	qsort(t->targets.v, t->targets.n, sizeof(*t->targets.v), by_pid);
 	if (!find(t, t->selected))
 		hp_top_select(t, 0);
 }

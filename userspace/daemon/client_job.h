@@ -11,8 +11,9 @@ struct hp_job;
 struct hp_job_request;
 struct hp_peer;
 
-/* Makes a job of what is in @req, which is taken, with the rights of @peer.  @on_answer tells the client, which it gets from
- * hp_client_job_answered(); @on_event may be NULL.  hp_client_job_submit() begins it. */
+/* Makes a job of what is in @req, which is taken, with the rights of @peer.  @on_answer tells the
+ * client, which it gets from hp_client_job_answered(); @on_event may be NULL.
+ * hp_client_job_submit() begins it. */
 int hp_client_job_new(struct hp_conn *c, struct hp_job_request *req, const struct hp_peer *peer,
 		      void (*on_event)(struct hp_job *job, const json_t *event),
 		      void (*on_answer)(struct hp_job *job, const json_t *answer),

@@ -29,15 +29,17 @@ struct question {
 
 static void put_end(const struct sockaddr_storage *a, __be16 *port, __be32 addr[4])
 {
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)a;
-	const struct sockaddr_in *four = (const struct sockaddr_in *)a;
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
 
+	memcpy(&six, a, sizeof(six));
+	memcpy(&four, a, sizeof(four));
 	if (a->ss_family == AF_INET6) {
-		*port = six->sin6_port;
-		memcpy(addr, &six->sin6_addr, sizeof(six->sin6_addr));
+		*port = six.sin6_port;
+		memcpy(addr, &six.sin6_addr, sizeof(six.sin6_addr));
 	} else {
-		*port = four->sin_port;
-		addr[0] = four->sin_addr.s_addr;
+		*port = four.sin_port;
+		addr[0] = four.sin_addr.s_addr;
 	}
 }
 

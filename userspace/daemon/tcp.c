@@ -81,17 +81,19 @@ bad:
 
 void hp_tcp_show(const struct sockaddr_storage *addr, char *buf, size_t n)
 {
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)addr;
-	const struct sockaddr_in *four = (const struct sockaddr_in *)addr;
 	char host[INET6_ADDRSTRLEN] = "";
+	struct sockaddr_in6 six;
+	struct sockaddr_in four;
 
+	memcpy(&six, addr, sizeof(six));
+	memcpy(&four, addr, sizeof(four));
 	/* Both have room: inet_ntop() cannot fail. */
 	if (addr->ss_family == AF_INET6) {
-		(void)inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host));
-		snprintf(buf, n, "[%s]:%u", host, ntohs(six->sin6_port));
+		(void)inet_ntop(AF_INET6, &six.sin6_addr, host, sizeof(host));
+		snprintf(buf, n, "[%s]:%u", host, ntohs(six.sin6_port));
 	} else {
-		(void)inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host));
-		snprintf(buf, n, "%s:%u", host, ntohs(four->sin_port));
+		(void)inet_ntop(AF_INET, &four.sin_addr, host, sizeof(host));
+		snprintf(buf, n, "%s:%u", host, ntohs(four.sin_port));
 	}
 }
 

@@ -74,8 +74,8 @@ static void tell_list(struct hp_conn *c, const json_t *patches)
 		}
 		*to = (struct hp_hotgo_patch){.id = text_of(p, "hp_id"),
 					      .config.file = strdup(text_of(p, "file"))};
-		if (!to->config.file || (k = take_pairs(p, "replace", &to->config.replace)) < 0 ||
-		    (k = take_pairs(p, "ref", &to->config.ref)) < 0) {
+		if (!to->config.file || take_pairs(p, "replace", &to->config.replace) < 0 ||
+		    take_pairs(p, "ref", &to->config.ref) < 0) {
 			k = -ENOMEM;
 			break;
 		}

@@ -128,7 +128,7 @@ bool hp_gob_define(struct hp_gob_types *t, int64_t id, struct hp_gob_in *in)
 
 /* --- values ---------------------------------------------------------------------------------------- */
 
-static bool skip(const struct hp_gob_types *t, int64_t type, struct hp_gob_in *in, int depth);
+static bool skip(const struct hp_gob_types *t, int64_t id, struct hp_gob_in *in, int depth);
 
 static bool skip_interface(struct hp_gob_in *in)
 {
@@ -145,7 +145,7 @@ static bool skip_interface(struct hp_gob_in *in)
 static bool skip_builtin(int64_t type, struct hp_gob_in *in)
 {
 	const char *bytes;
-	uint64_t u;
+	uint64_t u, imaginary;
 	size_t n;
 
 	switch (type) {
@@ -158,7 +158,7 @@ static bool skip_builtin(int64_t type, struct hp_gob_in *in)
 	case HP_GOB_STRING:
 		return hp_gob_bytes(in, &bytes, &n);
 	case HP_GOB_COMPLEX:
-		return hp_gob_uint(in, &u) && hp_gob_uint(in, &u);
+		return hp_gob_uint(in, &u) && hp_gob_uint(in, &imaginary);
 	case HP_GOB_INTERFACE:
 		return skip_interface(in);
 	}

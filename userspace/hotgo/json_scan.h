@@ -13,8 +13,8 @@ static inline bool hp_gojson_is_space(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* The first value of @body, spaces before it included, ends at *end.  -HP_E_BAD_REQUEST: "EOF" when
+/* The first value of @body, spaces before it included, ends at *ret.  -HP_E_BAD_REQUEST: "EOF" when
  * there is none, or what Go says of the first byte that is wrong. */
-int hp_gojson_scan(const char *body, size_t n, size_t *end, struct hp_err *err);
+int hp_gojson_scan(const char *body, size_t n, size_t *ret, struct hp_err *err);
 
 #endif
