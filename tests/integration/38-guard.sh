@@ -85,7 +85,7 @@ left() {
 decided() {
 	left || entry_is e9
 }
-for i in 1 2 3 4; do
+for _ in 1 2 3 4; do
 	attach && wait_until "$PATIENCE" decided
 	left && break
 	detach

@@ -222,7 +222,7 @@ bool hostile_sequences_whole(void)
 	return sum == committed;
 }
 
-/* --- coroutines --------------------------------------------------------------------------------------------- */
+/* --- coroutines ---------------------------------------------------------------------------------- */
 static ucontext_t thread_context, coroutine_context;
 
 static void yield(void)
@@ -280,7 +280,7 @@ void hostile_run_coroutine(void)
 	svc_thread(run_it, NULL);
 }
 
-/* --- locks ------------------------------------------------------------------------------------------------------ */
+/* --- locks --------------------------------------------------------------------------------------- */
 pthread_mutex_t hostile_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *hold_lock(void *arg)

@@ -43,7 +43,7 @@ static void leave(int fn)
 	{                                                                                          \
 		unsigned long r = FIELD(stack_field[LAYERS][number]);                              \
 		unsigned was = under;                                                              \
-                                                                                                   \
+												\
 		enter(number);                                                                     \
 		note('o');                                                                         \
 		stack_work(level);                                                                      \

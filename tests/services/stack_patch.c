@@ -19,7 +19,7 @@ extern __thread unsigned under __attribute__((tls_model("initial-exec")));
 	{                                                                                          \
 		unsigned was = under;                                                              \
 		unsigned long r;                                                                   \
-                                                                                                   \
+												\
 		stack_enter(&truth.with[WHO], &truth.without[WHO]);                                \
 		under |= 1u << WHO;                                                                \
 		note(STR(LAYER)[0]);                                                               \

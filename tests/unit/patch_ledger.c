@@ -160,7 +160,8 @@ static void test_lies_with_a_right_checksum(void **state)
 
 		memcpy(&was, lies[i].at, lies[i].n);
 		memcpy(lies[i].at, &lies[i].lie, lies[i].n);
-		if (f->n_fns <= HP_LEDGER_FNS && f->n_ranges <= HP_LEDGER_RANGES && f->text_n <= HP_LEDGER_TEXT)
+		if (f->n_fns <= HP_LEDGER_FNS && f->n_ranges <= HP_LEDGER_RANGES &&
+		    f->text_n <= HP_LEDGER_TEXT)
 			hp_ledger_seal(x->l);
 		assert_int_equal(found(x, &bad), 0);
 		assert_int_equal(bad, 1);

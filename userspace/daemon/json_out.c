@@ -246,8 +246,8 @@ json_t *hp_json_explain(pid_t pid, const struct hp_explain *e)
 	for (size_t i = 0; a && i < e->n; i++)
 		if (json_array_append_new(
 			    a, json_pack("{s:i,s:o,s:o,s:o}", "tid", (int)e->v[i].tid, "name",
-					 hp_json_text(e->v[i].name), "function", hp_json_text(e->v[i].fn), "stack",
-					 frames(&e->v[i].stack))) < 0) {
+					 hp_json_text(e->v[i].name), "function",
+					 hp_json_text(e->v[i].fn), "stack", frames(&e->v[i].stack))) < 0) {
 			json_decref(a);
 			a = NULL;
 		}

@@ -8,8 +8,8 @@
 struct hp_err;
 
 /* Makes the directory, takes the lock "<path>.lock" for life, and listens on @path (0660, group hp
- * if there is one), unless somebody @handed a socket that does (-1: nobody).  -HP_E_FAILED when another hpd has it; with @wait only after a second, because
- * that one may be on its way out. */
+ * if there is one), unless somebody @handed a socket that does (-1: nobody).  -HP_E_FAILED when another
+ * hpd has it; with @wait only after a second, because that one may be on its way out. */
 int hp_listen_open(const char *path, bool wait, int handed, int *ret_lock, int *ret_listen,
 		   struct hp_err *err);
 

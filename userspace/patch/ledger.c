@@ -199,7 +199,8 @@ static bool in_area(const struct hp_ledger_fixed *f, uint64_t a)
 static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 {
 	if (!f->n_fns || f->n_fns > HP_LEDGER_FNS || f->n_banks > HP_LEDGER_BANKS ||
-	    f->n_ranges > HP_LEDGER_RANGES || f->n_fini > 8 || f->n_frames > HP_LEDGER_FRAMES || f->text_n > sizeof(f->text))
+	    f->n_ranges > HP_LEDGER_RANGES || f->n_fini > 8 || f->n_frames > HP_LEDGER_FRAMES ||
+	    f->text_n > sizeof(f->text))
 		return false;
 	if (f->area_lo != at || f->area_hi <= at || f->area_hi - at > AREA_MAX)
 		return false;

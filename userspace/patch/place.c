@@ -112,6 +112,7 @@ static bool too_near_the_break(const struct space *s, hp_addr stub)
 static bool ours(const struct hp_plan *p, hp_addr page)
 {
 	for (size_t i = 0; i < p->stub_page.n; i++)
+		/* Where n is not 0 there is a v. NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		if (p->stub_page.v[i].at == page)
 			return true;
 	return false;

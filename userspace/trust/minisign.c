@@ -101,7 +101,7 @@ int hp_minisign_read_signature(const char *text, const char *name, struct hp_sig
 	struct signature_file f;
 	int r;
 
-	if (!hp_text_line(&text, line, sizeof(line)) || !hp_text_line(&text, line, sizeof(line)) ||
+	if (!hp_text_skip_line(&text) || !hp_text_line(&text, line, sizeof(line)) ||
 	    !hp_text_base64(line, &f, sizeof(f)))
 		return not_a(name, "signature", err);
 	sig.hashed = !memcmp(f.algorithm, "ED", 2);
@@ -129,6 +129,7 @@ static size_t signed_comment(const uint8_t sig[64], const char *comment,
 	size_t n = strlen(comment);
 
 	memcpy(ret, sig, 64);
+	/* Bytes, and no string. NOLINTNEXTLINE(bugprone-not-null-terminated-result) */
 	memcpy(ret + 64, comment, n);
 	return 64 + n;
 }

@@ -70,7 +70,7 @@ static int read_secret(struct secret_file *f, const char *text, const char *name
 	char line[HP_TRUSTED_COMMENT];
 	int r;
 
-	if (!hp_text_line(&text, line, sizeof(line)) || !hp_text_line(&text, line, sizeof(line)) ||
+	if (!hp_text_skip_line(&text) || !hp_text_line(&text, line, sizeof(line)) ||
 	    !hp_text_base64(line, f, sizeof(*f)) || memcmp(f->algorithm, "Ed", 2) != 0 ||
 	    memcmp(f->checksum, "B2", 2) != 0)
 		return hp_err_set(err, -HP_E_SIGNATURE, "%s is not a minisign secret key", name);

@@ -20,6 +20,16 @@ bool hp_text_line(const char **text, char *ret, size_t n)
 	return true;
 }
 
+bool hp_text_skip_line(const char **text)
+{
+	size_t len = strcspn(*text, "\n");
+
+	if (!**text)
+		return false;
+	*text += len + ((*text)[len] == '\n');
+	return true;
+}
+
 bool hp_text_base64(const char *text, void *ret, size_t n)
 {
 	size_t got;

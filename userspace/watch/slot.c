@@ -81,7 +81,7 @@ static int publish(const struct hp_watch *w, struct pair *const *pair, uint32_t 
 {
 	uint32_t key[BATCH * PAIR_SLOTS], value[BATCH * PAIR_SLOTS];
 
-	for (int m = 0; m < N_SLOT_MAPS; m++) {
+	for (int m = 0; pairs && m < N_SLOT_MAPS; m++) {
 		uint32_t n = pairs * PAIR_SLOTS;
 
 		if (w->outer[m] < 0)
