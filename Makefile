@@ -168,7 +168,8 @@ fuzzers: $(FUZZ)
 tests: unit fuzzers services
 
 # --- what people call ------------------------------------------------------------------------------------
-MAKE_QUIET = $(MAKE) --no-print-directory
+# As many at once as there are processors, unless the caller has said how many (a job server).
+MAKE_QUIET = $(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 setup:	## installs the Debian packages that are missing
 	$(Q)tools/setup
