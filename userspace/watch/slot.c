@@ -79,9 +79,9 @@ static int make_slot(const struct hp_watch *w, struct slot *s, struct hp_err *er
 static int publish(const struct hp_watch *w, struct pair *const *pair, uint32_t pairs,
 		   struct hp_err *err)
 {
-	uint32_t key[BATCH * PAIR_SLOTS], value[BATCH * PAIR_SLOTS];
+	uint32_t key[BATCH * PAIR_SLOTS] = {0}, value[BATCH * PAIR_SLOTS];
 
-	for (int m = 0; pairs && m < N_SLOT_MAPS; m++) {
+	for (int m = 0; m < N_SLOT_MAPS; m++) {
 		uint32_t n = pairs * PAIR_SLOTS;
 
 		if (w->outer[m] < 0)
