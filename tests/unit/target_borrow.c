@@ -168,14 +168,11 @@ static uint64_t sleeps(void)
 static int64_t call(struct rig *r, void *fn, const uint64_t *args, size_t n, uint64_t deadline_ns,
 		    struct hp_err *err)
 {
-	struct hp_resolved self;
-	struct hp_range text = {0, 0};
+	/* Only the function's own code may be abandoned; none of them is longer. */
+	const struct hp_range text = {(uintptr_t)fn, (uintptr_t)fn + 256};
 	uint64_t value = 0;
 	int e;
 
-	/* only this function's own code may be abandoned */
-	if (hp_resolve_function(r->t, "target_borrow.c:spins_for_ever", &self, NULL) == 0)
-		text = (struct hp_range){self.addr, self.addr + self.size};
 	e = hp_borrow_call(r->b, (uintptr_t)fn, args, n, (uintptr_t)stub_page,
 			   (uintptr_t)result_word, deadline_ns, text, &value, err);
 	return e < 0 ? e : (int64_t)value;
@@ -238,10 +235,9 @@ static void a_bad_function_harms_nobody(void **state)
 		unsigned k = i % (sizeof(bad) / sizeof(bad[0]));
 
 		borrow(&r, HP_BORROW_CALL);
-		assert_int_equal(call(&r, bad[k].fn, NULL, 0, hp_now_ns() + 50 * HP_MS, &err),
-				 -HP_E_HOOK);
-		if (!strstr(err.text, bad[k].says))
-			fail_msg("%s", err.text);
+		if (call(&r, bad[k].fn, NULL, 0, hp_now_ns() + 50 * HP_MS, &err) != -HP_E_HOOK ||
+		    !strstr(err.text, bad[k].says))
+			fail_msg("instead of \"%s\": %s", bad[k].says, err.text);
 		/* and the next one goes well */
 		assert_int_equal(call(&r, sum, (uint64_t[6]){1}, 6, SOON, &err), 1);
 		give_back(&r);
