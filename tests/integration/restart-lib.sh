@@ -22,7 +22,8 @@ end_generations() {
 		kill -KILL "$pid" 2>/dev/null
 	done
 }
-# (at_end goes by the status that the script ended with.)
+# at_end goes by the status that the script ended with.
+# shellcheck disable=SC2154 # it is assigned there
 trap 'ended=$?; end_generations; (exit "$ended"); at_end' EXIT
 
 # start_server WORD…: MAIN, as a child of ours; its output goes to $T/server.out
