@@ -461,6 +461,11 @@ while IFS=$'\t' read -r name who can _; do
 	NAMES+=("$name")
 done < <("$O/hpd" --fault-points)
 
+# Probe keepers detach when the answer is out already.
+no_keeper() {
+	! pgrep -x -s "$HPD" hp-probes >"$T/keepers"
+}
+
 # survey SCENARIO: which points does it pass?
 survey() {
 	SCENARIO=$1 FAULT=''
@@ -469,6 +474,7 @@ survey() {
 	begin "$1"
 	[ "$1" = again ] || HP_FAULT_COUNTS=$T/counts fault_hpd
 	drive "$1"
+	wait_until "$PATIENCE" no_keeper
 	counts
 	SURVEYED=("${COUNT[@]}")
 	judge "$1"
