@@ -132,7 +132,8 @@ struct hp_patch_info {
 	char file[4096];
 	uint64_t loaded_wall_ns;
 	enum hp_mode mode;
-	/* "active", "superseded" (on all functions), "retained", "loading", "unloading", "foreign" */
+	/* "active", "superseded" (on all functions), "retained", "loading", "unloading", "inactive" (a
+	 * copy that a fork made in the middle) */
 	char state[16];
 	char detail[256];   /* "retained: 3 pointers in [heap]" */
 	bool inherited;	    /* loaded into an ancestor before a fork */
