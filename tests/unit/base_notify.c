@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The word to systemd: to a path, to an abstract name, and to nobody. */
+/* The word to systemd: to a path, to an abstract name, and to nobody; and hearing it. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -83,6 +83,63 @@ static void refuses_what_is_no_address(void **state)
 	assert_int_equal(hp_notify(lengthy, "READY=1"), -EINVAL);
 }
 
+static void hears_what_is_said(void **state)
+{
+	struct hp_notify_socket n = {.fd = -1};
+	struct hp_notified said;
+	char name[64];
+
+	snprintf(name, sizeof(name), "@hp-notify-test-%d", (int)getpid());
+	assert_int_equal(hp_notify_listen(&n, "nowhere"), -EINVAL);
+	assert_int_equal(hp_notify_listen(&n, name), 0);
+	assert_string_equal(n.name, name);
+	assert_false(hp_notify_take(&n, &said));
+	assert_int_equal(hp_notify(name, "STATUS=READY=1\nMAINPID=77\n"), 0);
+	assert_int_equal(hp_notify(name, "READY=1"), 0);
+	assert_true(hp_notify_take(&n, &said));
+	assert_false(said.ready);
+	assert_int_equal(said.main_pid, 77);
+	assert_int_equal(said.from, getpid());
+	assert_true(hp_notify_take(&n, &said));
+	assert_true(said.ready);
+	assert_int_equal(said.main_pid, 0);
+	assert_false(hp_notify_take(&n, &said));
+	close(n.fd);
+}
+
+/* sd_notify_barrier(3) waits for the end of a pipe that it has sent. */
+static void lets_go_of_descriptors(void **state)
+{
+	struct iovec iov = {"BARRIER=1", 9};
+	char room[CMSG_SPACE(sizeof(int))] = "", name[64];
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room,
+			     .msg_controllen = sizeof(room)};
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct hp_notify_socket n = {.fd = -1};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	struct hp_notified said;
+	int sock = socket(AF_UNIX, SOCK_DGRAM, 0), p[2];
+
+	snprintf(name, sizeof(name), "@hp-notify-fds-%d", (int)getpid());
+	assert_int_equal(hp_notify_listen(&n, name), 0);
+	assert_int_equal(pipe(p), 0);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &p[1], sizeof(int));
+	memcpy(a.sun_path + 1, name + 1, strlen(name) - 1);
+	msg.msg_name = &a;
+	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+	assert_int_equal(sendmsg(sock, &msg, 0), 9);
+	close(p[1]);
+	assert_true(hp_notify_take(&n, &said));
+	assert_int_equal(said.from, getpid());
+	assert_int_equal(read(p[0], name, 1), 0);
+	close(p[0]);
+	close(sock);
+	close(n.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -90,6 +147,8 @@ int main(void)
 		cmocka_unit_test(tells_an_abstract_name),
 		cmocka_unit_test(tells_nobody),
 		cmocka_unit_test(refuses_what_is_no_address),
+		cmocka_unit_test(hears_what_is_said),
+		cmocka_unit_test(lets_go_of_descriptors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,6 @@
 #include "base/array.h"
 #include "base/fd.h"
 #include "hp/err.h"
-#include "restart/sdnotify.h"
 #include "restart/spec.h"
 
 #define ENVIRON_MAX (4u << 20)
@@ -146,6 +145,6 @@ int hp_environ_read(struct hp_spec *s, const struct hp_restart_request *req, str
 	if (r < 0)
 		return hp_err_sys(err, -r, "environment of process %d", (int)req->pid);
 	told = hp_environ_get(s, "NOTIFY_SOCKET");
-	s->wants_ready = told && !hp_notify_is_ours(told);
+	s->wants_ready = told && strncmp(told, HP_NOTIFY_PREFIX, strlen(HP_NOTIFY_PREFIX)) != 0;
 	return 0;
 }

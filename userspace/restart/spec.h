@@ -18,6 +18,10 @@
 
 struct hp_err;
 
+/* Begins the NOTIFY_SOCKET of what hp starts: in the next generation it is known as hp's, and not
+ * as the administrator's. */
+#define HP_NOTIFY_PREFIX "@hp-notify-"
+
 enum { HP_NS_MNT, HP_NS_UTS, HP_NS_IPC, HP_NS_COUNT };
 
 struct hp_strings {

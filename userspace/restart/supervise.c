@@ -94,10 +94,9 @@ static void take_ready(struct hp_supervisor *s)
 {
 	struct hp_notified said;
 	struct hp_procs below = {0};
-	pid_t from;
 
-	while (hp_notify_take(&s->notify, &said, &from)) {
-		if (hp_procs_below(&below, getpid(), false) < 0 || !hp_procs_have(&below, from))
+	while (hp_notify_take(&s->notify, &said)) {
+		if (hp_procs_below(&below, getpid(), false) < 0 || !hp_procs_have(&below, said.from))
 			continue;
 		s->said_ready |= said.ready;
 		if (said.main_pid && hp_procs_have(&below, said.main_pid))
@@ -394,6 +393,7 @@ static int fill_stdio(void)
 
 static int begin(struct hp_supervisor *s)
 {
+	char name[32];
 	sigset_t child;
 	int r = hp_helper_begin("hpd-supervise", &s->sock, 1);
 
@@ -409,7 +409,8 @@ static int begin(struct hp_supervisor *s)
 	s->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return -errno;
-	return hp_notify_open(&s->notify);
+	(void)snprintf(name, sizeof(name), HP_NOTIFY_PREFIX "%d", (int)getpid());
+	return hp_notify_listen(&s->notify, name);
 }
 
 void hp_supervise(const struct hp_restart_request *req, const struct hp_ops_permit *permit, int sock)

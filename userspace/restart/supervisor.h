@@ -6,13 +6,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/notify.h"
 #include "restart/generation.h"
 #include "restart/inventory.h"
 #include "restart/procs.h"
 #include "restart/ready.h"
 #include "restart/restart.h"
 #include "restart/retire.h"
-#include "restart/sdnotify.h"
 #include "restart/spawn.h"
 #include "restart/spec.h"
 #include "restart/substitute.h"
@@ -28,7 +28,7 @@ struct hp_supervisor {
 	struct hp_listeners listeners; /* … and its */
 	bool shielded;		       /* their paths are (shield.h) */
 	struct hp_spec spec;
-	struct hp_notify notify;
+	struct hp_notify_socket notify;
 	struct hp_substitution substitution;
 	struct hp_readiness readiness;
 	struct hp_retire retire;
