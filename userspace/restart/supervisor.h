@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* restart/supervisor.h – what a supervisor knows, and its steps before the switch.  Internal. */
+/* restart/supervisor.h – what a supervisor knows, and its steps.  Internal. */
 #ifndef HP_RESTART_SUPERVISOR_H
 #define HP_RESTART_SUPERVISOR_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/notify.h"
 #include "restart/generation.h"
 #include "restart/inventory.h"
 #include "restart/procs.h"
 #include "restart/ready.h"
+#include "restart/report.h"
 #include "restart/restart.h"
 #include "restart/retire.h"
 #include "restart/spawn.h"
 #include "restart/spec.h"
 #include "restart/substitute.h"
+
+/* The time between two looks for whether it is ready: short at first, when much happens. */
+#define HP_LOOK_MIN_NS (2 * HP_MS)
 
 struct hp_supervisor {
 	const struct hp_restart_request *req;
@@ -44,11 +49,24 @@ struct hp_supervisor {
 	struct hp_restart_result result;
 };
 
+/* --- restart/tell.c ------------------------------------------------------------------------------ */
+void hp_supervisor_say(struct hp_supervisor *s, struct hp_report *r);
 void hp_supervisor_step(struct hp_supervisor *s, const char *step, const char *text);
+void hp_supervisor_warn(struct hp_supervisor *s, const char *text);
+/* Writes the generation's file. */
+void hp_supervisor_record(struct hp_supervisor *s);
 
+/* --- restart/await.c ----------------------------------------------------------------------------- */
+/* Until @deadline_ns, or something of interest happened.  False: who asked is gone. */
+bool hp_supervisor_wait(struct hp_supervisor *s, uint64_t deadline_ns);
+/* Takes notice of what has ended. */
+void hp_supervisor_reap(struct hp_supervisor *s);
+
+/* --- restart/prepare.c --------------------------------------------------------------------------- */
 /* Everything that can be refused before anything is started. */
 int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err);
 
+/* --- restart/judge.c ----------------------------------------------------------------------------- */
 /* Are those of @below, the new generation, ready?  1, 0, or a negative code: they never will be. */
 int hp_supervisor_is_ready(struct hp_supervisor *s, const struct hp_procs *below,
 			   struct hp_err *err);
@@ -58,5 +76,15 @@ int hp_supervisor_not_ready(struct hp_supervisor *s, const struct hp_procs *belo
 /* Which of them is the service's main process. */
 int hp_supervisor_find_main(struct hp_supervisor *s, const struct hp_procs *below,
 			    struct hp_err *err);
+
+/* --- restart/start.c ----------------------------------------------------------------------------- */
+/* Starts the new one, and returns when it waits at every address. */
+int hp_supervisor_start(struct hp_supervisor *s, struct hp_err *err);
+/* After a start that failed: nothing is left of it. */
+void hp_supervisor_undo(struct hp_supervisor *s);
+
+/* --- restart/switch.c ---------------------------------------------------------------------------- */
+/* Returns when the last process of the new generation is gone. */
+void hp_supervisor_switch(struct hp_supervisor *s);
 
 #endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The new generation, from its start until it is ready, or gone without a trace.
+ *
+ * Until then the supervisor has touched nothing but O_NONBLOCK of a shared file, and what it started
+ * dies with whoever asked.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "hp/err.h"
+#include "restart/connections.h"
+#include "restart/shield.h"
+#include "restart/supervisor.h"
+#include "restart/takeaway.h"
+
+#define LOOK_MAX_NS (50 * HP_MS)
+#define TAKE_NS	    (2 * HP_S)
+
+static int check_alive(struct hp_supervisor *s, const struct hp_procs *below, struct hp_err *err)
+{
+	int st = s->first_status;
+
+	if (s->first_ended && WIFSIGNALED(st))
+		return hp_err_set(err, -HP_E_NEW_PROCESS,
+				  "the new process died by SIG%s before it was ready; the old one "
+				  "serves on",
+				  sigabbrev_np(WTERMSIG(st)) ?: "?");
+	if (s->first_ended && WEXITSTATUS(st))
+		return hp_err_set(err, -HP_E_NEW_PROCESS,
+				  "the new process exited with status %d before it was ready; the old "
+				  "one serves on",
+				  WEXITSTATUS(st));
+	if (below->n == 0)
+		return hp_err_set(err, -HP_E_NEW_PROCESS,
+				  "the new process ended before it was ready; the old one serves on");
+	return 0;
+}
+
+static int abandoned(struct hp_err *err)
+{
+	return hp_err_set(err, -ECANCELED, "who asked for the restart is gone");
+}
+
+static int become_ready(struct hp_supervisor *s, struct hp_err *err)
+{
+	uint64_t deadline_ns = s->begun_ns + s->req->ready_ns, next;
+	struct hp_procs below = {0};
+	int r = 0, ready = 0;
+
+	s->look_ns = HP_LOOK_MIN_NS;
+	for (next = 0; r == 0 && !ready;) {
+		if (!hp_supervisor_wait(s, next)) {
+			r = abandoned(err);
+			break;
+		}
+		if (hp_now_ns() < next && s->look_ns)
+			continue;
+		r = hp_procs_below(&below, getpid(), false);
+		if (r < 0)
+			r = hp_err_sys(err, -r, "processes of the new generation");
+		/* What has ended and was not seen yet is not below us any more. */
+		hp_supervisor_reap(s);
+		if (r == 0)
+			r = check_alive(s, &below, err);
+		if (r == 0)
+			r = ready = hp_supervisor_is_ready(s, &below, err);
+		if (r == 0 && hp_now_ns() >= deadline_ns)
+			r = hp_supervisor_not_ready(s, &below, err);
+		s->look_ns = s->look_ns * 2 < LOOK_MAX_NS ? s->look_ns * 2 : LOOK_MAX_NS;
+		if (!s->look_ns)
+			s->look_ns = HP_LOOK_MIN_NS;
+		next = hp_now_ns() + s->look_ns;
+	}
+	if (r >= 0)
+		r = hp_supervisor_find_main(s, &below, err);
+	hp_procs_free(&below);
+	return r;
+}
+
+int hp_supervisor_start(struct hp_supervisor *s, struct hp_err *err)
+{
+	int r = hp_supervisor_prepare(s, err);
+
+	if (r < 0)
+		return r;
+	hp_supervisor_step(s, "start", s->spec.file);
+	hp_supervisor_record(s);
+	r = hp_generation_spawn(&s->spec, &s->first, &s->substitution.notify_fd, err);
+	hp_spec_free(&s->spec);
+	return r == 0 ? become_ready(s, err) : r;
+}
+
+/* It may have taken connections already, before it was found wanting: they are served. */
+static void drain_new(struct hp_supervisor *s)
+{
+	uint64_t deadline_ns = hp_now_ns() + s->req->drain_ns;
+	struct hp_connections open = {0};
+	struct hp_procs below = {0};
+	bool handed = false;
+
+	for (size_t i = 0; i < s->listeners.n; i++)
+		handed |= s->listeners.v[i].handed;
+	if (!handed || hp_procs_below(&below, getpid(), false) < 0 || !below.n)
+		return;
+	/* Where that is not possible, it is as good as crashed. */
+	if (hp_take_away(&below, &s->listeners, hp_now_ns() + TAKE_NS, NULL) == 0)
+		while (hp_connections_read(&open, &below, &s->listeners) == 0 && open.n &&
+		       hp_now_ns() < deadline_ns)
+			hp_pause_ns(HP_LOOK_MIN_NS);
+	hp_connections_free(&open);
+	hp_procs_free(&below);
+}
+
+void hp_supervisor_undo(struct hp_supervisor *s)
+{
+	drain_new(s);
+	(void)hp_procs_kill_below(); /* what cannot be killed, hp cannot help */
+	if (s->shielded)
+		hp_shield_lower(&s->listeners, s->req->pid);
+	hp_generation_remove();
+}
