@@ -45,7 +45,7 @@ LIBS	:= -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_par
 TERM_LIBS := -lncursesw -ltinfo
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
-LAYERS	:= base trust upgrade client elf arch target watch gate patch hotgo restart daemon cli
+LAYERS	:= base trust upgrade client ipc elf arch target watch gate patch hotgo restart front daemon cli
 MAINS	:= userspace/daemon/main.c userspace/cli/main.c
 layer_src = $(filter-out $(MAINS),$(sort $(wildcard userspace/$(1)/*.c)))
 layer_obj = $(patsubst %.c,$(O)/%.o,$(call layer_src,$(1)))

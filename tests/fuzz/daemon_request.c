@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/http.h"
+#include "front/http.h"
 #include "daemon/json_in.h"
 #include "fuzz.h"
 #include "hp/err.h"

@@ -15,9 +15,9 @@
 #include <sys/queue.h>
 
 #include "base/buf.h"
-#include "daemon/http.h"
+#include "front/http.h"
 #include "daemon/peer.h"
-#include "daemon/ring.h"
+#include "ipc/ring.h"
 
 /* So much of an answer may wait for its client. */
 #define HP_CONN_BACKLOG (256 * 1024)

@@ -18,9 +18,9 @@
 #include "daemon/job.h"
 #include "daemon/manager.h"
 #include "daemon/metrics.h"
-#include "daemon/port.h"
+#include "front/port.h"
 #include "daemon/reply.h"
-#include "daemon/ring.h"
+#include "ipc/ring.h"
 #include "daemon/targets.h"
 
 struct hp_err;

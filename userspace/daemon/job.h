@@ -19,7 +19,7 @@
 
 #include "base/buf.h"
 #include "daemon/peer.h"
-#include "daemon/ring.h"
+#include "ipc/ring.h"
 #include "patch/ops.h"
 #include "restart/restart.h"
 

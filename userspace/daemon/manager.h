@@ -8,7 +8,7 @@
 #ifndef HP_DAEMON_MANAGER_H
 #define HP_DAEMON_MANAGER_H
 
-#include "daemon/ring.h"
+#include "ipc/ring.h"
 
 struct hp_err;
 

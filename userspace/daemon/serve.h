@@ -16,7 +16,7 @@
 #include <sys/types.h>
 
 #include "daemon/peer.h"
-#include "daemon/port.h"
+#include "front/port.h"
 #include "daemon/tcp.h"
 
 struct hp_conn;

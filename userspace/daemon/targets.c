@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A subject is freed in one place, settle(), and only when no job refers to it; every function that
- * may get there says so.
+ * A subject is freed in one place, hp_subject_settle(), and only when no job refers to it; every
+ * function that may get there says so.
  */
 #include "daemon/targets.h"
 
@@ -23,16 +23,13 @@
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/json_out.h"
+#include "daemon/views.h"
 #include "hp/err.h"
 #include "watch/watch.h"
 
 #define QUEUE_MAX 64
 #define RETRY_NS     (2 * HP_S)
 #define RETRY_MAX_NS (300 * HP_S)
-#define SPARE_NS     (1 * HP_S)
-#define VIEWS_KEPT   64 /* a view is memory of the kernel's; few targets are looked at */
-
-static void settle(struct hp_subject *s);
 
 static int by_pid(const void *a, const void *b)
 {
@@ -89,7 +86,7 @@ static void process_exited(struct hp_ring_op *op, int res, const void *data)
 						     offsetof(struct hp_subject, exited));
 
 	if (res < 0 && in_use(s)) {
-		/* settle() gave it up, and then somebody asked for it again. */
+		/* hp_subject_settle() gave it up, and then somebody asked for it again. */
 		hp_ring_poll(s->d->ring, op, s->pidfd);
 		return;
 	}
@@ -101,7 +98,7 @@ static void process_exited(struct hp_ring_op *op, int res, const void *data)
 		tell_of_end(s);
 		s->patches = 0;
 	}
-	settle(s);
+	hp_subject_settle(s);
 }
 
 static void tick(struct hp_timer *t)
@@ -118,8 +115,7 @@ static void retry(struct hp_timer *t)
 	hp_subject_recover((struct hp_subject *)((char *)t - offsetof(struct hp_subject, retry)));
 }
 
-/* The process still points into a patch that is out of use, or no longer does. */
-static void set_retained(struct hp_subject *s, bool retained)
+void hp_subject_set_retained(struct hp_subject *s, bool retained)
 {
 	if (!retained) {
 		hp_timer_clear(s->d->ring, &s->retry);
@@ -162,64 +158,6 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 	return s;
 }
 
-/* It stops the ring for some 40 ms: after a second in which nobody wanted anything. */
-static void make_spare(struct hp_timer *t)
-{
-	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, spare));
-	struct hp_job *job;
-
-	TAILQ_FOREACH(job, &d->jobs, link)
-		if (!job->answered && job->req.kind != HP_JOB_WATCH) {
-			hp_timer_set(d->ring, t, hp_now_ns() + SPARE_NS);
-			return;
-		}
-	hp_watch_spare(d->watch);
-}
-
-static void close_view(struct hp_subject *s)
-{
-	if (!s->view)
-		return;
-	TAILQ_REMOVE(&s->d->viewed, s, viewed);
-	s->d->n_viewed--;
-	hp_view_close(s->view);
-	s->view = NULL;
-}
-
-/* The target at rest that was worked on longest ago does without. */
-static void give_up_view(struct hp_daemon *d)
-{
-	struct hp_subject *s;
-
-	TAILQ_FOREACH(s, &d->viewed, viewed)
-		if (!s->jobs && !s->queued && !s->call_watchers) {
-			close_view(s);
-			return;
-		}
-}
-
-static int open_view(struct hp_subject *s, struct hp_err *err)
-{
-	struct hp_daemon *d = s->d;
-	int k;
-
-	if (s->view) {
-		TAILQ_REMOVE(&d->viewed, s, viewed);
-		TAILQ_INSERT_TAIL(&d->viewed, s, viewed);
-		return 0;
-	}
-	if (d->n_viewed >= VIEWS_KEPT)
-		give_up_view(d);
-	k = hp_view_open(&s->view, d->watch, s->pid, err);
-	if (k < 0)
-		return k;
-	TAILQ_INSERT_TAIL(&d->viewed, s, viewed);
-	d->n_viewed++;
-	d->spare.fire = make_spare;
-	hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
-	return 0;
-}
-
 int hp_subject_claim(struct hp_subject *s, bool view, struct hp_err *err)
 {
 	struct hp_daemon *d = s->d;
@@ -232,9 +170,8 @@ int hp_subject_claim(struct hp_subject *s, bool view, struct hp_err *err)
 	k = hp_fault(HP_FAULT_HPD_CLAIMED, err);
 	if (k < 0)
 		return k;
-	if (d->spare.at_ns)
-		hp_timer_set(d->ring, &d->spare, hp_now_ns() + SPARE_NS);
-	return view && d->watch ? open_view(s, err) : 0;
+	hp_views_postpone(d);
+	return view && d->watch ? hp_subject_open_view(s, err) : 0;
 }
 
 /* --- work -------------------------------------------------------------------------------------- */
@@ -304,7 +241,7 @@ static void subject_free(struct hp_subject *s)
 	hp_timer_clear(s->d->ring, &s->retry);
 	TAILQ_REMOVE(&s->d->subjects, s, link);
 	set_gone(s);
-	close_view(s);
+	hp_subject_close_view(s);
 	hp_guarded_free(&s->guard);
 	/* Not one's own: then this gives nothing away. */
 	hp_claim_give(s->d->claims_fd, s->pid);
@@ -312,7 +249,7 @@ static void subject_free(struct hp_subject *s)
 	free(s);
 }
 
-static void settle(struct hp_subject *s)
+void hp_subject_settle(struct hp_subject *s)
 {
 	struct hp_daemon *d = s->d;
 
@@ -360,7 +297,7 @@ void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job)
 	TAILQ_REMOVE(&s->queue, job, link);
 	s->queued--;
 	hp_job_free(job);
-	settle(s);
+	hp_subject_settle(s);
 }
 
 void hp_subject_answered(struct hp_subject *s, struct hp_job *job)
@@ -373,7 +310,7 @@ void hp_subject_ended(struct hp_subject *s)
 {
 	s->jobs--;
 	next(s);
-	settle(s);
+	hp_subject_settle(s);
 }
 
 static void recovered(struct hp_job *job, const json_t *answer)
@@ -435,7 +372,7 @@ void hp_subject_go(struct hp_subject *s)
 void hp_subject_forget(struct hp_subject *s)
 {
 	s->patches = 0;
-	settle(s);
+	hp_subject_settle(s);
 }
 
 void hp_subject_dismiss(struct hp_subject *s, const struct hp_err *why)
@@ -457,174 +394,7 @@ void hp_subject_unwatch(struct hp_subject *s)
 {
 	if (--s->call_watchers == 0 && s->running && s->running->req.kind == HP_JOB_WATCH)
 		hp_job_stop(s->running, false);
-	settle(s);
-}
-
-/* --- what is known ------------------------------------------------------------------------------ */
-
-static bool in_state(const json_t *patch, const char *state)
-{
-	const char *s = json_string_value(json_object_get(patch, "state"));
-
-	return s && !strcmp(s, state);
-}
-
-/* What a list says may be from before another hpd was done with the process. */
-static bool take_over(const struct hp_subject *s)
-{
-	return hp_claim_take(s->d->claims_fd, s->pid) && hp_op_is_patched(s->pid);
-}
-
-/* What each of the subjects has. */
-static void count_patches(struct hp_daemon *d, const json_t *patches)
-{
-	struct hp_subject *s;
-	size_t i;
-	json_t *p;
-
-	TAILQ_FOREACH(s, &d->subjects, link)
-		s->counted = s->retained = s->replaced = 0;
-	json_array_foreach (patches, i, p) {
-		pid_t owner = (pid_t)json_integer_value(json_object_get(p, "pid"));
-
-		s = hp_subject_find(d, owner);
-		if (!s && !hp_claim_is_foreign(d->claims_fd, owner))
-			s = hp_subject_get(d, owner); /* or it has exited meanwhile */
-		if (!s)
-			continue;
-		s->counted++;
-		if (in_state(p, "retained"))
-			s->retained++;
-		else
-			s->replaced += json_array_size(json_object_get(p, "functions"));
-	}
-}
-
-static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
-{
-	struct hp_subject *s, *after;
-
-	count_patches(d, patches);
-	for (s = TAILQ_FIRST(&d->subjects); s; s = after) {
-		after = TAILQ_NEXT(s, link);
-		/* What is being loaded or unloaded just now its own answer will tell. */
-		if (s->gone || (pid ? s->pid != pid : s->running != NULL))
-			continue;
-		if (s->patches && !s->counted && !hp_op_is_patched(s->pid)) {
-			hp_guard_dropped(s);
-			continue;
-		}
-		/* A process with patches is ours from now on; what is only looked at is not. */
-		s->patches = s->counted && take_over(s) ? s->counted : 0;
-		s->functions = s->patches ? s->replaced : 0;
-		set_retained(s, s->patches && s->retained);
-		settle(s);
-	}
-}
-
-/* … of those that a loaded patch supersedes. */
-static bool one_retained(const json_t *result)
-{
-	size_t i;
-	json_t *p;
-
-	json_array_foreach (json_object_get(result, "superseded"), i, p)
-		if (in_state(p, "retained"))
-			return true;
-	return false;
-}
-
-void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_t *result)
-{
-	struct hp_subject *s = job->subject;
-
-	hp_guard_begin(d); /* which ends by itself where there is no patch */
-	/* A list of some says nothing of the others. */
-	if (job->req.kind == HP_JOB_LIST && !hp_job_request_is_family(&job->req))
-		learn_list(d, job->req.pid, json_object_get(result, "patches"));
-	if (!s || s->gone || (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD))
-		return;
-	s->patches = (size_t)json_integer_value(json_object_get(result, "patches_left"));
-	s->functions = (size_t)json_integer_value(json_object_get(result, "functions_left"));
-	if (json_is_true(json_object_get(result, "retained")) || one_retained(result))
-		set_retained(s, true);
-}
-
-/* Where an agent was left there may be no patch. */
-static void clean_up(struct hp_daemon *d, const json_t *pids)
-{
-	size_t i;
-	json_t *p;
-
-	json_array_foreach (pids, i, p) {
-		pid_t pid = (pid_t)json_integer_value(p);
-		struct hp_subject *s = hp_claim_is_foreign(d->claims_fd, pid)
-					       ? NULL
-					       : hp_subject_get(d, pid);
-
-		if (!s)
-			continue; /* another hpd's, or it has exited meanwhile */
-		hp_log(HP_LOG_WARNING, "process %d: an agent was left in it", pid);
-		if (!s->running)
-			hp_subject_recover(s);
-	}
-}
-
-static void found(struct hp_job *job, const json_t *answer)
-{
-	const json_t *patches = json_object_get(json_object_get(answer, "result"), "patches");
-	struct hp_err err;
-	size_t i;
-	json_t *p;
-
-	hp_fault_pass(HP_FAULT_HPD_FOUND);
-	clean_up(job->d, json_object_get(json_object_get(answer, "result"), "traces"));
-	json_array_foreach (patches, i, p) {
-		pid_t pid = (pid_t)json_integer_value(json_object_get(p, "pid"));
-		struct hp_subject *s = hp_subject_find(job->d, pid);
-
-		if (!s || !s->patches)
-			continue;
-		if (hp_subject_claim(s, true, &err) < 0)
-			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);
-		if (!in_state(p, "loading") && !in_state(p, "unloading"))
-			continue;
-		hp_log(HP_LOG_WARNING, "process %d: patch %.16s was left while %s", pid,
-		       json_string_value(json_object_get(p, "hp_id")),
-		       json_string_value(json_object_get(p, "state")));
-		if (!s->running)
-			hp_subject_recover(s);
-	}
-	if (json_array_size(patches))
-		hp_log(HP_LOG_INFO, "patches found in running processes: %zu",
-		       json_array_size(patches));
-	if (!patches)
-		hp_log(HP_LOG_WARNING, "it is not known which processes have patches: %s",
-		       json_string_value(
-			       json_object_get(json_object_get(answer, "error"), "text")));
-	hp_daemon_begin(job->d);
-}
-
-static bool keep_foreign(void *arg, pid_t pid)
-{
-	struct hp_daemon *d = arg;
-
-	return hp_claim_is_foreign(d->claims_fd, pid);
-}
-
-void hp_targets_recover(struct hp_daemon *d)
-{
-	struct hp_job_request req = {.kind = HP_JOB_LIST, .traces = true};
-	struct hp_job *job = hp_job_new(d, &req, NULL);
-
-	if (d->watch)
-		hp_watch_sweep(keep_foreign, d);
-	if (!job) {
-		hp_daemon_begin(d);
-		return;
-	}
-	job->on_answer = found;
-	hp_job_submit(job, false);
+	hp_subject_settle(s);
 }
 
 void hp_targets_free(struct hp_daemon *d)

@@ -19,7 +19,7 @@
 
 #include "daemon/guard.h"
 #include "daemon/job.h"
-#include "daemon/ring.h"
+#include "ipc/ring.h"
 
 struct hp_daemon;
 struct hp_err;
@@ -91,6 +91,12 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 void hp_subject_watch(struct hp_subject *s);
 void hp_subject_go(struct hp_subject *s);
 void hp_subject_unwatch(struct hp_subject *s);
+
+/* The process still points into a patch that is out of use, or no longer does. */
+void hp_subject_set_retained(struct hp_subject *s, bool retained);
+
+/* Frees @s if nothing needs it. */
+void hp_subject_settle(struct hp_subject *s);
 
 /* Its patches are gone.  @s may be, too, afterwards. */
 void hp_subject_forget(struct hp_subject *s);

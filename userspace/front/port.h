@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/port.h – a listening socket on the ring. */
-#ifndef HP_DAEMON_PORT_H
-#define HP_DAEMON_PORT_H
+/* front/port.h – a listening socket on the ring. */
+#ifndef HP_FRONT_PORT_H
+#define HP_FRONT_PORT_H
 
 #include <stdbool.h>
 
-#include "daemon/ring.h"
+#include "ipc/ring.h"
 
 struct hp_port {
 	struct hp_ring *ring;

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/ring.c"
+#include "ipc/ring.c"
 
 static struct hp_ring *ring;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/port.h"
+#include "front/port.h"
 
 #include <string.h>
 #include <unistd.h>

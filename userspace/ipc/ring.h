@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemon/ring.h – the one io_uring that moves every byte of hpd, and the timers on it.
+ * ipc/ring.h – the one io_uring that moves every byte of hpd, and the timers on it.
  *
  * An operation is a struct hp_ring_op embedded in whatever it works for.  While op->armed is true
  * the kernel may still complete it: its owner must stay in memory until the last completion, which
  * comes with op->armed already false.
  */
-#ifndef HP_DAEMON_RING_H
-#define HP_DAEMON_RING_H
+#ifndef HP_IPC_RING_H
+#define HP_IPC_RING_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
  * of hpd by its clients' bytes could neither open a file nor connect through it, whatever filters for
  * system calls say, which see nothing of what a ring does.
  */
-#include "daemon/ring.h"
+#include "ipc/ring.h"
 
 #include <errno.h>
 #include <liburing.h>

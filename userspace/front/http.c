@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "daemon/http.h"
+#include "front/http.h"
 
 #include <limits.h>
 #include <stdarg.h>

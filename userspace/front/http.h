@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemon/http.h – requests out of bytes, with every length limited, and the heads of answers.
+ * front/http.h – requests out of bytes, with every length limited, and the heads of answers.
  *
  * Knows nothing of sockets.  One request at a time: after HP_HTTP_REQUEST nothing more is taken
  * until hp_http_next().
  */
-#ifndef HP_DAEMON_HTTP_H
-#define HP_DAEMON_HTTP_H
+#ifndef HP_FRONT_HTTP_H
+#define HP_FRONT_HTTP_H
 
 #include <stdbool.h>
 #include <stddef.h>
