@@ -57,7 +57,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	struct hp_err err = {0};
 	struct hp_ledgers ls;
 	struct hp_ledger *l;
-	size_t bad;
 
 	if (!area)
 		area = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -70,9 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 		put_right(l);
 	map.lo = (uintptr_t)area;
 	map.hi = map.lo + room;
-	if (hp_ledgers_read(&t, &ls, &bad, &err) < 0)
+	if (hp_ledgers_read(&t, &ls, &err) < 0)
 		abort();
-	if (ls.n + bad != 1)
+	if (ls.n + ls.unknown.n != 1)
 		abort();
 	if (ls.n)
 		use(ls.v[0], &t);

@@ -97,8 +97,9 @@ static size_t found(struct fixture *x, size_t *bad)
 	struct hp_ledgers ls;
 	size_t n;
 
-	assert_int_equal(hp_ledgers_read(x->t, &ls, bad, NULL), 0);
+	assert_int_equal(hp_ledgers_read(x->t, &ls, NULL), 0);
 	n = ls.n;
+	*bad = ls.unknown.n;
 	hp_ledgers_free(&ls);
 	return n;
 }
@@ -107,11 +108,10 @@ static void test_reads_what_was_written(void **state)
 {
 	struct fixture *x = *state;
 	struct hp_ledgers ls;
-	size_t bad;
 
-	assert_int_equal(hp_ledgers_read(x->t, &ls, &bad, NULL), 0);
+	assert_int_equal(hp_ledgers_read(x->t, &ls, NULL), 0);
 	assert_int_equal(ls.n, 1);
-	assert_int_equal(bad, 0);
+	assert_int_equal(ls.unknown.n, 0);
 	assert_int_equal(hp_ledger_phase(ls.v[0]), HP_PHASE_ACTIVE);
 	assert_string_equal(ls.v[0]->fixed.fn[0].old_name, "f");
 	hp_ledgers_free(&ls);
@@ -168,6 +168,39 @@ static void test_lies_with_a_right_checksum(void **state)
 		memcpy(lies[i].at, &was, lies[i].n);
 		hp_ledger_seal(x->l);
 	}
+}
+
+static void expect_unknown(struct fixture *x, uint32_t version, const char *text)
+{
+	char said[128];
+	struct hp_ledgers ls;
+	struct hp_err err;
+
+	assert_int_equal(hp_ledgers_read(x->t, &ls, NULL), 0);
+	assert_int_equal(ls.n, 0);
+	assert_int_equal(ls.unknown.n, 1);
+	assert_int_equal(ls.unknown.v[0].version, version);
+	assert_string_equal(ls.unknown.v[0].id, "test (deleted)");
+	hp_unknown_ledger_text(&ls.unknown.v[0], said, sizeof(said));
+	assert_non_null(strstr(said, text));
+	assert_int_equal(hp_ledgers_refuse_unknown(&ls, x->t, &err), -HP_E_TARGET);
+	assert_non_null(strstr(err.text, text));
+	hp_ledgers_free(&ls);
+}
+
+/* A later version may have changed all but where its magic and version are, or even that. */
+static void test_another_version_is_told(void **state)
+{
+	struct fixture *x = *state;
+
+	x->l->fixed.version = 77;
+	memset(&x->l->fixed.n_fns, 0xee, sizeof(x->l->fixed.file));
+	expect_unknown(x, 77, "another version of hp (ledger version 77, patch test");
+	x->l->fixed.magic = 1;
+	expect_unknown(x, 0, "another version of hp (ledger unknown");
+	fill(x->l, x->child);
+	x->l->fixed.checksum ^= 1;
+	expect_unknown(x, HP_LEDGER_VERSION, "does not hold");
 }
 
 /* The kill may come in the middle of a state: the one before it counts. */
@@ -230,6 +263,7 @@ int main(void)
 		T(test_reads_what_was_written),
 		T(test_any_changed_byte_is_noticed),
 		T(test_lies_with_a_right_checksum),
+		T(test_another_version_is_told),
 		T(test_torn_state),
 		T(test_text),
 		T(test_pick),

@@ -33,6 +33,7 @@ void hp_log_about(enum hp_log_level level, const struct hp_log_about *about, con
 #define HP_MESSAGE_RECOVERED "749fac17cf5d4106b170ff40ff072439"
 #define HP_MESSAGE_SERVED    "9c23140596c344bcb44981f95affbbb9"
 #define HP_MESSAGE_RESTARTED "3007c5cabdc646b4a14f432edc2cc4cf"
+#define HP_MESSAGE_UNKNOWN   "6804afe1d4d0418e8a80c3fd7d73d3e8"
 #define HP_MESSAGE_STEP	     "6d71e3332bd14b57a3e9d6ef3c266adf"
 
 #endif

@@ -62,6 +62,15 @@ static void show_generation(const json_t *g)
 		       open == 1 ? "" : "s");
 }
 
+static void show_unknown(const json_t *u)
+{
+	printf("process %lld (", (long long)hp_get_number(u, "pid"));
+	hp_put(stdout, hp_get_text(u, "comm"));
+	printf("), ");
+	hp_put(stdout, hp_get_text(u, "detail"));
+	printf("\n    left alone: the hp that patched it knows what it did\n");
+}
+
 static void show_dropped(const json_t *dropped)
 {
 	size_t i;
@@ -77,7 +86,7 @@ static void show_dropped(const json_t *dropped)
 
 int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 {
-	json_t *body = json_object(), *answer, *list, *generations, *patch;
+	json_t *body = json_object(), *answer, *list, *generations, *unknown, *patch;
 	const struct hp_call call = {.method = "POST", .path = "/hp/v2/list", .body = body};
 	bool family;
 	size_t i;
@@ -102,10 +111,15 @@ int hp_cmd_list(struct hp_cli *cli, const struct hp_args *args)
 	json_array_foreach (generations, i, patch)
 		if (!cli->json && !cli->quiet)
 			show_generation(patch);
+	unknown = json_object_get(answer, "unknown_ledgers");
+	json_array_foreach (unknown, i, patch)
+		if (!cli->json && !cli->quiet)
+			show_unknown(patch);
 	if (!cli->json && !cli->quiet)
 		show_dropped(json_object_get(answer, "dropped"));
 	/* A script sees it from the empty output. */
-	if (!json_array_size(list) && !json_array_size(generations) && !cli->json && isatty(STDERR_FILENO))
+	if (!json_array_size(list) && !json_array_size(generations) && !json_array_size(unknown) &&
+	    !cli->json && isatty(STDERR_FILENO))
 		hp_tell(cli, "no patch is loaded");
 	json_decref(answer);
 	return 0;

@@ -127,6 +127,8 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 		k = pid_array(&traces, &pids, err);
 	if (k == 0) {
 		*ret = hp_json_patches(&list);
+		(void)json_object_set_new(*ret, "unknown_ledgers", /* no memory: they are not told */
+					  hp_json_unknown_ledgers(&list));
 		if (pids)
 			(void)json_object_set_new(*ret, "traces", pids); /* no memory: none are listed */
 		(void)json_object_set_new(*ret, "generations", /* no memory: they are not told */

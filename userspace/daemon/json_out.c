@@ -198,6 +198,23 @@ json_t *hp_json_patches(const struct hp_patch_list *l)
 	return json_pack("{s:i,s:o}", "schema", SCHEMA, "patches", a);
 }
 
+json_t *hp_json_unknown_ledgers(const struct hp_patch_list *l)
+{
+	json_t *a = json_array();
+
+	for (size_t i = 0; i < l->unknown.n; i++) {
+		const struct hp_unknown_info *u = &l->unknown.v[i];
+
+		if (json_array_append_new(a, json_pack("{s:i,s:o,s:o,s:i,s:o}", "pid", (int)u->pid,
+						       "comm", hp_json_text(u->comm), "hp_id_begins",
+						       hp_json_text(u->id), "ledger_version",
+						       (int)u->version, "detail",
+						       hp_json_text(u->detail))) < 0)
+			break;
+	}
+	return a;
+}
+
 static json_t *guard_site(const struct hp_guard_site *s)
 {
 	return json_pack("{s:o,s:o,s:s,s:b}", "function", hp_json_text(s->fn), "addr", addr(s->addr),

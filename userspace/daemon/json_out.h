@@ -19,6 +19,8 @@ json_t *hp_json_time(uint64_t wall_ns);
 json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r);
 json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r);
 json_t *hp_json_patches(const struct hp_patch_list *l);
+/* Those that only another version of hp knows. */
+json_t *hp_json_unknown_ledgers(const struct hp_patch_list *l);
 json_t *hp_json_restart_result(const struct hp_restart_result *r);
 json_t *hp_json_restart_drained(const struct hp_restart_drained *d);
 /* {"targets":[{"pid","patches","wrong":[{"function","addr","found","mended"}]}]} */

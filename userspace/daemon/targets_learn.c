@@ -119,6 +119,20 @@ static void clean_up(struct hp_daemon *d, const json_t *pids)
 	}
 }
 
+static void tell_unknown(const json_t *unknown)
+{
+	size_t i;
+	json_t *u;
+
+	json_array_foreach (unknown, i, u) {
+		pid_t pid = (pid_t)json_integer_value(json_object_get(u, "pid"));
+		const struct hp_log_about about = {.message_id = HP_MESSAGE_UNKNOWN, .pid = pid};
+
+		hp_log_about(HP_LOG_WARNING, &about, "process %d is %s: it is left alone", pid,
+			     json_string_value(json_object_get(u, "detail")));
+	}
+}
+
 static void found(struct hp_job *job, const json_t *answer)
 {
 	const json_t *patches = json_object_get(json_object_get(answer, "result"), "patches");
@@ -128,6 +142,7 @@ static void found(struct hp_job *job, const json_t *answer)
 
 	hp_fault_pass(HP_FAULT_HPD_FOUND);
 	clean_up(job->d, json_object_get(json_object_get(answer, "result"), "traces"));
+	tell_unknown(json_object_get(json_object_get(answer, "result"), "unknown_ledgers"));
 	json_array_foreach (patches, i, p) {
 		pid_t pid = (pid_t)json_integer_value(json_object_get(p, "pid"));
 		struct hp_subject *s = hp_subject_find(job->d, pid);

@@ -137,12 +137,12 @@ static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *
 	struct hp_guard_target *gt;
 	struct hp_ledgers ls = {0};
 	struct hp_target *t;
-	size_t bad, from = g->sites.n;
+	size_t from = g->sites.n;
 	int r = 0;
 
 	if (hp_target_open(&t, pid, NULL) < 0)
 		return 0;
-	if (hp_maps_read(&t->maps, pid, NULL) < 0 || hp_ledgers_read(t, &ls, &bad, NULL) < 0 ||
+	if (hp_maps_read(&t->maps, pid, NULL) < 0 || hp_ledgers_read(t, &ls, NULL) < 0 ||
 	    hp_target_check(t, NULL) < 0) {
 		hp_ledgers_free(&ls);
 		hp_target_free(t);
@@ -150,7 +150,7 @@ static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *
 	}
 	gt = HP_ARRAY_ADD(&g->targets);
 	if (gt)
-		*gt = (struct hp_guard_target){pid, ls.n + bad};
+		*gt = (struct hp_guard_target){pid, ls.n + ls.unknown.n};
 	else
 		r = -ENOMEM;
 	for (size_t i = 0; i < ls.n && r == 0; i++)

@@ -2,6 +2,7 @@
 #include "patch/ledger.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sodium.h>
@@ -246,34 +247,50 @@ static bool read_one(const struct hp_target *t, hp_addr at, struct hp_ledger *l)
 	       hp_mem_read(t, text, f->text, f->text_n, NULL) >= 0 && fixed_holds(f, at);
 }
 
-int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *bad,
-		    struct hp_err *err)
+static int add_unknown(struct hp_ledgers *ls, const struct hp_map *m,
+		       const struct hp_ledger_fixed *f)
+{
+	struct hp_unknown_ledger *u = HP_ARRAY_ADD(&ls->unknown);
+
+	if (!u)
+		return -ENOMEM;
+	u->version = f->magic == HP_LEDGER_MAGIC ? f->version : 0;
+	snprintf(u->id, sizeof(u->id), "%s", m->path + strlen(HP_MEMFD_PREFIX));
+	return 0;
+}
+
+/* So many are not ours: a target that wants to have our memory filled. */
+static int read_area(const struct hp_target *t, const struct hp_map *m, struct hp_ledgers *ls)
+{
+	struct hp_ledger *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return -ENOMEM;
+	if (ls->n < LEDGERS_MAX && read_one(t, m->lo, l)) {
+		r = hp_ledgers_add(ls, l);
+		if (r < 0)
+			free(l);
+		return r;
+	}
+	r = add_unknown(ls, m, &l->fixed);
+	free(l);
+	return r;
+}
+
+int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, struct hp_err *err)
 {
 	struct hp_ledgers ls = {0};
 
-	*bad = 0;
 	for (size_t i = 0; i < t->maps.n; i++) {
 		const struct hp_map *m = &t->maps.v[i];
-		struct hp_ledger *l;
 
 		if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)) || m->offset)
 			continue;
-		/* So many are not ours: a target that wants to have our memory filled. */
-		if (ls.n == LEDGERS_MAX) {
-			++*bad;
-			continue;
-		}
-		l = malloc(sizeof(*l));
-		if (!l || hp_ledgers_add(&ls, l) < 0) {
-			free(l);
+		if (read_area(t, m, &ls) < 0) {
 			hp_ledgers_free(&ls);
 			return hp_err_set(err, -ENOMEM, "no memory for a ledger");
 		}
-		if (read_one(t, m->lo, l))
-			continue;
-		free(l);
-		ls.n--;
-		++*bad;
 	}
 	if (ls.n)
 		qsort(ls.v, ls.n, sizeof(*ls.v), by_time);
@@ -281,10 +298,37 @@ int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *b
 	return 0;
 }
 
+void hp_unknown_ledger_text(const struct hp_unknown_ledger *u, char *text, size_t n)
+{
+	if (u->version == HP_LEDGER_VERSION)
+		snprintf(text, n, "patched by hp, but its ledger (patch %s…) does not hold", u->id);
+	else if (u->version)
+		snprintf(text, n, "patched by another version of hp (ledger version %u, patch %s…)",
+			 u->version, u->id);
+	else
+		snprintf(text, n, "patched by another version of hp (ledger unknown, patch %s…)",
+			 u->id);
+}
+
+int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_target *t,
+			      struct hp_err *err)
+{
+	char text[128];
+
+	if (!ls->unknown.n)
+		return 0;
+	hp_unknown_ledger_text(&ls->unknown.v[0], text, sizeof(text));
+	return hp_err_set(err, -HP_E_TARGET,
+			  "process %d is %s: what was done to it is not known here, so nothing is "
+			  "changed; use the hp that patched it, or restart the process",
+			  t->pid, text);
+}
+
 void hp_ledgers_free(struct hp_ledgers *ls)
 {
 	for (size_t i = 0; i < ls->n; i++)
 		free(ls->v[i]);
+	HP_ARRAY_FREE(&ls->unknown);
 	HP_ARRAY_FREE(ls);
 }
 

@@ -21,6 +21,7 @@
 #define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
 #define HP_LEDGER_VERSION 5
 #define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
+#define HP_LEDGER_ID_BEGIN 16 /* digits of the id behind it */
 
 #define HP_LEDGER_FNS	 1024
 #define HP_LEDGER_BANKS	 16
@@ -69,6 +70,7 @@ struct hp_ledger_range {
 	uint64_t lo, hi;
 };
 
+/* Magic and version are where they are in every version. */
 struct hp_ledger_fixed {
 	uint64_t magic;
 	uint64_t checksum; /* of all that follows, up to hp_ledger_size() */
@@ -148,15 +150,29 @@ int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pa
 		       struct hp_err *err);
 int hp_ledger_get_text(const struct hp_ledger *l, char kind, struct hp_pairs *ret);
 
+/* An area of hp's that this hp cannot read: what is in it is left alone. */
+struct hp_unknown_ledger {
+	uint32_t version; /* as it says; HP_LEDGER_VERSION: it does not hold; 0: it does not even say */
+	char id[HP_LEDGER_ID_BEGIN + 1];
+};
+
 struct hp_ledgers {
 	struct hp_ledger **v;
 	size_t n, room;
+	struct {
+		struct hp_unknown_ledger *v;
+		size_t n, room;
+	} unknown;
 };
 
-/* All valid ledgers in @t, oldest first.  *bad counts areas of hp's whose ledger is of an unknown
- * version or does not hold: they are left alone. */
-int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, size_t *bad,
-		    struct hp_err *err);
+/* All ledgers in @t, oldest first. */
+int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, struct hp_err *err);
+/* Where there is one that this hp cannot read nothing is known of the program's code: to be asked
+ * before anything is changed.  -HP_E_TARGET, with its name. */
+int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_target *t,
+			      struct hp_err *err);
+/* One sentence about @u. */
+void hp_unknown_ledger_text(const struct hp_unknown_ledger *u, char *text, size_t n);
 void hp_ledgers_free(struct hp_ledgers *ls);
 /* A patch that came (@l is owned from here on), one that went. */
 int hp_ledgers_add(struct hp_ledgers *ls, struct hp_ledger *l);

@@ -29,6 +29,7 @@ void hp_patch_list_free(struct hp_patch_list *list)
 {
 	for (size_t i = 0; i < list->n; i++)
 		hp_patch_info_clear(&list->v[i]);
+	HP_ARRAY_FREE(&list->unknown);
 	HP_ARRAY_FREE(list);
 }
 
@@ -155,6 +156,22 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 	return 0;
 }
 
+static int describe_unknown(const struct hp_work *w, struct hp_patch_list *list, struct hp_err *err)
+{
+	for (size_t i = 0; i < w->ledgers.unknown.n; i++) {
+		const struct hp_unknown_ledger *u = &w->ledgers.unknown.v[i];
+		struct hp_unknown_info *info = HP_ARRAY_ADD(&list->unknown);
+
+		if (!info)
+			return hp_err_set(err, -ENOMEM, "no memory for a list");
+		*info = (struct hp_unknown_info){.pid = w->t->pid, .version = u->version};
+		snprintf(info->comm, sizeof(info->comm), "%s", w->t->comm);
+		snprintf(info->id, sizeof(info->id), "%s", u->id);
+		hp_unknown_ledger_text(u, info->detail, sizeof(info->detail));
+	}
+	return 0;
+}
+
 static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, struct hp_err *err)
 {
 	struct hp_work w;
@@ -168,6 +185,8 @@ static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, s
 		r = p ? describe(&w, w.ledgers.v[i], p, err)
 		      : hp_err_set(err, -ENOMEM, "no memory for a list");
 	}
+	if (r >= 0)
+		r = describe_unknown(&w, list, err);
 	(void)hp_work_close(&w, NULL); /* nothing was started in the target */
 	return r;
 }

@@ -121,6 +121,7 @@ static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_requ
 	    (r = refuse_changed(l, err)) < 0 ||
 	    (r = hp_work_open(&l->w, ops, req->pid, l->copy_fd, kind, req->timeout_ns,
 			      err)) < 0 ||
+	    (r = hp_ledgers_refuse_unknown(&l->w.ledgers, l->w.t, err)) < 0 ||
 	    (r = refuse_loaded(l, err)) < 0)
 		return r;
 	if (r && kind == HP_WORK_TOUCHES && (r = bury(l, err)) < 0)

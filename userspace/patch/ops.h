@@ -145,9 +145,22 @@ struct hp_patch_info {
 	size_t memory_bytes; /* mapped in the target */
 };
 
+/* A patch of which only another version of hp knows what it did. */
+struct hp_unknown_info {
+	pid_t pid;
+	char comm[17];
+	char id[HP_ID_LEN + 1]; /* the beginning of it */
+	unsigned version;	/* of its ledger; 0: unknown */
+	char detail[256];
+};
+
 struct hp_patch_list {
 	struct hp_patch_info *v;
 	size_t n, room;
+	struct {
+		struct hp_unknown_info *v;
+		size_t n, room;
+	} unknown;
 };
 void hp_patch_info_clear(struct hp_patch_info *p);
 void hp_patch_list_free(struct hp_patch_list *l);

@@ -109,7 +109,8 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 
 	if (r < 0)
 		return r;
-	if ((r = pick(&w, req, &l, err)) >= 0 &&
+	if ((r = hp_ledgers_refuse_unknown(&w.ledgers, w.t, err)) >= 0 &&
+	    (r = pick(&w, req, &l, err)) >= 0 &&
 	    (r = hp_depend_check_unload(l, &w.ledgers, err)) >= 0 &&
 	    (r = hp_work_touch(&w, err)) >= 0)
 		r = hp_unload_one(&w, l, req, true, &res, err);
@@ -147,7 +148,9 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 	if (r < 0)
 		return r;
 	snprintf(did, n, "nothing");
-	r = hp_agent_clean(w.t, w.looker, err);
+	r = hp_ledgers_refuse_unknown(&w.ledgers, w.t, err);
+	if (r >= 0)
+		r = hp_agent_clean(w.t, w.looker, err);
 	if (r > 0)
 		snprintf(did, n, "reaped an agent");
 	if (r >= 0 && (r = hp_fault(HP_FAULT_CLEANED, err)) >= 0)

@@ -15,7 +15,6 @@ struct hp_work {
 	struct hp_agent *agent;
 	struct hp_gate *gate;
 	struct hp_ledgers ledgers;
-	size_t bad_ledgers;
 	struct hp_pairs seal; /* what the permit says of the patch */
 	uint64_t started_ns, deadline_ns;
 	struct hp_work *next; /* in ops->rest */

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# SAN:
+# hpd is replaced by another build, as `systemctl restart hpd` does it, in the middle of a load and at
+# rest; and a process that an hp of another version has patched.
+# shellcheck source=tests/integration/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+long=(--park 500ms --timeout 20s)
+
+# --- another build -------------------------------------------------------------------------------------
+mkdir "$T/other"
+version=$("$O/hpd" --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+')
+other=9${version:1}
+sed "s/\\b$version\\b/$other/g" "$O/hpd" >"$T/other/hpd"
+chmod +x "$T/other/hpd"
+cp "$O/hpctl" "$T/other/"
+
+is_at() {
+	hp --json status
+	is "hpd is of version $1" "$(jq -r .hpd.version <<<"$OUT")" "$1"
+}
+# replace FOLDER: by the hpd that is there
+replace() {
+	local O=$1
+
+	stop_hpd
+	start_hpd
+}
+stopped_load() {
+	local pid
+
+	pid=$(ps -o pid=,comm= -s "$HPD" | awk '$2 == "hpd-load" { print $1 }')
+	[ -n "$pid" ] && grep -q '^State:.T' "/proc/$pid/status" && JOB=$pid
+}
+
+HP_FAULT=phase-loading:hang start_hpd
+start_service verify 2 all
+snapshot "$PID" "$T/before"
+is_at "$version"
+"$O/hpctl" --socket "$T/hpd.sock" load -p "$PID" "${long[@]}" "$SVC/verify_patch.so" \
+	>"$T/first.out" 2>"$T/first.err" </dev/null &
+client=$!
+check "a load is in the middle" wait_until "$PATIENCE" stopped_load
+kill -TERM "$HPD"
+check "hpd is told to end, and takes nobody on" wait_until "$PATIENCE" test ! -e "$T/hpd.sock"
+kill -CONT "$JOB"
+wait "$client"
+is "the load that was under way is done" "$? $(cat "$T/first.err")" '0 '
+ID=$(cat "$T/first.out")
+check "and then hpd has ended" wait_until "$PATIENCE" gone "$HPD"
+wait "$HPD"
+is "well" $? 0
+HPD=''
+
+O=$T/other start_hpd
+is_at "$other"
+hp --json list -p "$PID"
+is "the other build finds the patch" "$(jq -rc '.patches[] | [.hp_id, .state]' <<<"$OUT")" "[\"$ID\",\"active\"]"
+answers "which is in force" "$PID" ask new
+refused 3 "and knows it" 'already loaded' load -p "$PID" "$SVC/verify_patch.so"
+unload -p "$PID" "${long[@]}" "$ID"
+answers "it unloads what the other one loaded" "$PID" ask old
+as_before "to the last byte" "$PID" "$T/before"
+load -p "$PID" "${long[@]}" "$SVC/verify_patch.so"
+replace "$O"
+is_at "$version"
+hp list -p "$PID" -q
+is "and back" "$OUT" "$ID"
+unload -p "$PID" "${long[@]}" "$ID"
+as_before "to the last byte" "$PID" "$T/before"
+still_right "the service noticed nothing" "$PID"
+
+# --- another version -----------------------------------------------------------------------------------
+# What such a ledger looks like: the version where it always is, and everything else unlike ours.
+ledger_at() {
+	echo $((16#$(awk '/\/memfd:hp-patch-/ && $3 == "00000000" { sub(/-.*/, ""); print }' "/proc/$PID/maps")))
+}
+# poke OFFSET BYTE: in the ledger
+poke() {
+	# shellcheck disable=SC2059 # an escape
+	printf "\\x$2" | dd of="/proc/$PID/mem" bs=1 seek=$((AT + $1)) conv=notrunc status=none
+}
+VERSION_AT=64 MAGIC_AT=48
+
+load -p "$PID" "${long[@]}" "$SVC/verify_patch.so"
+AT=$(ledger_at)
+stop_hpd
+poke $VERSION_AT 4d
+snapshot "$PID" "$T/patched"
+start_hpd
+like "hpd says so when it starts" "$(cat "$T/hpd.log")" \
+	"process $PID is patched by another version of hp \(ledger version 77, patch ${ID:0:16}…\): it is left alone"
+hp list -p "$PID"
+like "list says so" "$OUT" "^process $PID \(verify\), patched by another version of hp \(ledger version 77"
+hp --json list
+is "to scripts too" "$(jq -c ".unknown_ledgers[] | select(.pid == $PID) | [.hp_id_begins, .ledger_version]" <<<"$OUT")" \
+	"[\"${ID:0:16}\",77]"
+is "and not as if it knew the patch" "$(jq '.patches | length' <<<"$OUT")" 0
+for what in "load -p $PID $SVC/verify_patch.so" "check -p $PID $SVC/verify_patch.so" "unload -p $PID $ID"; do
+	# shellcheck disable=SC2086 # words
+	refused 3 "${what%% *} is refused" "process $PID is patched by another version of hp \(ledger version 77.*nothing is changed" $what
+done
+poke $MAGIC_AT 00
+# shellcheck disable=SC2086
+refused 3 "a ledger that does not even tell its version" 'another version of hp \(ledger unknown' unload -p "$PID" "$ID"
+poke $MAGIC_AT 70
+as_before "nothing was written" "$PID" "$T/patched"
+answers "the patch is in force still" "$PID" ask new
+
+poke $VERSION_AT 05
+hp list -p "$PID" -q
+is "the hp of that version finds it again" "$OUT" "$ID"
+unload -p "$PID" "${long[@]}" "$ID"
+as_before "and takes it out" "$PID" "$T/before"
+end_service "$PID"
