@@ -77,7 +77,7 @@ static int write_file(const struct hp_frames *frames, uint8_t **ret, size_t *ret
 	return hp_elf_write(&file, ret, ret_n);
 }
 
-int hp_template_file(uint8_t **ret, size_t *ret_n)
+static int make_file(uint8_t **ret, size_t *ret_n)
 {
 	struct hp_frames frames = {.at = FRAMES_AT};
 	int r;
@@ -88,5 +88,16 @@ int hp_template_file(uint8_t **ret, size_t *ret_n)
 	hp_frames_end(&frames);
 	r = frames.failed ? -ENOMEM : write_file(&frames, ret, ret_n);
 	HP_ARRAY_FREE(&frames.bytes);
+	return r;
+}
+
+int hp_template_file(const uint8_t **ret, size_t *ret_n)
+{
+	static uint8_t *made;
+	static size_t n;
+	int r = made ? 0 : make_file(&made, &n);
+
+	*ret = made;
+	*ret_n = n;
 	return r;
 }

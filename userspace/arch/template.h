@@ -14,7 +14,8 @@
 #define HP_TEMPLATE_FILES "hp-paths-"
 #define HP_TEMPLATE_NAME  HP_TEMPLATE_FILES "2.so"
 
-/* The same bytes every time.  *ret is freed with free(); -ENOMEM. */
-int hp_template_file(uint8_t **ret, size_t *ret_n);
+/* Made once in a process: whoever forks jobs asks for it first, so that they inherit it (a millisecond).
+ * The bytes are hp's for good.  -ENOMEM. */
+int hp_template_file(const uint8_t **ret, size_t *ret_n);
 
 #endif

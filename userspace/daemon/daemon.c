@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arch/template.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -206,7 +207,9 @@ static void raise_nofile(void)
 
 static int open_all(struct hp_daemon *d, struct hp_err *err)
 {
+	const uint8_t *template;
 	struct hp_err no_bpf;
+	size_t n;
 	int k;
 
 	raise_nofile();
@@ -231,6 +234,8 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 		k = hp_ring_open(&d->ring, err);
 	if (k < 0)
 		return k;
+	/* For the jobs to inherit; the load that has no memory for it says so. */
+	(void)hp_template_file(&template, &n);
 	if (hp_watch_open(&d->watch, &no_bpf) < 0) {
 		d->watch = NULL;
 		snprintf(d->watch_why, sizeof(d->watch_why), "%.255s", no_bpf.text);

@@ -24,14 +24,16 @@ static int bad_versions(const struct hp_image *im, const char *which, struct hp_
 
 static int set_version(struct hp_dynsym *d, size_t index, const char *name)
 {
-	if (!d->version) {
-		d->version = calloc(MAX_VERSIONS, sizeof(*d->version));
-		if (!d->version)
+	if (index >= d->n_versions) {
+		const char **more = reallocarray(d->version, index + 1, sizeof(*more));
+
+		if (!more)
 			return -ENOMEM;
+		memset(more + d->n_versions, 0, (index + 1 - d->n_versions) * sizeof(*more));
+		d->version = more;
+		d->n_versions = index + 1;
 	}
 	d->version[index] = name;
-	if (index >= d->n_versions)
-		d->n_versions = index + 1;
 	return 0;
 }
 

@@ -138,29 +138,28 @@ static int fill_ledger(struct stage *s, struct hp_err *err)
 	struct hp_ledger_fixed *f = &s->l->fixed;
 	int r = 0;
 
-	*f = (struct hp_ledger_fixed){
-		.magic = HP_LEDGER_MAGIC,
-		.version = HP_LEDGER_VERSION,
-		.n_fns = (uint32_t)p->n_fns,
-		.n_banks = (uint32_t)p->n_banks,
-		.pid = p->target->pid,
-		.mode = p->req->mode,
-		.start_time = p->target->start_time,
-		.loaded_wall_ns = hp_wall_ns(),
-		.area_lo = p->area,
-		.area_hi = p->area + p->area_bytes,
-		.table = p->table,
-		.gate = p->gate,
-		.gate_back = p->gate_back,
-		.data = p->data,
-		.code = p->code,
-		.patch_lo = p->patch.lo,
-		.patch_hi = p->patch.hi,
-		.bias = p->bias,
-		.n_fini = (uint32_t)p->n_fini,
-		.register_frame = p->register_frame,
-		.deregister_frame = p->deregister_frame,
-	};
+	/* Member by member: of the 480 kB that calloc() gave as zeros few pages are used. */
+	f->magic = HP_LEDGER_MAGIC;
+	f->version = HP_LEDGER_VERSION;
+	f->n_fns = (uint32_t)p->n_fns;
+	f->n_banks = (uint32_t)p->n_banks;
+	f->pid = p->target->pid;
+	f->mode = p->req->mode;
+	f->start_time = p->target->start_time;
+	f->loaded_wall_ns = hp_wall_ns();
+	f->area_lo = p->area;
+	f->area_hi = p->area + p->area_bytes;
+	f->table = p->table;
+	f->gate = p->gate;
+	f->gate_back = p->gate_back;
+	f->data = p->data;
+	f->code = p->code;
+	f->patch_lo = p->patch.lo;
+	f->patch_hi = p->patch.hi;
+	f->bias = p->bias;
+	f->n_fini = (uint32_t)p->n_fini;
+	f->register_frame = p->register_frame;
+	f->deregister_frame = p->deregister_frame;
 	snprintf(f->id, sizeof(f->id), "%s", p->id);
 	snprintf(f->file, sizeof(f->file), "%s", p->req->file);
 	memcpy(f->bank, p->bank, sizeof(*f->bank) * p->n_banks);

@@ -186,13 +186,11 @@ static int open_template(const char *state_dir, const uint8_t *want, size_t n, i
 
 int hp_store_template(const char *state_dir, int *ret_fd, struct hp_err *err)
 {
-	uint8_t *want;
+	const uint8_t *want;
 	size_t n;
 	int r = hp_template_file(&want, &n);
 
 	if (r < 0)
 		return hp_err_sys(err, -r, "make the file of path blocks");
-	r = open_template(state_dir, want, n, ret_fd, err);
-	free(want);
-	return r;
+	return open_template(state_dir, want, n, ret_fd, err);
 }
