@@ -137,13 +137,15 @@ gone() {
 
 # --- hpd and hpctl -----------------------------------------------------------------------------------------
 HPD_ARGS=()
-# A private hpd, with HPD_ARGS, in a session of its own, whose members are counted at the end
+HPD_BY=()
+# A private hpd, with HPD_ARGS, by way of HPD_BY (a command and its arguments, which must exec), in a
+# session of its own, whose members are counted at the end
 start_hpd() {
 	local fd
 
 	mkfifo "$T/ready"
 	exec {fd}<>"$T/ready"
-	setsid "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --below $$ --ready-fd 9 "${HPD_ARGS[@]}" \
+	setsid "${HPD_BY[@]}" "$O/hpd" --socket "$T/hpd.sock" --state-dir "$T/state" --below $$ --ready-fd 9 "${HPD_ARGS[@]}" \
 		9>"$T/ready" >"$T/hpd.log" 2>&1 </dev/null {fd}>&- &
 	HPD=$!
 	if ! read -r -t "$PATIENCE" -N 1 -u "$fd"; then
@@ -345,6 +347,38 @@ end_service() {
 	fi
 	exec {in}>&-
 	unset "SVC_IN[$pid]"
+}
+
+# --- examples -------------------------------------------------------------------------------------------------
+# examples FILE WORD=TEXT…: runs those of a manual page or of README (tests/examples), in $T/examples,
+# with this hpd and the hpctl under test, which waits longer than its defaults where nothing else is said.
+examples() {
+	local file=$PWD/$1 tool=$PWD/tests/examples line name='' details=()
+
+	shift
+	mkdir -p "$T/bin" "$T/examples"
+	cat >"$T/bin/hpctl" <<-END
+		#!/bin/sh
+		case \$1 in load | unload) verb=\$1 && shift && exec "$PWD/$O/hpctl" "\$verb" --park 5s --timeout 30s "\$@" ;; esac
+		exec "$PWD/$O/hpctl" "\$@"
+	END
+	chmod +x "$T/bin/hpctl"
+	(cd "$T/examples" && PATH=$T/bin:$PATH HP_SOCKET=$T/hpd.sock "$tool" "$file" "$@") >"$T/examples.tap" 2>&1
+	STATUS=$?
+	while IFS= read -r line; do
+		if [ "$line" != "${line#\#   }" ]; then
+			details+=("${line#\#   }")
+			continue
+		fi
+		[ -z "$name" ] || not_ok "$name" "${details[@]}"
+		name='' details=()
+		case $line in
+		'not ok '*) name=${line#* - } ;;
+		'ok '*) ok "${line#* - }" ;;
+		'1..'*) STATUS='' ;;
+		esac
+	done <"$T/examples.tap"
+	[ -z "$STATUS" ] || not_ok "tests/examples $file comes to its end" "$(tail -n 5 "$T/examples.tap")"
 }
 
 # --- before and after -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ SVC_HEADERS := $(wildcard $(SVC_SRC)/*.h) include/hp/patch.h
 SVC_PATCH := $(SVC_CFLAGS) -shared -fPIC
 
 # Programs of one file beside svc.c.
-SVC_PLAIN := ticker stress jumper eventloop prefork retained stack guarded
+SVC_PLAIN := ticker stress jumper eventloop prefork retained stack guarded service
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
 SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods many ipa_ra stackalign \
