@@ -176,7 +176,7 @@ static const struct check checks[] = {
 	{"capabilities", true, try_caps, "no process can be patched"},
 	{"pidfd", true, try_pidfd, "no process can be patched"},
 	{"userfaultfd", true, try_uffd, "no gate: functions cannot go live together"},
-	{"seccomp", true, try_seccomp, "the gatekeeper would not be confined"},
+	{"seccomp", true, try_seccomp, "hp's small processes would not be confined: nothing starts"},
 	{"io_uring", true, try_ring, "hpd does not run"},
 	{"state-dir", true, try_state_dir, "patches cannot be stored"},
 	{"yama", true, try_yama, "ptrace is off until the next boot"},

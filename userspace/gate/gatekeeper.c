@@ -30,6 +30,7 @@
 
 #include "base/addr.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/helper.h"
@@ -336,9 +337,6 @@ static int prepare(struct keeper *k)
 
 	if (r)
 		return r;
-	/* EOF would do, if no other child of the job held a copy of its end of the socket. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
-		return -errno;
 	k->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (k->wake < 0)
 		return -errno;
@@ -348,9 +346,14 @@ static int prepare(struct keeper *k)
 	(void)mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT);
 	if (sched_setscheduler(0, SCHED_FIFO, &first))
 		(void)setpriority(PRIO_PROCESS, 0, -20);
-	r = start_deadline_thread(k);
+	r = hp_confine_rights(HP_ROLE_GATEKEEPER, NULL);
+	/* EOF would do, if no other child of the job held a copy of its end of the socket. */
+	if (!r && prctl(PR_SET_PDEATHSIG, SIGKILL))
+		r = -errno;
 	if (!r)
-		r = hp_gatekeeper_confine();
+		r = start_deadline_thread(k);
+	if (!r)
+		r = hp_confine_calls(HP_ROLE_GATEKEEPER, NULL);
 	return r ? r : hp_fault(HP_FAULT_GATEKEEPER_READY, NULL);
 }
 

@@ -34,7 +34,4 @@ struct gate_record {
 /* The life of the gatekeeper, in a fork.  Its first reply on @cmd says that it is ready. */
 _Noreturn void hp_gatekeeper_run(int cmd, int events);
 
-/* From now on only what the gatekeeper needs; in every thread. 0 or a negative errno. */
-int hp_gatekeeper_confine(void);
-
 #endif

@@ -33,6 +33,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/fault.h"
 #include "base/fd.h"
 #include "base/helper.h"
@@ -297,7 +298,9 @@ _Noreturn static void keeper_run(int sock, const struct probe_keeper_end *end)
 	if (hp_helper_begin("hp-probes", keep, 3))
 		_exit(1);
 	self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	if (self < 0 || hp_send_fds(sock, &hello, sizeof(hello), &self, 1))
+	if (self < 0 || hp_confine_rights(HP_ROLE_KEEPER, NULL) ||
+	    hp_confine_calls(HP_ROLE_KEEPER, NULL) ||
+	    hp_send_fds(sock, &hello, sizeof(hello), &self, 1))
 		_exit(1);
 	hp_fault_pass(HP_FAULT_KEEPER_READY);
 	while (serve(&k))
