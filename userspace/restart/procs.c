@@ -3,6 +3,9 @@
  * Everybody's parent is read, for /proc/PID/task/TID/children is not there on every kernel.  The
  * order in /proc is by number, which says nothing: children are found by asking again until no more
  * come.
+ *
+ * The numbers come in batches: a process that forks after its batch was made, and ends before it is
+ * read, hides its child.
  */
 #include "restart/procs.h"
 
@@ -10,6 +13,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,15 +24,37 @@
 #define KILL_NS	 (10 * HP_S)
 #define KILL_GAP (1 * HP_MS)
 
+/* Listings until two agree; of a program that forks all the time the last one counts. */
+#define LISTINGS 4
+
 struct kinship {
 	pid_t pid, parent;
-	bool taken;
+	bool ended, taken;
 };
 
 struct kin {
 	struct kinship *v;
 	size_t n, room;
+	bool missed; /* one that was listed was gone when it was read */
 };
+
+static int read_one(struct kin *ret, pid_t pid)
+{
+	struct kinship *k;
+	struct hp_stat st;
+
+	if (hp_stat_read(pid, &st) < 0) {
+		ret->missed = true;
+		return 0;
+	}
+	k = HP_ARRAY_ADD(ret);
+	if (!k)
+		return -ENOMEM;
+	*k = (struct kinship){.pid = pid,
+			      .parent = (pid_t)st.field[HP_STAT_PPID],
+			      .ended = st.state == 'Z' || st.state == 'X'};
+	return 0;
+}
 
 static int read_kin(struct kin *ret)
 {
@@ -38,22 +64,9 @@ static int read_kin(struct kin *ret)
 
 	if (!d)
 		return -errno;
-	while (r == 0 && (e = readdir(d))) {
-		struct kinship *k;
-		struct hp_stat st;
-		pid_t pid;
-
-		if (e->d_name[0] < '0' || e->d_name[0] > '9')
-			continue;
-		pid = (pid_t)strtol(e->d_name, NULL, 10);
-		if (hp_stat_read(pid, &st) < 0 || st.state == 'Z' || st.state == 'X')
-			continue;
-		k = HP_ARRAY_ADD(ret);
-		if (k)
-			*k = (struct kinship){pid, (pid_t)st.field[HP_STAT_PPID], false};
-		else
-			r = -ENOMEM;
-	}
+	while (r == 0 && (e = readdir(d)))
+		if (e->d_name[0] >= '0' && e->d_name[0] <= '9')
+			r = read_one(ret, (pid_t)strtol(e->d_name, NULL, 10));
 	closedir(d);
 	return r;
 }
@@ -68,20 +81,21 @@ static int add(struct hp_procs *to, pid_t pid)
 	return 0;
 }
 
-/* Adds the children of @parent; how many, or -ENOMEM. */
 static int add_children(struct hp_procs *to, struct kin *kin, pid_t parent)
 {
 	for (size_t i = 0; i < kin->n; i++) {
 		if (kin->v[i].taken || kin->v[i].parent != parent)
 			continue;
 		kin->v[i].taken = true;
-		if (add(to, kin->v[i].pid) < 0)
+		kin->missed |= kin->v[i].ended;
+		if (!kin->v[i].ended && add(to, kin->v[i].pid) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself)
+/* 1: one that ended meanwhile may have left a child that was not listed yet. */
+static int list(struct hp_procs *ret, pid_t pid, bool itself)
 {
 	struct kin kin = {0};
 	int r = read_kin(&kin);
@@ -94,7 +108,37 @@ int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself)
 	for (size_t i = 0; r == 0 && i < ret->n; i++)
 		r = add_children(ret, &kin, ret->v[i]);
 	HP_ARRAY_FREE(&kin);
-	return r;
+	return r == 0 ? kin.missed : r;
+}
+
+static bool same(const struct hp_procs *a, const struct hp_procs *b)
+{
+	return a->n == b->n && (!a->n || !memcmp(a->v, b->v, a->n * sizeof(a->v[0])));
+}
+
+int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself)
+{
+	struct hp_procs before = {0};
+	int r = list(ret, pid, itself);
+
+	for (int i = 1; r == 1 && i < LISTINGS; i++) {
+		struct hp_procs swap = before;
+
+		before = *ret;
+		*ret = swap;
+		r = list(ret, pid, itself);
+		if (r == 1 && same(ret, &before))
+			r = 0;
+	}
+	hp_procs_free(&before);
+	return r < 0 ? r : 0;
+}
+
+bool hp_procs_none_below(void)
+{
+	siginfo_t info;
+
+	return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 && errno == ECHILD;
 }
 
 bool hp_procs_have(const struct hp_procs *procs, pid_t pid)
@@ -122,7 +166,7 @@ int hp_procs_kill_below(void)
 			(void)kill(procs.v[i], SIGKILL); /* or it is gone already */
 		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 			;
-		if (r < 0 || procs.n == 0)
+		if (r < 0 || hp_procs_none_below())
 			break;
 		if (hp_now_ns() > end) {
 			r = -ETIMEDOUT;

@@ -21,7 +21,7 @@
 #define LOOK_MAX_NS (50 * HP_MS)
 #define TAKE_NS	    (2 * HP_S)
 
-static int check_alive(struct hp_supervisor *s, const struct hp_procs *below, struct hp_err *err)
+static int check_alive(const struct hp_supervisor *s, struct hp_err *err)
 {
 	int st = s->first_status;
 
@@ -35,7 +35,7 @@ static int check_alive(struct hp_supervisor *s, const struct hp_procs *below, st
 				  "the new process exited with status %d before it was ready; the old "
 				  "one serves on",
 				  WEXITSTATUS(st));
-	if (below->n == 0)
+	if (hp_procs_none_below())
 		return hp_err_set(err, -HP_E_NEW_PROCESS,
 				  "the new process ended before it was ready; the old one serves on");
 	return 0;
@@ -66,7 +66,7 @@ static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 		/* What has ended and was not seen yet is not below us any more. */
 		hp_supervisor_reap(s);
 		if (r == 0)
-			r = check_alive(s, &below, err);
+			r = check_alive(s, err);
 		if (r == 0)
 			r = ready = hp_supervisor_is_ready(s, &below, err);
 		if (r == 0 && hp_now_ns() >= deadline_ns)
