@@ -102,11 +102,36 @@ static int open_stdio(struct hp_spec *s, pid_t pid, struct hp_err *err)
 	return 0;
 }
 
+/* By their names in /proc/PID/limits: prlimit(2) takes CAP_SYS_RESOURCE where the user is another. */
+static const char *const limit_names[RLIM_NLIMITS] = {
+	[RLIMIT_CPU] = "Max cpu time",
+	[RLIMIT_FSIZE] = "Max file size",
+	[RLIMIT_DATA] = "Max data size",
+	[RLIMIT_STACK] = "Max stack size",
+	[RLIMIT_CORE] = "Max core file size",
+	[RLIMIT_RSS] = "Max resident set",
+	[RLIMIT_NPROC] = "Max processes",
+	[RLIMIT_NOFILE] = "Max open files",
+	[RLIMIT_MEMLOCK] = "Max locked memory",
+	[RLIMIT_AS] = "Max address space",
+	[RLIMIT_LOCKS] = "Max file locks",
+	[RLIMIT_SIGPENDING] = "Max pending signals",
+	[RLIMIT_MSGQUEUE] = "Max msgqueue size",
+	[RLIMIT_NICE] = "Max nice priority",
+	[RLIMIT_RTPRIO] = "Max realtime priority",
+	[RLIMIT_RTTIME] = "Max realtime timeout",
+};
+
 static int read_limits(struct hp_spec *s, pid_t pid, struct hp_err *err)
 {
-	for (int i = 0; i < RLIM_NLIMITS; i++)
-		if (prlimit(pid, (enum __rlimit_resource)i, NULL, &s->limits[i]))
-			return hp_err_sys(err, errno, "resource limits of process %d", (int)pid);
+	for (int i = 0; i < RLIM_NLIMITS; i++) {
+		uint64_t soft, hard;
+
+		if (!hp_limit_read(pid, limit_names[i], &soft, &hard))
+			return hp_err_set(err, -HP_E_GONE, "process %d has no line '%s' in its limits",
+					  (int)pid, limit_names[i]);
+		s->limits[i] = (struct rlimit){soft, hard};
+	}
 	return 0;
 }
 
