@@ -17,9 +17,12 @@
 
 #define ENVIRON_MAX (4u << 20)
 
-/* What belongs to the process that it was given to (sd_listen_fds(3), sd_watchdog_enabled(3)) … */
+/* What belongs to the process that it was given to (sd_listen_fds(3), sd_watchdog_enabled(3)), or
+ * that a program leaves to itself when it executes itself again: nginx, haproxy -W. */
 static const char *const not_inherited[] = {
 	"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC",
+	"NGINX", "HAPROXY_MWORKER_REEXEC", "HAPROXY_MWORKER_WAIT_ONLY", "HAPROXY_PROCESSES",
+	"HAPROXY_LOAD_SUCCESS",
 };
 
 int hp_strings_add(struct hp_strings *s, const char *text)
