@@ -218,6 +218,18 @@ struct hp_listener *hp_listeners_find(const struct hp_listeners *l, ino_t ino)
 	return NULL;
 }
 
+bool hp_listeners_held_by(const struct hp_listeners *l, pid_t pid)
+{
+	struct hp_fd_list fds = {0};
+	bool found = false;
+
+	if (hp_fd_list_read(&fds, pid) == 0)
+		for (size_t i = 0; i < fds.n && !found; i++)
+			found = fds.v[i].kind == HP_FD_SOCKET && hp_listeners_find(l, fds.v[i].ino);
+	hp_fd_list_free(&fds);
+	return found;
+}
+
 static bool is_any(const struct sockaddr_in6 *in6)
 {
 	return IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr);

@@ -55,6 +55,9 @@ void hp_listeners_free(struct hp_listeners *l);
 
 struct hp_listener *hp_listeners_find(const struct hp_listeners *l, ino_t ino);
 
+/* Does process @pid have any of them? */
+bool hp_listeners_held_by(const struct hp_listeners *l, pid_t pid);
+
 /* Is @a what a client would reach as @b? */
 bool hp_listener_same_address(const struct hp_listener *a, const struct hp_listener *b);
 

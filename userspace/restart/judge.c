@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "hp/err.h"
 #include "restart/pidfile.h"
@@ -63,13 +64,17 @@ static int refuse_new_binds(struct hp_supervisor *s, const struct hp_procs *belo
 	return r;
 }
 
+static bool is_to_tell(const struct hp_supervisor *s)
+{
+	return s->req->ready == HP_READY_NOTIFY || s->spec.wants_ready;
+}
+
 int hp_supervisor_is_ready(struct hp_supervisor *s, const struct hp_procs *below,
 			   struct hp_err *err)
 {
-	bool told_only = s->req->ready == HP_READY_NOTIFY || s->spec.wants_ready;
 	int r;
 
-	if (told_only && !s->said_ready)
+	if (is_to_tell(s) && !s->said_ready)
 		return 0;
 	r = hp_readiness_read(&s->readiness, &s->listeners, below);
 	if (r < 0)
@@ -111,22 +116,63 @@ int hp_supervisor_not_ready(struct hp_supervisor *s, const struct hp_procs *belo
 {
 	char missing[512] = "";
 
+	if (is_to_tell(s) && !s->said_ready)
+		(void)add(missing, sizeof(missing), "did not say READY=1");
 	if (hp_readiness_read(&s->readiness, &s->listeners, below) == 0)
 		tell_missing(s, missing, sizeof(missing));
 	if (!*missing)
-		(void)snprintf(missing, sizeof(missing), "did not say READY=1");
+		(void)snprintf(missing, sizeof(missing), "was just afterwards");
 	return hp_err_set(err, -HP_E_NOT_READY,
 			  "the new program was not ready in time: it %s; the old one serves on",
 			  missing);
 }
 
-/* Of what is there, a process whose parent is not: what was started, or what it left behind in the
- * background. */
+/* Who has left its parent is the supervisor's child. */
+static pid_t root_of(pid_t pid)
+{
+	struct hp_stat st;
+
+	for (pid_t at = pid; hp_stat_read(at, &st) == 0; at = (pid_t)st.field[HP_STAT_PPID]) {
+		if (st.field[HP_STAT_PPID] == (uint64_t)getpid())
+			return at;
+		if (st.field[HP_STAT_PPID] <= 1)
+			break;
+	}
+	return pid;
+}
+
+/* A program that goes into the background leaves one child, in a session of its own, and may take its
+ * time to end.  That child, or 0. */
+static pid_t in_background(const struct hp_procs *below, pid_t pid, uint64_t session)
+{
+	struct hp_stat st;
+	pid_t child = 0;
+
+	for (size_t i = 0; i < below->n; i++) {
+		if (hp_stat_read(below->v[i], &st) < 0 || st.field[HP_STAT_PPID] != (uint64_t)pid)
+			continue;
+		if (child || st.field[HP_STAT_SESSION] == session)
+			return 0;
+		child = below->v[i];
+	}
+	return child;
+}
+
+/* The first of those processes to which the listeners belong. */
 static pid_t topmost(const struct hp_supervisor *s, const struct hp_procs *below)
 {
-	if (hp_procs_have(below, s->first))
-		return s->first;
-	return below->n ? below->v[0] : 0;
+	struct hp_stat st;
+	pid_t pid = below->n ? below->v[0] : 0, child;
+
+	for (size_t i = 0; i < below->n; i++)
+		if (hp_listeners_held_by(&s->listeners, below->v[i])) {
+			pid = root_of(below->v[i]);
+			break;
+		}
+	while (pid && hp_stat_read(pid, &st) == 0 &&
+	       (child = in_background(below, pid, st.field[HP_STAT_SESSION])))
+		pid = child;
+	return pid;
 }
 
 int hp_supervisor_find_main(struct hp_supervisor *s, const struct hp_procs *below,

@@ -15,7 +15,6 @@
 #include "base/fd.h"
 #include "hp/err.h"
 #include "restart/connections.h"
-#include "restart/fds.h"
 #include "restart/takeaway.h"
 
 /* One try to borrow a thread for taking the listeners away. */
@@ -40,18 +39,6 @@ void hp_retire_choose(struct hp_retire *r, const struct hp_restart_request *req,
 	r->signal = req->drain_signal;
 	if (!r->signal)
 		r->signal = r->way == HP_DRAIN_GRACEFUL && known ? known : SIGTERM;
-}
-
-static bool holds_one(const struct hp_listeners *l, pid_t pid)
-{
-	struct hp_fd_list fds = {0};
-	bool found = false;
-
-	if (hp_fd_list_read(&fds, pid) == 0)
-		for (size_t i = 0; i < fds.n && !found; i++)
-			found = fds.v[i].kind == HP_FD_SOCKET && hp_listeners_find(l, fds.v[i].ino);
-	hp_fd_list_free(&fds);
-	return found;
 }
 
 static void signal_one(const struct hp_retire *r, size_t i, int signal)
@@ -91,7 +78,7 @@ int hp_retire_begin(struct hp_retire *r, const struct hp_procs *group, uint64_t 
 	int k = add(r, r->main);
 
 	for (size_t i = 0; k == 0 && i < group->n; i++)
-		if (group->v[i] != r->main && holds_one(r->listeners, group->v[i]))
+		if (group->v[i] != r->main && hp_listeners_held_by(r->listeners, group->v[i]))
 			k = add(r, group->v[i]);
 	if (k < 0)
 		return hp_err_sys(err, -k, "processes of the old generation");

@@ -15,6 +15,7 @@
 #include "restart/pidfile.h"
 #include "restart/shield.h"
 #include "restart/supervisor.h"
+#include "target/procfs.h"
 
 #define DRAIN_NS  (20 * HP_MS)
 #define RECORD_NS (1 * HP_S)
@@ -79,6 +80,27 @@ static void leave_ordinary(struct hp_supervisor *s)
 			hp_close(&s->listeners.v[i].fd);
 }
 
+static bool is_alive(pid_t pid, uint64_t start)
+{
+	struct hp_stat st;
+
+	return hp_stat_read(pid, &st) == 0 && st.state != 'Z' &&
+	       st.field[HP_STAT_START_TIME] == start;
+}
+
+/* What was taken for the main process may have ended, and left the service to what it had started. */
+static void follow_main(struct hp_supervisor *s)
+{
+	struct hp_procs below = {0};
+
+	if (s->all_ended || is_alive(s->generation.pid, s->generation.pid_start))
+		return;
+	if (hp_procs_below(&below, getpid(), false) == 0 && below.n &&
+	    hp_supervisor_find_main(s, &below, NULL) == 0)
+		hp_supervisor_record(s);
+	hp_procs_free(&below);
+}
+
 static void drain(struct hp_supervisor *s)
 {
 	static const char *const names[] = {
@@ -100,6 +122,7 @@ static void drain(struct hp_supervisor *s)
 			return;
 		if (!hp_supervisor_wait(s, hp_now_ns() + DRAIN_NS))
 			hp_close(&s->sock);
+		follow_main(s);
 		hp_retire_step(&s->retire);
 		s->generation.open = s->retire.open;
 		s->generation.old_state = names[s->retire.phase];
@@ -135,8 +158,10 @@ static void tell_gone(struct hp_supervisor *s)
 
 static void keep(struct hp_supervisor *s)
 {
-	while (!s->all_ended)
+	while (!s->all_ended) {
 		(void)hp_supervisor_wait(s, UINT64_MAX); /* there is nobody left who could be gone */
+		follow_main(s);
+	}
 	hp_generation_remove();
 }
 

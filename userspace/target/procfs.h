@@ -10,6 +10,7 @@
 /* Fields of proc_pid_stat(5) by their numbers there. */
 enum {
 	HP_STAT_PPID = 4,
+	HP_STAT_SESSION = 6,
 	HP_STAT_FLAGS = 9,
 	HP_STAT_THREADS = 20,
 	HP_STAT_START_TIME = 22,
