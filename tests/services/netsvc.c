@@ -14,6 +14,8 @@
  *	early		it is put into the epoll before it is bound
  *	unlink		it removes its unix socket when it ends
  *	daemon		it goes into the background; pidfile=PATH is written then
+ *	forks=N		it goes on in its Nth descendant, without a session of its own
+ *	linger=FILE	… and who forks ends when FILE is there
  *	user=UID	it gives up its rights when it has bound
  *	v6only		IPv6 sockets take no IPv4
  *	die=STAGE, hang=STAGE	ends, or does nothing more, at start, bind, listen
@@ -45,9 +47,9 @@
 #define EVENTS	      64
 
 static struct {
-	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile;
+	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger;
 	bool early, unlink_at_end, daemon, v6only;
-	int user;
+	int user, forks;
 } opt = {.tag = "1", .user = -1};
 
 static struct net_addr addr[LISTENERS_MAX];
@@ -338,11 +340,29 @@ static void end(int signal)
 	_exit(0);
 }
 
+/* The child goes on. */
+static void leave_parent(void)
+{
+	pid_t pid = fork();
+
+	check(pid >= 0, "fork");
+	if (!pid)
+		return;
+	if (opt.linger)
+		wait_for_file(opt.linger);
+	_exit(0);
+}
+
 static void go_into_background(void)
 {
 	FILE *f;
 
-	check(!opt.daemon || daemon(1, 1) == 0, "daemon");
+	if (opt.daemon) {
+		leave_parent();
+		setsid();
+	}
+	for (int i = 0; i < opt.forks; i++)
+		leave_parent();
 	if (!opt.pidfile)
 		return;
 	f = fopen(opt.pidfile, "we");
@@ -365,7 +385,8 @@ static void read_option(const char *arg)
 		const char *name;
 		const char **to;
 	} texts[] = {{"tag", &opt.tag},	  {"die", &opt.die},	   {"hang", &opt.hang},
-		     {"hold", &opt.hold}, {"notify", &opt.notify}, {"pidfile", &opt.pidfile}};
+		     {"hold", &opt.hold}, {"notify", &opt.notify}, {"pidfile", &opt.pidfile},
+		     {"linger", &opt.linger}};
 	const struct {
 		const char *name;
 		bool *to;
@@ -386,6 +407,8 @@ static void read_option(const char *arg)
 		}
 	if (value(arg, "user"))
 		opt.user = atoi(value(arg, "user"));
+	else if (value(arg, "forks"))
+		opt.forks = atoi(value(arg, "forks"));
 	else
 		addr[n_addr++] = net_parse(arg);
 }
