@@ -13,7 +13,7 @@
 #define HP_SLOTS      512 /* two for each target that is watched */
 #define HP_SLOT_FNS   1024 /* functions watched in one target at once */
 #define HP_THREAD_MAX 64  /* calls of one thread that are told apart */
-#define HP_NAME_MAX   96
+#define HP_NAME_MAX   160 /* as much as a ledger holds */
 #define HP_EDGES_BYTES 65536 /* ring buffer of a slot */
 
 #define HP_COOKIE(slot, session, fn)                                                               \

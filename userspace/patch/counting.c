@@ -23,6 +23,8 @@
 #define BASELINE_TRIES 4000
 #define RECOUNT_TRIES  3
 
+_Static_assert(HP_NAME_MAX >= HP_LEDGER_NAME, "no name is cut short in the pinned map");
+
 bool hp_counting_possible(const struct hp_live *lv, enum hp_side side)
 {
 	for (unsigned i = 0; i < lv->l->fixed.n_fns; i++)
