@@ -28,14 +28,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WARM_UP     20 /* rounds before memory is first measured */
-#define MAPS_SLACK  4
-#define HPD_SLACK   16   /* hpd prepares the slots of a next target when it has time */
-#define DIRTY_SLACK 1024 /* kB: stacks and heaps that find their size */
-#define PARK_MS     1000 /* with many threads on few CPUs one may wait so long for its turn */
+#define WARM_UP    20 /* rounds before memory is first measured */
+#define MAPS_SLACK 4
+#define HPD_SLACK  16   /* hpd prepares the slots of a next target when it has time */
+#define OWN_SLACK  1024 /* kB: stacks and heaps that find their size */
+#define PARK_MS    1000 /* with many threads on few CPUs one may wait so long for its turn */
 
 struct size {
-	long maps, fds, dirty_kb;
+	long maps, fds, own_kb;
 };
 
 static uint64_t now_ns(void)
@@ -78,7 +78,8 @@ static long count_fds(pid_t pid)
 	return n;
 }
 
-static long dirty_kb(pid_t pid)
+/* Pages of its own, also those that a child shares that lives just now. */
+static long own_kb(pid_t pid)
 {
 	char path[64], line[256];
 	long kb = 0;
@@ -89,7 +90,7 @@ static long dirty_kb(pid_t pid)
 	if (!f)
 		served_die(path);
 	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Private_Dirty: %ld", &kb) == 1)
+		if (sscanf(line, "Anonymous: %ld", &kb) == 1)
 			break;
 	fclose(f);
 	return kb;
@@ -97,17 +98,17 @@ static long dirty_kb(pid_t pid)
 
 static struct size size_of(pid_t pid)
 {
-	return (struct size){count_lines(pid), count_fds(pid), dirty_kb(pid)};
+	return (struct size){count_lines(pid), count_fds(pid), own_kb(pid)};
 }
 
 static bool grew(const char *who, struct size a, struct size b, long slack)
 {
 	if (b.maps <= a.maps + MAPS_SLACK + slack && b.fds <= a.fds + slack &&
-	    b.dirty_kb <= a.dirty_kb + DIRTY_SLACK)
+	    b.own_kb <= a.own_kb + OWN_SLACK)
 		return false;
 	fprintf(stderr,
-		"driver: %s grew: maps %ld to %ld, descriptors %ld to %ld, dirty %ld to %ld kB\n",
-		who, a.maps, b.maps, a.fds, b.fds, a.dirty_kb, b.dirty_kb);
+		"driver: %s grew: maps %ld to %ld, descriptors %ld to %ld, memory %ld to %ld kB\n",
+		who, a.maps, b.maps, a.fds, b.fds, a.own_kb, b.own_kb);
 	return true;
 }
 
@@ -198,14 +199,14 @@ static int run(int fd, pid_t hpd, const char *patch, const char *quiesce, long r
 	failed |= status != 0;
 	printf("{\"rounds\":%ld,\"quiesce\":\"%s\",\"load_us\":%lu,\"longest_load_us\":%lu,"
 	       "\"unload_us\":%lu,\"longest_unload_us\":%lu,\"retained\":%d,\"maps\":[%ld,%ld],"
-	       "\"dirty_kb\":[%ld,%"
+	       "\"own_kb\":[%ld,%"
 	       "ld],"
 	       "\"verdict\":%s}\n",
 	       i, quiesce, (unsigned long)(t.load_ns / 1000 / (uint64_t)(i ? i : 1)),
 	       (unsigned long)(t.longest_load_ns / 1000),
 	       (unsigned long)(t.unload_ns / 1000 / (uint64_t)(i ? i : 1)),
 	       (unsigned long)(t.longest_unload_ns / 1000), t.retained, target.maps,
-	       target_end.maps, target.dirty_kb, target_end.dirty_kb, line);
+	       target_end.maps, target.own_kb, target_end.own_kb, line);
 	return failed;
 }
 
