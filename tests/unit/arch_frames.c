@@ -109,7 +109,8 @@ static void the_template_is_what_its_version_says(void **state)
 	crypto_hash_sha256(digest, bytes, n);
 	sodium_bin2hex(hex, sizeof(hex), digest, sizeof(digest));
 	assert_string_equal(HP_TEMPLATE_NAME, "hp-paths-2.so");
-	assert_string_equal(hex, "23efb4765b54f0c4d370d37f5d266f550ba24df96da596cb67be6d5979c19f40");
+	assert_string_equal(hex,
+			    "23efb4765b54f0c4d370d37f5d266f550ba24df96da596cb67be6d5979c19f40");
 }
 
 #define MOVED 0x10000 /* where the head goes */
@@ -128,9 +129,8 @@ static void compare_head(const char *fn, const char *name, size_t told)
 	struct hp_err e = {0};
 	size_t n, size;
 
-	assert_int_equal(hp_image_open(&self, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), "self",
-				       &e),
-			 0);
+	assert_int_equal(
+		hp_image_open(&self, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), "self", &e), 0);
 	cfi = cfi_of(self);
 	assert_int_equal(hp_head_read(&head, self, name, (hp_addr)(fn - __ehdr_start), 0, &e), 0);
 	assert_int_equal(hp_head_move(&head, head.jump_len, MOVED, moved, &n, &e), 0);
@@ -139,8 +139,8 @@ static void compare_head(const char *fn, const char *name, size_t told)
 	hp_frames_end(&frames);
 	assert_false(frames.failed);
 	section[0] = (struct hp_elf_section){".text", SHT_NOBITS, SHF_ALLOC, MOVED, NULL, n};
-	section[1] = (struct hp_elf_section){".eh_frame",    SHT_PROGBITS,    SHF_ALLOC,
-					     frames.at, frames.bytes.v, frames.bytes.n};
+	section[1] = (struct hp_elf_section){".eh_frame", SHT_PROGBITS,   SHF_ALLOC,
+					     frames.at,   frames.bytes.v, frames.bytes.n};
 	assert_int_equal(hp_elf_write(&file, &bytes, &size), 0);
 	object = image_of(bytes, size);
 	made = cfi_of(object);

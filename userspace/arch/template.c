@@ -14,7 +14,7 @@
 
 #define FRAMES_AT    (HP_ELF_HEADERS + 64)
 #define BUILD_ID_LEN 20
-#define SYMBOLS	     (HP_BANK_FNS * HP_PATHS)
+#define SYMBOLS      (HP_BANK_FNS * HP_PATHS)
 #define NAME_ROOM    24
 
 /* gABI, "Note Section" */

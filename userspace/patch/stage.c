@@ -34,9 +34,9 @@ struct stage {
 	const struct hp_plan *p;
 	struct hp_agent *a;
 	struct hp_ledger *l;
-	int memfd;	/* ours */
-	int agent_fd;	/* the agent's */
-	uint64_t used;	/* bytes of the memfd */
+	int memfd;     /* ours */
+	int agent_fd;  /* the agent's */
+	uint64_t used; /* bytes of the memfd */
 	struct hp_segments seg;
 	struct hp_own_object object;
 };
@@ -313,8 +313,7 @@ static int map_bank(struct stage *s, unsigned bank, int template_fd, struct hp_e
 	static uint8_t moved[HP_BANK_SIZE - HP_BANK_MOVED];
 	const struct hp_plan *p = s->p;
 	hp_addr at = p->bank[bank];
-	struct hp_slots slots = {
-		.gate = p->gate, .gate_back = p->gate_back, .table = p->table};
+	struct hp_slots slots = {.gate = p->gate, .gate_back = p->gate_back, .table = p->table};
 	int r;
 
 	memset(moved, 0xcc, sizeof(moved));
@@ -364,12 +363,13 @@ static int map_stub_page(struct stage *s, const struct hp_plan_page *page, struc
 					  f->old.name);
 		memcpy(bytes + (lo - page->at), stub + (lo - f->stub), hi - lo);
 		/* Nobody runs what lies there: it is void, or a stub of a patch out of use. */
-		if (page->there && (r = hp_mem_poke(p->target, lo, bytes + (lo - page->at), hi - lo,
-						    err)) < 0)
+		if (page->there &&
+		    (r = hp_mem_poke(p->target, lo, bytes + (lo - page->at), hi - lo, err)) < 0)
 			return r;
 	}
-	return page->there ? 0
-			   : map_bytes(s, page->at, bytes, sizeof(bytes), PROT_READ | PROT_EXEC, err);
+	return page->there
+		       ? 0
+		       : map_bytes(s, page->at, bytes, sizeof(bytes), PROT_READ | PROT_EXEC, err);
 }
 
 static int map_stubs(struct stage *s, struct hp_err *err)
@@ -453,9 +453,11 @@ static bool is_memfd_of(const struct hp_map *m, const struct hp_ledger *l)
 }
 
 /* What a patch that is gone has left for those that came after it, is theirs. */
-static bool has_file(const struct hp_map *m, const struct hp_ledger *l, const struct hp_ledgers *all)
+static bool has_file(const struct hp_map *m, const struct hp_ledger *l,
+		     const struct hp_ledgers *all)
 {
-	if (strstr(m->path, "/" HP_TEMPLATE_FILES) || strstr(m->path, l->fixed.id) || is_memfd_of(m, l))
+	if (strstr(m->path, "/" HP_TEMPLATE_FILES) || strstr(m->path, l->fixed.id) ||
+	    is_memfd_of(m, l))
 		return true;
 	if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)))
 		return false;
@@ -546,8 +548,8 @@ static int void_stubs(const struct hp_ledger *l, const struct hp_ledgers *all,
 	for (unsigned i = 0; i < l->fixed.n_fns && r >= 0; i++) {
 		hp_addr stub = l->fixed.fn[i].stub;
 		hp_addr lo = stub > page ? stub : page;
-		hp_addr hi = stub + HP_STUB_LEN < page + HP_PAGE ? stub + HP_STUB_LEN
-								  : page + HP_PAGE;
+		hp_addr hi =
+			stub + HP_STUB_LEN < page + HP_PAGE ? stub + HP_STUB_LEN : page + HP_PAGE;
 
 		if (lo < hi && !stub_needed(l, all, stub))
 			r = hp_mem_poke(t, lo, none, hi - lo, err);

@@ -32,19 +32,19 @@
 #define PTRACE_SETSIGMASK 0x420b
 #endif
 
-#define SYSCALL_STOP	  (SIGTRAP | 0x80) /* with PTRACE_O_TRACESYSGOOD */
-#define SYSCALL_INSN_LEN  2
-#define MOV_EAX		  0xb8
-#define MOV_EAX_LEN	  5
-#define EFLAGS_TRAP	  0x100u
-#define EFLAGS_DIRECTION  0x400u
-#define ERESTARTSYS	  512
-#define ERESTARTNOINTR	  513
-#define ERESTARTNOHAND	  514
+#define SYSCALL_STOP          (SIGTRAP | 0x80) /* with PTRACE_O_TRACESYSGOOD */
+#define SYSCALL_INSN_LEN      2
+#define MOV_EAX               0xb8
+#define MOV_EAX_LEN           5
+#define EFLAGS_TRAP           0x100u
+#define EFLAGS_DIRECTION      0x400u
+#define ERESTARTSYS           512
+#define ERESTARTNOINTR        513
+#define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
-#define AGENT_OPTIONS	  (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
-#define STUCK_NS	  (10 * HP_S) /* frozen by its cgroup: none of hp's calls waits */
-#define STOPS_MAX	  1000 /* stops of other kinds during one call; signals are blocked */
+#define AGENT_OPTIONS         (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
+#define STUCK_NS              (10 * HP_S) /* frozen by its cgroup: none of hp's calls waits */
+#define STOPS_MAX             1000 /* stops of other kinds during one call; signals are blocked */
 
 static const uint64_t all_signals = ~0ull;
 
@@ -141,8 +141,7 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 		return hp_err_set(err, -HP_E_GONE, "thread %d has ended", (int)tid);
 	inj->filtered = hp_seccomp_filtered(tid);
 	if (!find_nothing(inj))
-		return hp_err_set(err, -HP_E_TARGET,
-				  "seccomp does not let thread %d be borrowed",
+		return hp_err_set(err, -HP_E_TARGET, "seccomp does not let thread %d be borrowed",
 				  (int)tid);
 	if (in_restart(&inj->saved) && !original_call(inj, &inj->call))
 		return hp_err_set(err, -HP_E_TARGET, "thread %d is in a restarted call", (int)tid);
@@ -155,7 +154,8 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	inj->frame = inj->image.frame;
 	if (inj->saved.rsp < floor || inj->saved.rsp - floor < HP_INJECT_ROOM ||
 	    inj->image.base - 2048 < floor)
-		return hp_err_set(err, -HP_E_TARGET, "the stack of thread %d has no room", (int)tid);
+		return hp_err_set(err, -HP_E_TARGET, "the stack of thread %d has no room",
+				  (int)tid);
 	e = hp_mem_write(t, inj->image.base, inj->image.bytes, inj->image.n, err);
 	return e < 0 ? e : hp_fault(HP_FAULT_BORROWED, err);
 }
@@ -192,8 +192,9 @@ static int take_child(pid_t tid, pid_t *child)
 /* How run_syscall() treats the thread. */
 struct drive {
 	pid_t tid;
-	pid_t *child;			      /* of a borrowed thread; NULL: an agent */
-	const struct user_regs_struct *want;  /* suspend seccomp for exactly this call; or NULL */
+	pid_t *child;                        /* of a borrowed thread; NULL: an agent */
+	const struct user_regs_struct *want; /* suspend seccomp for exactly this call; or NULL */
+	bool step; /* nothing is to be done at the entry: one stop, not two */
 };
 
 static bool same_call(const struct user_regs_struct *now, const struct user_regs_struct *want)
@@ -220,6 +221,9 @@ static int suspend_seccomp(const struct drive *d)
 static int at_stop(const struct drive *d, int status, int *seen, int *deliver)
 {
 	*deliver = 0;
+	/* A step over a system call is reported at its exit (kernel/entry/common.c). */
+	if (d->step && status >> 16 == 0 && WSTOPSIG(status) == SIGTRAP)
+		return 1;
 	if (WSTOPSIG(status) == SYSCALL_STOP) {
 		if (++*seen == 1)
 			return d->want ? suspend_seccomp(d) : 0;
@@ -241,7 +245,7 @@ static int run_syscall(const struct drive *d)
 	int status, deliver = 0, seen = 0, r;
 
 	for (int stops = 0; stops < STOPS_MAX; stops++) {
-		if (ptrace(PTRACE_SYSCALL, d->tid, NULL, deliver) ||
+		if (ptrace(d->step ? PTRACE_SINGLESTEP : PTRACE_SYSCALL, d->tid, NULL, deliver) ||
 		    hp_thread_wait_until(d->tid, &status, hp_now_ns() + STUCK_NS) < 0)
 			return -HP_E_GONE;
 		r = at_stop(d, status, &seen, &deliver);
@@ -265,7 +269,7 @@ int64_t hp_drive_syscall(pid_t tid, const struct user_regs_struct *regs, hp_addr
 			 const uint64_t args[6], bool suspend)
 {
 	struct user_regs_struct r = *regs;
-	struct drive d = {.tid = tid, .want = suspend ? &r : NULL};
+	struct drive d = {.tid = tid, .want = suspend ? &r : NULL, .step = !suspend};
 
 	set_call(&r, gadget, nr, args);
 	return hp_thread_set_regs(tid, &r) < 0 ? -HP_E_GONE : result_of(&d);
@@ -322,7 +326,8 @@ static void pass_signals_on(const struct hp_inject *inj)
 {
 	for (int sig = 1; sig <= 64; sig++)
 		if (inj->pass_on & (1ull << (sig - 1)))
-			(void)syscall(SYS_tgkill, inj->t->pid, inj->tid, sig); /* it may have died */
+			(void)syscall(SYS_tgkill, inj->t->pid, inj->tid,
+				      sig); /* it may have died */
 }
 
 int hp_inject_end(struct hp_inject *inj)
