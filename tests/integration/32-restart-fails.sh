@@ -116,6 +116,24 @@ kill_hpd
 restart -- "${new[@]}" "$address"
 is "a restart of what another hpd started" "$STATUS $ERR" "0 "
 check "and it serves" grows "$LOAD" answered 50
+
+# both_serve NAME OPTION…: the old one is traced, by the new one, so that hp cannot reach into it
+both_serve() {
+	local name=$1 old=$MAIN
+
+	shift
+	hp "$@" restart "$MAIN" -- "${new[@]}" "seize=$old:$T/detach" "$address"
+	is "$name: it says so" "$STATUS" 6
+	MAIN=$(grep -oE '^[0-9]+$|"result":.*"pid":[0-9]+' <<<"$OUT" | grep -oE '[0-9]+$')
+	GENERATIONS+=("$MAIN")
+	like "$name: the new process is named" "$OUT$ERR" "process $MAIN serves, but the old one, $old, could not"
+	check "$name: it serves" kill -0 "$MAIN"
+	touch "$T/detach"
+	check "$name: the old one is drained when it can be" wait_until "$PATIENCE" gone "$old"
+	rm "$T/detach"
+}
+both_serve "both serve"
+both_serve "both serve, told as JSON" --json
 end_service "$LOAD"
 end_service "$holder"
 end_server

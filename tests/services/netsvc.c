@@ -18,10 +18,12 @@
  *	linger=FILE	… and who forks ends when FILE is there
  *	user=UID	it gives up its rights when it has bound
  *	v6only		IPv6 sockets take no IPv4
+ *	seize=PID:FILE	a child of it traces PID until FILE is there
  *	die=STAGE, hang=STAGE	ends, or does nothing more, at start, bind, listen
  *	hold=STAGE:FILE	goes on when FILE is there
  *	notify=FILE	says READY=1 when FILE is there
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -34,6 +36,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/select.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -47,7 +50,8 @@
 #define EVENTS	      64
 
 static struct {
-	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger;
+	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger,
+		*seize;
 	bool early, unlink_at_end, daemon, v6only;
 	int user, forks;
 } opt = {.tag = "1", .user = -1};
@@ -181,8 +185,44 @@ static void watch(int fd, int ep)
 	check(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &e) == 0, "epoll_ctl");
 }
 
+static void seize_all(const char *pid_file)
+{
+	char path[64];
+	int pid = atoi(pid_file);
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	check(d != NULL, path);
+	while ((e = readdir(d)))
+		check(e->d_name[0] == '.' || ptrace(PTRACE_SEIZE, atoi(e->d_name), 0, 0) == 0,
+		      "PTRACE_SEIZE");
+	closedir(d);
+}
+
+static void seize(void)
+{
+	int said[2];
+	char byte;
+
+	check(pipe(said) == 0, "pipe");
+	if (fork() == 0) {
+		seize_all(opt.seize);
+		check(write(said[1], "", 1) == 1, "pipe");
+		wait_for_file(strchr(opt.seize, ':') + 1);
+		_exit(0);
+	}
+	check(read(said[0], &byte, 1) == 1, "the tracer");
+	close(said[0]);
+	close(said[1]);
+}
+
 static void open_all(void)
 {
+	if (opt.seize)
+		seize();
+
 	if (is_way("epoll"))
 		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	stage("start");
@@ -386,7 +426,7 @@ static void read_option(const char *arg)
 		const char **to;
 	} texts[] = {{"tag", &opt.tag},	  {"die", &opt.die},	   {"hang", &opt.hang},
 		     {"hold", &opt.hold}, {"notify", &opt.notify}, {"pidfile", &opt.pidfile},
-		     {"linger", &opt.linger}};
+		     {"linger", &opt.linger}, {"seize", &opt.seize}};
 	const struct {
 		const char *name;
 		bool *to;

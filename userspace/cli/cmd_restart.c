@@ -116,11 +116,11 @@ int hp_cmd_restart(struct hp_cli *cli, const struct hp_args *args)
 		return k;
 	}
 	k = hp_ask_with_progress(cli, "/hp/v2/restart", body, &answer);
-	if (k)
+	if (!answer)
 		return k;
 	if (!cli->json)
 		printf("%lld\n", (long long)hp_get_number(answer, "pid"));
 	tell(cli, answer);
 	json_decref(answer);
-	return 0;
+	return k;
 }

@@ -88,8 +88,10 @@ int hp_ask(const struct hp_cli *cli, const struct hp_call *call, json_t **answer
 	if (k < 0)
 		return hp_tell_error(cli, &err);
 	if (json_object_get(*answer, "error")) {
+		json_t *done = json_incref(json_object_get(*answer, "result"));
+
 		k = tell_error(cli, *answer);
-		*answer = NULL;
+		*answer = done;
 		return k;
 	}
 	if (cli->json && *answer)

@@ -13,7 +13,8 @@ struct hp_err;
 struct hp_call;
 
 /* Asks hpd.  0: *answer is a result (for --json it was printed already, and is not NULL all the
- * same).  Else the error was told, and this is the exit status. */
+ * same).  Else the error was told, this is the exit status, and *answer is what was done all the same, or
+ * NULL. */
 int hp_ask(const struct hp_cli *cli, const struct hp_call *call, json_t **answer);
 
 /* An error of our own or of hpd's: a sentence on stderr, or with --json the document on stdout. The

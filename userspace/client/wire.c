@@ -31,7 +31,7 @@ static void take_line(struct hp_answer *r, const char *line, size_t n)
 			r->call->line(r->call->arg, doc);
 	} else {
 		json_decref(r->answer);
-		r->answer = json_incref(result ? result : doc);
+		r->answer = json_incref(result && !json_object_get(doc, "error") ? result : doc);
 	}
 	json_decref(doc);
 }

@@ -25,8 +25,9 @@ struct hp_call {
 /* A negative errno. */
 int hp_wire_connect(const char *path, int *ret_fd);
 
-/* 0: *answer is the result, or {"error":…}; NULL at the end of a stream without either.  The caller
- * frees it.  Else -HP_E_UNREACHABLE: hpd went away. */
+/* 0: *answer is the result, or {"error":…} ("result" is in it too where something was done all the
+ * same); NULL at the end of a stream without either.  The caller frees it.  Else
+ * -HP_E_UNREACHABLE: hpd went away. */
 int hp_wire_call(int fd, const struct hp_call *call, json_t **answer, struct hp_err *err);
 
 /* The code in {"error":…}, with its sentence in @err; 0 when @answer is none. */

@@ -4,8 +4,9 @@
  *
  * A job is a fork of hpd: it inherits the BPF programs and the view, may wait and may crash.  Over
  * its socket come lines of JSON: {"event":{…}} any number of times, then {"result":{…}} or
- * {"error":{…}} once.  With the answer its target is free for the next job; the process may live on
- * a little (the one of a restart follows the drain of the old process, and goes on telling events).
+ * {"error":…} once, or both where something was done all the same.  With the answer its target is
+ * free for the next job; the process may live on a little (the one of a restart follows the drain of
+ * the old process, and goes on telling events).
  * It dies with hpd.  The other direction of the socket says "stop" by its end.
  */
 #ifndef HP_DAEMON_JOB_H

@@ -197,6 +197,16 @@ static int do_watch(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct
 	return k;
 }
 
+/* With @result: what was done all the same, or NULL. */
+static void tell_error(int sock, const struct hp_err *err, json_t *result)
+{
+	json_t *doc = hp_json_error(err->code, err->text);
+
+	if (result)
+		(void)json_object_set_new(doc, "result", result); /* no memory: it is not told */
+	tell(sock, doc);
+}
+
 static void tell_result(int sock, json_t *result)
 {
 	tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
@@ -222,18 +232,21 @@ static int do_restart(struct hp_job *job, struct hp_ops *ops, json_t **ret, stru
 	struct hp_restart_drained drained;
 	struct hp_restart_result result = {0};
 	struct hp_restart *r;
+	bool answered;
 	int k;
 
 	k = refuse_choices(job, err);
 	if (k == 0)
 		k = hp_restart_begin(&r, &job->req.restart, ops, &result, err);
-	if (k < 0)
+	if (k < 0 && k != -HP_E_PARTIAL)
 		return k;
-	*ret = hp_json_restart_result(&result);
-	if (!job->req.wait) {
-		tell_result(job->sock, *ret);
-		*ret = NULL;
-	}
+	answered = k < 0 || !job->req.wait;
+	if (k < 0)
+		tell_error(job->sock, err, hp_json_restart_result(&result));
+	else if (answered)
+		tell_result(job->sock, hp_json_restart_result(&result));
+	else
+		*ret = hp_json_restart_result(&result);
 	k = hp_restart_follow(r, job->sock, &drained, err);
 	if (k == 0) {
 		json_t *how = hp_json_restart_drained(&drained);
@@ -245,7 +258,7 @@ static int do_restart(struct hp_job *job, struct hp_ops *ops, json_t **ret, stru
 					  (json_int_t)drained.ns, "detail", "", "drained", how));
 	}
 	hp_restart_end(r);
-	if (!job->req.wait)
+	if (answered)
 		_exit(0);
 	return k;
 }

@@ -130,7 +130,7 @@ int hp_restart_begin(struct hp_restart **ret, const struct hp_restart_request *r
 	r->sock = -1;
 	r->ops = ops;
 	k = begin(r, req, result, err);
-	if (k < 0)
+	if (k < 0 && k != -HP_E_PARTIAL)
 		hp_restart_end(r);
 	else
 		*ret = r;
