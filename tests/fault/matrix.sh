@@ -13,14 +13,17 @@
 #	FAULTS		what is done at the points: "kill error hang", at the Nth passage "kill:N", and
 #			what befalls others while the
 #			process at the point hangs: "hpd-killed hpd-stopped gatekeeper-killed
-#			keeper-killed agent-killed target-killed all-killed" (kill for all, two others in turn)
+#			gatekeeper-stopped job-stopped keeper-killed agent-killed target-killed
+#			all-killed" (kill for all, two others in turn)
 #	SCENARIOS=all	each point in every scenario that passes it, not in the first one alone
 #	POINTS, SCENARIO_NAMES	those whose name matches this regular expression
 #	TURN		which points have the others' turn (the day of the year)
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/../integration/lib.sh"
 
-EVERY='kill kill:2 kill:3 error hang hpd-killed hpd-stopped gatekeeper-killed keeper-killed agent-killed target-killed all-killed'
+EVERY='kill kill:2 kill:3 error hang hpd-killed hpd-stopped gatekeeper-killed
+	gatekeeper-stopped job-stopped keeper-killed agent-killed target-killed all-killed'
+EVERY=${EVERY//$'\n'/}
 [ "${FAULTS:-}" != all ] || FAULTS=$EVERY
 TURN=${TURN:-$(date +%-j)}
 # A thread may be parked for so long.  Beside it the service measures what the machine alone kept a
@@ -114,18 +117,18 @@ drive() {
 die_half_way() {
 	local client
 
-	HP_FAULT=phase-loading:hang try_start_hpd
+	HP_FAULT=phase-loading:hang HP_FAULT_COUNTS=$T/half try_start_hpd
 	load_it "$1" &
 	client=$!
-	wait_until "$PATIENCE" a_load_hangs
+	wait_until "$PATIENCE" somebody_hangs "$T/half"
 	hpd_dies
 	wait "$client"
 	HP_FAULT=${FAULT:-planned:hang:1000} HP_FAULT_COUNTS=$T/counts fault_hpd
 }
-a_load_hangs() {
-	local job
-
-	job=$(one_of_ours '^hpd-load') && is_stopped "$job"
+# somebody_hangs COUNTS: HANGER, the word behind the counts
+somebody_hangs() {
+	HANGER=$(od -An -v -t u4 -j $((4 * ${#NAMES[@]})) -N 4 "$1" 2>/dev/null | tr -d ' ')
+	[ "${HANGER:-0}" != 0 ]
 }
 
 # begin SCENARIO: what comes before hpd has its fault
@@ -196,11 +199,7 @@ try_start_hpd() {
 	wait_until "$PATIENCE" begun "$from"
 }
 begun() {
-	tail -c +$(($1 + 1)) "$T/hpd.log" | grep -q 'hpd: serving' || gone "$HPD" || is_stopped "$HPD"
-}
-
-is_stopped() {
-	grep -q '^State:.T' "/proc/$1/status" 2>/dev/null
+	tail -c +$(($1 + 1)) "$T/hpd.log" | grep -q 'hpd: serving' || gone "$HPD" || somebody_hangs "$T/counts"
 }
 
 hpd_dies() {
@@ -236,11 +235,12 @@ passed() {
 # --- one cell of the matrix --------------------------------------------------------------------------------
 # The process at the point hangs: something befalls another one, and then it goes on.
 befall() {
-	local point=$1 what=$2 nth=$3 victim='' job
+	local point=$1 what=$2 nth=$3 victim='' job gatekeeper
 
 	wait_until "$PATIENCE" reached_hanging "$point" "$nth" || return
 	HPD=$(cat "$T/hpd.pid")
-	job=$(one_of_ours '^hpd-(load|unload|recover)')
+	job=$(one_of_ours '^hpd-(load|unload|recover|list)')
+	[ "${WHO[$point]}" != job ] || job=$HANGER
 	case $what in
 	hang) # the gate has to open by itself: the service answers, though the job does not
 		[[ $BORROWED == *" $point "* ]] || says "$SCENARIO"
@@ -249,6 +249,14 @@ befall() {
 	hpd-killed) victim=$HPD ;;
 	hpd-stopped) kill -STOP "$HPD" ;;
 	gatekeeper-killed) victim=$(one_of_ours '^hp-gatekeeper') ;;
+	gatekeeper-stopped)
+		gatekeeper=$(one_of_ours '^hp-gatekeeper')
+		[ -z "$gatekeeper" ] || kill -STOP "$gatekeeper"
+		;;
+	job-stopped) # hpd lets it go on, and that is what it waits for
+		[ -z "$job" ] || kill -STOP "$job"
+		[ "${WHO[$point]}" != job ] || return
+		;;
 	keeper-killed) victim=$(one_of_ours '^hp-probes') ;;
 	agent-killed) victim=$(one_of_ours '^hp-agent') ;;
 	target-killed) victim=$PID ;;
@@ -277,13 +285,8 @@ BORROWED=' borrowed borrow-call borrow-mask borrow-regs agent-born agent-alone c
 BORROWED=${BORROWED//$'\n'/}
 
 reached_hanging() {
-	local pid
-
 	passed "$1" "$2" || return
-	case ${WHO[$1]} in
-	job) pid=$(one_of_ours '^hpd-(load|unload|recover|list)') && is_stopped "$pid" ;;
-	hpd) is_stopped "$(cat "$T/hpd.pid")" ;;
-	esac
+	[[ ${WHO[$1]} == *keeper ]] || somebody_hangs "$T/counts"
 }
 
 # The state in which everything is put right: no patch, or one that is active.
@@ -305,7 +308,7 @@ complain() {
 
 # judge: after whatever happened
 judge() {
-	local s=$1 longest control
+	local s=$1
 
 	WHY=()
 	[ "$HUNG" = 0 ] || complain "hpctl was not answered in 30 s"
@@ -325,6 +328,7 @@ judge() {
 	active*:*) [ "$REPLY" = new ] || complain "listed as active, but it says $REPLY" ;;
 	*) [ "$REPLY" = old ] || complain "nothing is listed, but it says $REPLY" ;;
 	esac
+	within_budget "$s"
 	[ "$s" != late ] || tell "$PID" 'slow 0'
 	[ "$s" != retained ] || tell "$PID" forget
 	while [ -n "$LISTED" ] && [ ${#WHY[@]} = 0 ]; do
@@ -343,11 +347,16 @@ judge() {
 	clean "$s" "at the end"
 	verdict "$PID"
 	[ "$(field ok)" = true ] || complain "$VERDICT" "$(tail -n 5 "${SVC_OUT[$PID]}.err")"
-	if [[ ${SERVICE[$s]} == verify* && $s != late ]]; then
-		longest=$(field longest_us) control=$(field control_us)
-		[ "$longest" -le $((1000 * (PARK_MS + LATE_MS) + control)) ] ||
-			complain "a call took $longest us, where the machine alone made one take $control"
-	fi
+}
+
+# No thread was parked for longer than it may; what comes after this parks with a budget of its own.
+within_budget() {
+	local longest control
+
+	[[ ${SERVICE[$1]} == verify* && $1 != late ]] && verdict "$PID" || return
+	longest=$(field longest_us) control=$(field control_us)
+	[ "$longest" -le $((1000 * (PARK_MS + LATE_MS) + control)) ] ||
+		complain "a call took $longest us, where the machine alone made one take $control"
 }
 
 # right load|unload WHAT [ID]: must work
@@ -392,7 +401,7 @@ cell() {
 
 	SCENARIO=$1
 	case $what in kill | error) action=$what ;; esac
-	rm -f "$T/counts" "$T/q.out"
+	rm -f "$T/counts" "$T/half" "$T/q.out"
 	BEGAN=$((${EPOCHREALTIME/./} / 1000))
 	begin "$1"
 	FAULT=$point:$action:$nth
@@ -469,7 +478,7 @@ no_keeper() {
 # survey SCENARIO: which points does it pass?
 survey() {
 	SCENARIO=$1 FAULT=''
-	rm -f "$T/counts" "$T/q.out"
+	rm -f "$T/counts" "$T/half" "$T/q.out"
 	BEGAN=$((${EPOCHREALTIME/./} / 1000))
 	begin "$1"
 	[ "$1" = again ] || HP_FAULT_COUNTS=$T/counts fault_hpd
@@ -488,8 +497,12 @@ survey() {
 faults_of() {
 	local what i=${INDEX[$1]}
 
-	# the one step in which something must outlive hp
-	[[ $1 != entry-@(held|tail|head) || -n ${FAULTS:-} ]] || echo all-killed
+	# where threads wait for hp, and the one step in which something must outlive it
+	case ${FAULTS:-}$1 in
+	borrowed | agent-reaped) echo job-stopped ;;
+	gate-shown) echo gatekeeper-stopped ;;
+	entry-held | entry-tail | entry-head) echo all-killed ;;
+	esac
 
 	TURN=$((TURN + 1))
 	for what in ${FAULTS:-kill error hang}; do

@@ -27,21 +27,20 @@ replace() {
 	stop_hpd
 	start_hpd
 }
-stopped_load() {
-	local pid
-
-	pid=$(ps -o pid=,comm= -s "$HPD" | awk '$2 == "hpd-load" { print $1 }')
-	[ -n "$pid" ] && grep -q '^State:.T' "/proc/$pid/status" && JOB=$pid
+points=$("$O/hpd" --fault-points | wc -l)
+a_job_hangs() {
+	JOB=$(od -An -t u4 -j $((4 * points)) -N 4 "$T/counts" | tr -d ' ')
+	[ "${JOB:-0}" != 0 ]
 }
 
-HP_FAULT=phase-loading:hang start_hpd
+HP_FAULT=phase-loading:hang HP_FAULT_COUNTS=$T/counts start_hpd
 start_service verify 2 all
 snapshot "$PID" "$T/before"
 is_at "$version"
 "$O/hpctl" --socket "$T/hpd.sock" load -p "$PID" "${long[@]}" "$SVC/verify_patch.so" \
 	>"$T/first.out" 2>"$T/first.err" </dev/null &
 client=$!
-check "a load is in the middle" wait_until "$PATIENCE" stopped_load
+check "a load is in the middle" wait_until "$PATIENCE" a_job_hangs
 kill -TERM "$HPD"
 check "hpd is told to end, and takes nobody on" wait_until "$PATIENCE" test ! -e "$T/hpd.sock"
 kill -CONT "$JOB"

@@ -299,6 +299,46 @@ static void death_of_the_gatekeeper_opens_to_old(void **state)
 	hp_gate_stop(g);
 }
 
+/* It neither dies nor keeps its deadline: whoever watches the gate notices. */
+static void a_stopped_gatekeeper_is_killed(void **state)
+{
+	struct target *t = *state;
+	struct hp_gate *g = start_armed(t);
+	struct hp_gate_event ev;
+	struct hp_err err = {0};
+	int r = 0;
+
+	assert_int_equal(hp_gate_close(g, 200 * HP_MS, NULL), 0);
+	tell(t, 'g', 8);
+	kill(hp_gate_pid(g), SIGSTOP);
+	for (int i = 0; i < 3000 && r >= 0; i++) {
+		r = hp_gate_next(g, &ev, &err);
+		hp_pause_ns(HP_MS);
+	}
+	assert_int_equal(r, -HP_E_FAILED);
+	await_done(t);
+	assert_all_saw(t, 8, 0);
+	assert_int_equal(hp_gate_commit(g, &err), -HP_E_FAILED);
+	hp_gate_stop(g);
+}
+
+static void a_stopped_gatekeeper_is_not_waited_for(void **state)
+{
+	struct target *t = *state;
+	struct hp_gate *g = start_armed(t);
+	uint64_t since = hp_now_ns();
+
+	assert_int_equal(hp_gate_close(g, HP_S, NULL), 0);
+	tell(t, 'g', 8);
+	await_parked(g, t, 8);
+	kill(hp_gate_pid(g), SIGSTOP);
+	assert_int_equal(hp_gate_commit(g, NULL), -HP_E_FAILED);
+	await_done(t);
+	assert_all_saw(t, 8, 0);
+	print_message("a budget of 1000 ms: open after %.0f ms\n", (double)(hp_now_ns() - since) / HP_MS);
+	hp_gate_stop(g);
+}
+
 static void stop_opens_to_old(void **state)
 {
 	struct target *t = *state;
@@ -460,6 +500,8 @@ int main(void)
 		TEST(deadline_lets_all_go_to_old),
 		TEST(can_be_armed_again),
 		TEST(death_of_the_gatekeeper_opens_to_old),
+		TEST(a_stopped_gatekeeper_is_killed),
+		TEST(a_stopped_gatekeeper_is_not_waited_for),
 		TEST(stop_opens_to_old),
 		TEST(death_of_the_job_opens_to_old),
 		TEST(commit_and_deadline_never_mix),

@@ -12,7 +12,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 
-#define COUNTS_BYTES (HP_FAULTS * sizeof(uint32_t))
+#define HANGING	     HP_FAULTS /* behind the counts: which process hangs */
+#define COUNTS_BYTES ((HP_FAULTS + 1) * sizeof(uint32_t))
 
 enum action { KILL, ERROR, HANG, ACTIONS };
 static const char *const action_name[ACTIONS] = {"kill", "error", "hang"};
@@ -96,15 +97,28 @@ int hp_fault_arm(bool *armed, struct hp_err *err)
 	return r < 0 || !*armed ? r : map_counts(file, err);
 }
 
+/* Not by SIGSTOP: hpd would let a job go on.  Helpers have a filter that forbids all of this. */
+static void hang(enum hp_fault_point p)
+{
+	sigset_t go_on, was;
+
+	if (!strcmp(points[p].who, "gatekeeper") || !strcmp(points[p].who, "keeper"))
+		for (;;)
+			hp_pause_ns(HP_S);
+	sigemptyset(&go_on);
+	sigaddset(&go_on, SIGCONT);
+	(void)sigprocmask(SIG_BLOCK, &go_on, &was);
+	__atomic_store_n(&fault.counts[HANGING], (uint32_t)getpid(), __ATOMIC_SEQ_CST);
+	(void)sigwaitinfo(&go_on, NULL);
+	__atomic_store_n(&fault.counts[HANGING], 0, __ATOMIC_SEQ_CST);
+	(void)sigprocmask(SIG_SETMASK, &was, NULL); /* none of these can fail */
+}
+
 static int strike(enum hp_fault_point p, struct hp_err *err)
 {
 	switch (fault.action) {
 	case HANG:
-		/* Their filter ends who would stop himself. */
-		if (!strcmp(points[p].who, "gatekeeper") || !strcmp(points[p].who, "keeper"))
-			for (;;)
-				hp_pause_ns(HP_S);
-		(void)raise(SIGSTOP); /* cannot fail */
+		hang(p);
 		return 0;
 	case ERROR:
 		return hp_err_set(err, -points[p].code, "fault point %s", points[p].name);

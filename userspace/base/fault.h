@@ -3,7 +3,8 @@
  * base/fault.h – named places at which a test lets hp die, fail or hang.  (docs/TESTING.md)
  *
  *	HP_FAULT=POINT:kill|error|hang[:N]	at the Nth passage (the first), once
- *	HP_FAULT_COUNTS=FILE			how often each point was passed: a uint32_t each
+ *	HP_FAULT_COUNTS=FILE			how often each point was passed: a uint32_t each, and
+ *						one more: the pid of the process that hangs
  *
  * Both are read once, from the environment that hpd was started with.  All forks of hpd share the
  * counts, so that what puts a fault right does not meet it again.  Without them a point costs the
@@ -11,8 +12,7 @@
  *
  *	kill	SIGKILL to the own process
  *	error	the step fails, as far as its caller can tell, in the way in which it really could
- *	hang	SIGSTOP to the own process; in the gatekeeper, whose filter forbids that, the thread
- *		sleeps for ever
+ *	hang	the process sleeps until SIGCONT; a thread of a keeper, whose filter forbids that, for ever
  *
  * A point lies behind the step that its text says.
  */

@@ -168,6 +168,8 @@ static void signal_done(struct hp_ring_op *op, int res, const void *data)
 
 	if (res == sizeof(d->siginfo) && d->siginfo.ssi_signo == SIGHUP) {
 		read_policy_again(d);
+	} else if (res == sizeof(d->siginfo) && d->siginfo.ssi_signo == SIGCHLD) {
+		hp_jobs_put_on(d);
 	} else if (res == sizeof(d->siginfo)) {
 		hp_log(HP_LOG_INFO, "SIG%s: ending%s",
 		       sigabbrev_np((int)d->siginfo.ssi_signo) ?: "?",
@@ -188,6 +190,7 @@ static int open_signals(struct hp_daemon *d, struct hp_err *err)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	d->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);

@@ -28,6 +28,7 @@
 
 #define LINE_MAX_BYTES (64u << 20)
 /* What a job may take beyond the request's own time-out before it is taken for hung. */
+#define STOPS_MAX 3 /* by somebody's SIGSTOP, before it is ended */
 #define GRACE_NS (60 * HP_S)
 #define GUARD_NS (10 * HP_S) /* a status waits for it */
 /* … and how long a watch may take to stop. */
@@ -380,4 +381,30 @@ void hp_job_stop(struct hp_job *job, bool force)
 		(void)shutdown(job->sock, SHUT_WR); /* or it is dead */
 		hp_timer_set(job->d->ring, &job->deadline, hp_now_ns() + STOP_NS);
 	}
+}
+
+static void put_on(struct hp_job *job)
+{
+	siginfo_t info = {0};
+
+	if (waitid(P_PIDFD, (id_t)job->pidfd, &info, WSTOPPED | WNOHANG) < 0 || !info.si_pid)
+		return;
+	if (++job->stops > STOPS_MAX) {
+		hp_log(HP_LOG_WARNING, "%s of process %d: its process %d is stopped again and again: it ends",
+		       hp_job_kind_name(job->req.kind), job->req.pid, job->child);
+		hp_job_stop(job, true);
+		return;
+	}
+	hp_log(HP_LOG_WARNING, "%s of process %d: its process %d was stopped by SIG%s: it goes on",
+	       hp_job_kind_name(job->req.kind), job->req.pid, job->child,
+	       sigabbrev_np(info.si_status) ?: "?");
+	(void)pidfd_send_signal(job->pidfd, SIGCONT, NULL, 0); /* or it is dead */
+}
+
+void hp_jobs_put_on(struct hp_daemon *d)
+{
+	struct hp_job *job;
+
+	TAILQ_FOREACH(job, &d->jobs, link)
+		put_on(job);
 }

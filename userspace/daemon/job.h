@@ -80,6 +80,7 @@ struct hp_job {
 	struct hp_ring_op recv, exited;
 	struct hp_timer deadline;
 	struct hp_buf lines;
+	unsigned stops; /* times that somebody stopped its process */
 	bool stop_asked, late, answered;
 
 	/* @event and @answer are borrowed. Both may be NULL. */
@@ -98,6 +99,8 @@ void hp_job_submit(struct hp_job *job, bool first);
 void hp_job_start(struct hp_job *job);
 /* A watch ends when asked to; with @force whatever it does ends. */
 void hp_job_stop(struct hp_job *job, bool force);
+/* Threads of a target may wait for a job that somebody stopped (SIGSTOP): it goes on, or ends. */
+void hp_jobs_put_on(struct hp_daemon *d);
 /* Of one that has not begun: */
 void hp_job_refuse(struct hp_job *job, const struct hp_err *why); /* answers and frees it */
 void hp_job_free(struct hp_job *job);

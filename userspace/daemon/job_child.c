@@ -325,6 +325,8 @@ static void begin(struct hp_job *job, pid_t parent)
 	(void)prctl(PR_SET_NAME, name); /* for ps(1) only */
 	hp_daemon_forget(job->d);
 	/* hpd reads signals from a descriptor; here they work as usual. */
+	/* Ctrl-Z is for hpd: threads of the target may wait for a job. */
+	(void)signal(SIGTSTP, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

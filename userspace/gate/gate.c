@@ -19,6 +19,9 @@
 #include "hp/err.h"
 
 #define ANSWER_NS (5 * HP_S)
+/* While the gate is closed threads wait.  A gatekeeper that lives opens it at the deadline at the
+ * latest; one that is stopped, or does not get a CPU, is killed so long after it. */
+#define LATE_NS (40 * HP_MS)
 
 struct hp_gate {
 	pid_t pid;
@@ -28,6 +31,7 @@ struct hp_gate {
 	bool lost;
 	uint32_t generation;
 	uint64_t budget_ns; /* for messages */
+	uint64_t deadline_ns; /* of the closed gate; 0: it is not closed */
 };
 
 /* Afterwards the userfaultfd is closed: the gate byte does not change any more. */
@@ -44,6 +48,7 @@ static void end_process(struct hp_gate *g)
 static int lose(struct hp_gate *g, const char *what, struct hp_err *err)
 {
 	g->lost = true;
+	g->deadline_ns = 0;
 	end_process(g);
 	return hp_err_set(err, -HP_E_FAILED,
 			  "the gatekeeper died or did not answer %s: the target goes on in old code "
@@ -68,9 +73,18 @@ static int await(int fd, uint64_t deadline_ns)
 	}
 }
 
+static uint64_t answer_until(const struct hp_gate *g)
+{
+	uint64_t now = hp_now_ns();
+
+	if (!g->deadline_ns)
+		return now + ANSWER_NS;
+	return (now < g->deadline_ns ? g->deadline_ns : now) + LATE_NS;
+}
+
 static int receive(struct hp_gate *g, struct gate_reply *ret, const char *what, struct hp_err *err)
 {
-	if (await(g->cmd, hp_now_ns() + ANSWER_NS) ||
+	if (await(g->cmd, answer_until(g)) ||
 	    hp_recv_fds(g->cmd, ret, sizeof(*ret), NULL, NULL))
 		return lose(g, what, err);
 	return 0;
@@ -223,6 +237,7 @@ int hp_gate_close(struct hp_gate *g, uint64_t budget_ns, struct hp_err *err)
 	if (r)
 		return r;
 	g->budget_ns = budget_ns;
+	g->deadline_ns = q.deadline_ns;
 	return reply.rc ? hp_err_sys(err, -reply.rc, "the gate is not armed") : 0;
 }
 
@@ -235,6 +250,7 @@ static int open_gate(struct hp_gate *g, enum gate_op op, const char *what, struc
 	if (r)
 		return r;
 	g->armed = false;
+	g->deadline_ns = 0;
 	switch (reply.rc) {
 	case 0:
 		return 0;
@@ -267,6 +283,11 @@ int hp_gate_fd(const struct hp_gate *g)
 	return g->events;
 }
 
+static bool is_late(const struct hp_gate *g)
+{
+	return g->deadline_ns && hp_now_ns() >= g->deadline_ns + LATE_NS;
+}
+
 int hp_gate_next(struct hp_gate *g, struct hp_gate_event *ev, struct hp_err *err)
 {
 	struct gate_record rec;
@@ -277,11 +298,13 @@ int hp_gate_next(struct hp_gate *g, struct hp_gate_event *ev, struct hp_err *err
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 && errno == EAGAIN)
-			return 0;
+			return is_late(g) ? lose(g, "at its deadline", err) : 0;
 		if (n != sizeof(rec))
 			return lose(g, "any more", err);
 		if (rec.generation != g->generation)
 			continue; /* of an earlier arming */
+		if (rec.kind == HP_GATE_DEADLINE)
+			g->deadline_ns = 0;
 		*ev = (struct hp_gate_event){
 			.kind = rec.kind, .tid = rec.tid, .time_ns = rec.time_ns};
 		return 1;

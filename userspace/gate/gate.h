@@ -62,7 +62,8 @@ int hp_gate_cancel(struct hp_gate *g, struct hp_err *err);
 /* POLLIN when hp_gate_next() has something. */
 int hp_gate_fd(const struct hp_gate *g);
 /* 1 with *ev, 0 when there is nothing now, or an error (gatekeeper died: -HP_E_FAILED; the target
- * goes on in old code). */
+ * goes on in old code).  To be asked all the while the gate is closed: a gatekeeper that does not keep
+ * its deadline is killed here, which opens the gate. */
 int hp_gate_next(struct hp_gate *g, struct hp_gate_event *ev, struct hp_err *err);
 
 #endif
