@@ -245,6 +245,8 @@ befall() {
 	hang) # the gate has to open by itself: the service answers, though the job does not
 		[[ $BORROWED == *" $point "* ]] || says "$SCENARIO"
 		echo "while it hung: $REPLY" >>"$T/q.out"
+		# no job waits for it any more: a person ends it
+		[[ $point != keeper-@(end|mended|detached) ]] || victim=$(one_of_ours '^hp-probes')
 		;;
 	hpd-killed) victim=$HPD ;;
 	hpd-stopped) kill -STOP "$HPD" ;;

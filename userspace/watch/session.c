@@ -15,10 +15,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "base/array.h"
@@ -26,6 +29,8 @@
 #include "hp/err.h"
 #include "watch/internal.h"
 #include "watch/keeper.h"
+
+#define KEEPER_END_MS 1000 /* for one that did not answer */
 
 static const char *const role_name[] = {
 	[HP_PROBE_ENTRY] = "entry", [HP_PROBE_EXIT] = "exit", [HP_PROBE_HOLD] = "hold"};
@@ -140,8 +145,16 @@ pid_t hp_session_keeper(const struct hp_session *s)
 	return s->keeper_pid;
 }
 
-static int keeper_lost(const struct hp_session *s, struct hp_err *err)
+/* One that was stopped goes on, sees the end of its socket, and detaches as it should.  One that does
+ * not is killed: what may leak then is harmless (DESIGN 2.2). */
+static int keeper_lost(struct hp_session *s, struct hp_err *err)
 {
+	struct pollfd ended = {.fd = s->keeper_pidfd, .events = POLLIN};
+
+	hp_close(&s->keeper);
+	(void)pidfd_send_signal(s->keeper_pidfd, SIGCONT, NULL, 0); /* or it is dead */
+	if (poll(&ended, 1, KEEPER_END_MS) == 0)
+		(void)pidfd_send_signal(s->keeper_pidfd, SIGKILL, NULL, 0); /* likewise */
 	return hp_err_set(
 		err, -HP_E_FAILED,
 		"the probe keeper (process %d) died or does not answer, and took the count along; "
