@@ -117,14 +117,14 @@ build needs_a "${only_b[@]}" "-DREQUIRES=\"${a:0:12}\""
 refused 3 "what is required is not there" "requires patch ${a:0:12}, which is not active" \
 	load -p "$PID" "$T/needs_a.so"
 check "A" put A
-load -p "$PID" "$T/needs_a.so"
+load -p "$PID" "${longer[@]}" "$T/needs_a.so"
 id[B]=$ID stack=AB
 check "then it loads over A" in_force
-refused 3 "A is required" "${a:0:16}.*required by patch ${ID:0:16}" unload -p "$PID" "$a"
+refused 3 "A is required" "${a:0:16}.*required by patch ${ID:0:16}" unload -p "$PID" "${longer[@]}" "$a"
 check "and stays" in_force
 build instead_of_a "${all_c[@]}" "-DSUPERSEDES=\"$a\""
 refused 3 "what is required cannot be superseded" "required by patch ${ID:0:16}" \
-	load -p "$PID" "$T/instead_of_a.so"
+	load -p "$PID" "${longer[@]}" "$T/instead_of_a.so"
 refused 3 "check says so too" "required by patch ${ID:0:16}" check -p "$PID" "$T/instead_of_a.so"
 check "nothing changed" in_force
 build no_id "${all_c[@]}" '-DSUPERSEDES="A"'
@@ -147,7 +147,7 @@ check "C goes" take C
 as_before "everything is as before" "$PID" "$T/before"
 
 build stubborn "${only_a[@]}" -DSTUBBORN
-load -p "$PID" "$T/stubborn.so"
+load -p "$PID" "${longer[@]}" "$T/stubborn.so"
 stubborn=$ID
 build instead "${all_c[@]}" "-DSUPERSEDES=\"$stubborn\""
 load -p "$PID" "${longer[@]}" "$T/instead.so"
@@ -156,8 +156,44 @@ like "a superseded patch that refuses to go stays below, and the load says so" "
 id[C]=$ID stack=AC
 check "below" in_force
 check "C goes" take C
-refused 3 "the stubborn one refuses still" 'HPBeforeUnload returned 7' unload -p "$PID" "$stubborn"
+refused 3 "the stubborn one refuses still" 'HPBeforeUnload returned 7' unload -p "$PID" "${longer[@]}" "$stubborn"
 still_right "no call noticed anything" "$PID"
+end_service "$PID"
+
+# Each version of a patch supersedes the one before.  From the first on no call may answer as the
+# program itself does: neither while the next one goes live nor while the last one goes.
+start_service stress 4 2000 1
+snapshot "$PID" "$T/before" children
+expecting() {
+	ask "$PID" "expect $1" "^expecting $1"
+}
+supersede() {
+	local v id=''
+
+	for ((v = 1; v <= 6; v++)); do
+		cc -O2 -shared -fPIC -Iinclude -Itests/services -o "$T/v$v.so" -DVERSION=$v \
+			${id:+-DSUPERSEDES="\"$id\""} tests/services/stress_patch.c || return
+		hp load -p "$PID" "${longer[@]}" "$T/v$v.so"
+		[ "$STATUS" = 0 ] || {
+			echo "$ERR"
+			return 1
+		}
+		id=$OUT
+		[ "$v" != 1 ] || expecting new || return
+	done
+	hp list -p "$PID" -q
+	[ "$OUT" = "$id" ] || {
+		echo "listed: $OUT, not $id alone"
+		return 1
+	}
+	ID=$id
+	expecting any
+}
+check "six versions, each of which supersedes the one before" supersede
+verdict "$PID"
+is "no call met the program's own code in between" "$(field late) $(field mixed) $(field overlap)" '0 0 0'
+unload -p "$PID" "${longer[@]}" "$ID"
+as_before "everything is as before" "$PID" "$T/before" children
 end_service "$PID"
 
 # --- hpd is killed ------------------------------------------------------------------------------------

@@ -40,3 +40,7 @@ HP_NEW int new_f2(int level)
 
 HP_REPLACE(new_f1, "f1");
 HP_REPLACE(new_f2, "f2");
+
+#ifdef SUPERSEDES
+HP_META("supersedes", SUPERSEDES);
+#endif
