@@ -41,7 +41,7 @@ ifeq ($(SAN),)
 HPCFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 LDFLAGS	+= -Wl,-z,relro,-z,now
 endif
-LIBS	:= -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_parser -pthread
+LIBS	:= -lsystemd -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium -lhttp_parser -pthread
 TERM_LIBS := -lncursesw -ltinfo
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).

@@ -103,7 +103,11 @@ static void hears_what_is_said(void **state)
 	assert_true(hp_notify_take(&n, &said));
 	assert_true(said.ready);
 	assert_int_equal(said.main_pid, 0);
+	assert_string_equal(said.text, "READY=1");
 	assert_false(hp_notify_take(&n, &said));
+	assert_int_equal(hp_notify_as(name, getppid(), "WATCHDOG=1"), 0);
+	assert_true(hp_notify_take(&n, &said));
+	assert_int_equal(said.from, getppid());
 	close(n.fd);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,7 @@
 
 #include "base/fd.h"
 
-#define MESSAGE_MAX 4096
-#define FDS_MAX	    8
+#define FDS_MAX 8
 
 /* Its length, or -EINVAL. */
 static int address_of(const char *name, struct sockaddr_un *ret)
@@ -29,9 +29,30 @@ static int address_of(const char *name, struct sockaddr_un *ret)
 	return (int)(offsetof(struct sockaddr_un, sun_path) + n);
 }
 
-int hp_notify(const char *to, const char *state)
+/* The kernel puts the sender's credentials in, where we do not. */
+static void add_sender(struct msghdr *msg, void *room, size_t n, pid_t pid)
 {
+	const struct ucred who = {pid, getuid(), getgid()};
+	struct cmsghdr *c;
+
+	msg->msg_control = room;
+	msg->msg_controllen = n;
+	c = CMSG_FIRSTHDR(msg);
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_CREDENTIALS;
+	c->cmsg_len = CMSG_LEN(sizeof(who));
+	memcpy(CMSG_DATA(c), &who, sizeof(who));
+}
+
+int hp_notify_as(const char *to, pid_t pid, const char *state)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(struct ucred))];
+	} control = {.room = ""};
+	struct iovec iov = {(void *)(uintptr_t)state, strlen(state)}; /* is only read */
 	struct sockaddr_un a;
+	struct msghdr msg = {.msg_name = &a, .msg_iov = &iov, .msg_iovlen = 1};
 	hp_autoclose int fd = -1;
 	int n;
 
@@ -40,12 +61,18 @@ int hp_notify(const char *to, const char *state)
 	n = address_of(to, &a);
 	if (n < 0)
 		return n;
+	msg.msg_namelen = (socklen_t)n;
+	if (pid)
+		add_sender(&msg, control.room, sizeof(control.room), pid);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&a, (socklen_t)n) < 0)
+	if (fd < 0 || sendmsg(fd, &msg, MSG_NOSIGNAL) < 0)
 		return -errno;
 	return 0;
+}
+
+int hp_notify(const char *to, const char *state)
+{
+	return hp_notify_as(to, 0, state);
 }
 
 int hp_notify_listen(struct hp_notify_socket *ret, const char *name)
@@ -65,15 +92,21 @@ int hp_notify_listen(struct hp_notify_socket *ret, const char *name)
 	return 0;
 }
 
-static void read_lines(char *text, struct hp_notified *ret)
+static bool is_line(const char *text, const char *wanted, size_t n)
 {
-	char *line, *rest;
+	return n == strlen(wanted) && !strncmp(text, wanted, n);
+}
 
-	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		if (!strcmp(line, "READY=1"))
+static void read_lines(struct hp_notified *ret)
+{
+	for (const char *line = ret->text; *line;) {
+		size_t n = strcspn(line, "\n");
+
+		if (is_line(line, "READY=1", n))
 			ret->ready = true;
 		else if (!strncmp(line, "MAINPID=", 8))
 			ret->main_pid = atoi(line + 8);
+		line += n + (line[n] == '\n');
 	}
 }
 
@@ -96,15 +129,15 @@ bool hp_notify_take(struct hp_notify_socket *n, struct hp_notified *ret)
 		struct cmsghdr align;
 		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDS_MAX * sizeof(int))];
 	} control;
-	char text[MESSAGE_MAX + 1];
-	struct iovec iov = {text, MESSAGE_MAX};
+	struct iovec iov = {ret->text, HP_NOTIFY_MAX};
 	struct msghdr msg = {.msg_iov = &iov,
 			     .msg_iovlen = 1,
 			     .msg_control = control.room,
 			     .msg_controllen = sizeof(control.room)};
-	ssize_t got = recvmsg(n->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	ssize_t got;
 
 	*ret = (struct hp_notified){0};
+	got = recvmsg(n->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (got < 0)
 		return false;
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
@@ -115,7 +148,7 @@ bool hp_notify_take(struct hp_notify_socket *n, struct hp_notified *ret)
 		if (c->cmsg_type == SCM_RIGHTS)
 			close_all(c);
 	}
-	text[got] = 0;
-	read_lines(text, ret);
+	ret->text[got] = 0;
+	read_lines(ret);
 	return true;
 }

@@ -9,6 +9,10 @@
 
 /* Sends @state to @to.  0, also when @to is NULL: nobody wants to know.  Else a negative errno. */
 int hp_notify(const char *to, const char *state);
+/* The same, as if process @pid said it.  That takes CAP_SYS_ADMIN. */
+int hp_notify_as(const char *to, pid_t pid, const char *state);
+
+#define HP_NOTIFY_MAX 4096
 
 struct hp_notify_socket {
 	int fd;
@@ -22,6 +26,7 @@ struct hp_notified {
 	bool ready;
 	pid_t main_pid; /* 0: not said */
 	pid_t from;	/* who says it */
+	char text[HP_NOTIFY_MAX + 1];
 };
 
 /* Takes one message, without waiting.  False: there is none. */

@@ -9,14 +9,22 @@
 #include "base/clock.h"
 #include "restart/supervisor.h"
 
+int hp_supervisor_below(const struct hp_supervisor *s, struct hp_procs *ret)
+{
+	return hp_procs_below(ret, s->disowned ? s->generation.pid : getpid(), s->disowned);
+}
+
+/* Until the switch it speaks to hp alone: systemd has another main process. */
 static void take_ready(struct hp_supervisor *s)
 {
-	struct hp_notified said;
 	struct hp_procs below = {0};
+	struct hp_notified said;
 
 	while (hp_notify_take(&s->notify, &said)) {
-		if (hp_procs_below(&below, getpid(), false) < 0 || !hp_procs_have(&below, said.from))
+		if (hp_supervisor_below(s, &below) < 0 || !hp_procs_have(&below, said.from))
 			continue;
+		if (s->disowned)
+			hp_unit_pass_on(said.from, said.text);
 		s->said_ready |= said.ready;
 		if (said.main_pid && hp_procs_have(&below, said.main_pid))
 			s->said_main = said.main_pid;

@@ -86,6 +86,8 @@ int hp_command_read(struct hp_spec *s, const struct hp_restart_request *req, str
 {
 	int r = 0;
 
+	if (!req->n_argv && *s->unit.name)
+		return hp_unit_command(s, req->pid, err);
 	if (!req->n_argv)
 		return take_own(s, req->pid, err);
 	for (size_t i = 0; r == 0 && i < req->n_argv; i++)

@@ -18,7 +18,8 @@
 #define ENVIRON_MAX (4u << 20)
 
 /* What belongs to the process that it was given to (sd_listen_fds(3), sd_watchdog_enabled(3)), or
- * that a program leaves to itself when it executes itself again: nginx, haproxy -W. */
+ * that a program leaves to itself when it executes itself again: nginx, haproxy -W.  The time of a
+ * unit's watchdog stays: without a pid it is for whoever reads it. */
 static const char *const not_inherited[] = {
 	"LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC",
 	"NGINX", "HAPROXY_MWORKER_REEXEC", "HAPROXY_MWORKER_WAIT_ONLY", "HAPROXY_PROCESSES",
@@ -86,8 +87,10 @@ int hp_environ_set(struct hp_spec *s, const char *name, const char *value)
 	return r;
 }
 
-static bool is_inherited(const char *entry)
+static bool is_inherited(const struct hp_spec *s, const char *entry)
 {
+	if (*s->unit.name && !strncmp(entry, "WATCHDOG_USEC=", 14))
+		return true;
 	for (size_t i = 0; i < sizeof(not_inherited) / sizeof(not_inherited[0]); i++) {
 		size_t n = strlen(not_inherited[i]);
 
@@ -119,19 +122,26 @@ static int take(struct hp_spec *s, const char *text, size_t n)
 			continue;
 		if (!is_sound(text + at))
 			odd++;
-		else if (is_inherited(text + at))
+		else if (is_inherited(s, text + at))
 			r = hp_strings_add(&s->envp, text + at);
 	}
-	if (odd)
+	if (!s->envp.n && n)
+		(void)snprintf(s->left_out, sizeof(s->left_out), "all of it is overwritten");
+	else if (odd)
 		(void)snprintf(s->left_out, sizeof(s->left_out), "%u overwritten entr%s left out",
 			       odd, odd == 1 ? "y" : "ies");
 	return r;
 }
 
+/* Somebody but hp wants to know when it is ready. */
+static bool is_told(const char *notify)
+{
+	return notify && strncmp(notify, HP_NOTIFY_PREFIX, strlen(HP_NOTIFY_PREFIX)) != 0;
+}
+
 int hp_environ_read(struct hp_spec *s, const struct hp_restart_request *req, struct hp_err *err)
 {
 	char path[64], *text;
-	const char *told;
 	size_t n;
 	int r = 0;
 
@@ -147,7 +157,7 @@ int hp_environ_read(struct hp_spec *s, const struct hp_restart_request *req, str
 		r = hp_environ_set(s, req->set.v[i].key, req->set.v[i].value);
 	if (r < 0)
 		return hp_err_sys(err, -r, "environment of process %d", (int)req->pid);
-	told = hp_environ_get(s, "NOTIFY_SOCKET");
-	s->wants_ready = told && strncmp(told, HP_NOTIFY_PREFIX, strlen(HP_NOTIFY_PREFIX)) != 0;
+	s->wants_ready = *s->unit.name ? s->unit.tells
+				       : is_told(hp_environ_get(s, "NOTIFY_SOCKET"));
 	return 0;
 }

@@ -46,7 +46,7 @@ static const char *wall(uint64_t ns, char buf[32])
 	return buf;
 }
 
-int hp_generation_write(const struct hp_generation *g)
+int hp_generation_write(const struct hp_generation *g, pid_t supervisor)
 {
 	char path[64], tmp[80], since[32], deadline[32];
 	json_t *doc;
@@ -55,8 +55,8 @@ int hp_generation_write(const struct hp_generation *g)
 	if ((mkdir(HP_DIR, 0755) && errno != EEXIST) || (mkdir(DIR_NAME, 0755) && errno != EEXIST))
 		return -errno;
 	doc = json_pack("{s:i,s:i,s:I,s:i,s:I,s:i,s:I,s:i,s:s%,s:s,s:s,s:s,s:s,s:i}", "schema", 1,
-			"supervisor", (int)getpid(), "supervisor_start",
-			(json_int_t)start_of(getpid()), "pid", (int)g->pid, "start",
+			"supervisor", (int)supervisor, "supervisor_start",
+			(json_int_t)start_of(supervisor), "pid", (int)g->pid, "start",
 			(json_int_t)g->pid_start, "old", (int)g->old, "old_start",
 			(json_int_t)g->old_start, "generation", (int)g->number, "comm", g->comm,
 			strlen(g->comm), "state", g->state, "old_state", g->old_state, "since",
@@ -64,7 +64,7 @@ int hp_generation_write(const struct hp_generation *g)
 			(int)g->open);
 	if (!doc)
 		return -ENOMEM;
-	path_of(getpid(), path);
+	path_of(supervisor, path);
 	(void)snprintf(tmp, sizeof(tmp), "%s.new", path);
 	r = json_dump_file(doc, tmp, JSON_COMPACT) ? -EIO : 0;
 	json_decref(doc);

@@ -27,8 +27,8 @@ struct hp_generation {
 	unsigned open;			/* connections of the old one */
 };
 
-/* Writes the file of this process.  0 or a negative errno. */
-int hp_generation_write(const struct hp_generation *g);
+/* Writes the file of process @supervisor.  0 or a negative errno. */
+int hp_generation_write(const struct hp_generation *g, pid_t supervisor);
 void hp_generation_remove(void);
 
 /* The number of the generation that process @pid is: 1 when hp did not start it.  Refuses one that

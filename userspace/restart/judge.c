@@ -182,8 +182,8 @@ int hp_supervisor_find_main(struct hp_supervisor *s, const struct hp_procs *belo
 	struct hp_stat st;
 
 	g->pid = s->said_main;
-	if (!g->pid && s->req->pidfile)
-		g->pid = hp_pidfile_read(topmost(s, below), s->req->pidfile);
+	if (!g->pid && s->pidfile)
+		g->pid = hp_pidfile_read(s->req->pid, s->pidfile);
 	if (!hp_procs_have(below, g->pid))
 		g->pid = topmost(s, below);
 	if (!g->pid || hp_stat_read(g->pid, &st) < 0)

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* What is found out, and refused, before anything is started. */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "hp/err.h"
-#include "restart/cgroup.h"
+#include "restart/pidfile.h"
 #include "restart/shield.h"
 #include "restart/supervisor.h"
 #include "restart/takeaway.h"
@@ -89,16 +90,45 @@ static int take_inventory(struct hp_supervisor *s, struct hp_err *err)
 	return r == 0 ? refuse_worker(s, err) : r;
 }
 
-/* systemd would take the end of its main process for a crash. */
-static int refuse_unit(const struct hp_supervisor *s, struct hp_err *err)
+/* What the new one cannot have, and may need. */
+static void tell_losses(struct hp_supervisor *s)
 {
-	char unit[256];
+	char text[HP_WARNING_TEXT];
+	uint64_t ours = ~0ull, filters = 0;
 
-	if (access("/run/systemd/system", F_OK) || !*hp_cgroups_unit(s->spec.cgroups, unit, sizeof(unit)))
-		return 0;
-	return hp_err_set(err, -HP_E_TARGET,
-			  "process %d belongs to %s, and hp cannot restart units of systemd yet",
-			  (int)s->req->pid, unit);
+	if (*s->spec.left_out) {
+		(void)snprintf(text, sizeof(text),
+			       "the environment that the old process was started with: %s",
+			       s->spec.left_out);
+		hp_supervisor_warn(s, text);
+	}
+	if (hp_status_number(getpid(), "CapBnd", 16, &ours) && s->spec.creds.bounding & ~ours) {
+		(void)snprintf(text, sizeof(text),
+			       "the new process is without the capabilities %#" PRIx64
+			       ", which hpd has not (capsh --decode)",
+			       s->spec.creds.bounding & ~ours);
+		hp_supervisor_warn(s, text);
+	}
+	/* What hp has started has one of hp's. */
+	if (hp_status_number(s->req->pid, "Seccomp_filters", 10, &filters) &&
+	    filters > (s->generation.number > 2)) {
+		(void)snprintf(text, sizeof(text),
+			       "the old process is under %" PRIu64
+			       " seccomp filter%s, which the new one will not have",
+			       filters, filters == 1 ? "" : "s");
+		hp_supervisor_warn(s, text);
+	}
+}
+
+/* A unit's PIDFile= is one only where the service writes it. */
+static void choose_pidfile(struct hp_supervisor *s)
+{
+	const char *path;
+
+	s->unit = s->spec.unit;
+	path = s->req->pidfile ?: *s->unit.pidfile ? s->unit.pidfile : NULL;
+	s->pidfile_was = path && hp_pidfile_read(s->req->pid, path) == s->req->pid;
+	s->pidfile = s->req->pidfile || s->pidfile_was ? path : NULL;
 }
 
 int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
@@ -108,11 +138,11 @@ int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 	if (r == 0)
 		r = hp_spec_read(&s->spec, s->req, err);
 	if (r == 0)
-		r = refuse_unit(s, err);
-	if (r == 0)
 		r = take_inventory(s, err);
 	if (r < 0)
 		return r;
+	tell_losses(s);
+	choose_pidfile(s);
 	s->retire.main = s->req->pid;
 	s->retire.listeners = &s->listeners;
 	hp_retire_choose(&s->retire, s->req, s->generation.comm);

@@ -7,7 +7,13 @@
 
 #include "restart/restart.h"
 
-enum hp_report_kind { HP_REPORT_STEP, HP_REPORT_SWITCHED, HP_REPORT_FAILED, HP_REPORT_GONE };
+enum hp_report_kind {
+	HP_REPORT_STEP,
+	HP_REPORT_DISOWN, /* be no subreaper any more, and answer with a byte */
+	HP_REPORT_SWITCHED,
+	HP_REPORT_FAILED,
+	HP_REPORT_GONE,
+};
 
 #define HP_REPORT_TEXT 1024
 

@@ -59,6 +59,13 @@ static void step(const struct hp_restart *r)
 		report->step(report->arg, r->last.step, r->last.ns, r->last.text);
 }
 
+/* From here on what was started is not ours to end. */
+static void disown(const struct hp_restart *r)
+{
+	(void)prctl(PR_SET_CHILD_SUBREAPER, 0); /* cannot fail */
+	(void)hp_write_all(r->sock, "", 1);	/* or the supervisor is gone, which hear() sees */
+}
+
 /* The next thing said that is no step.  -ECANCELED: the end of @stop_fd was first; -ECONNRESET. */
 static int hear(struct hp_restart *r, int stop_fd)
 {
@@ -77,9 +84,12 @@ static int hear(struct hp_restart *r, int stop_fd)
 		k = hp_recv_fds(r->sock, &r->last, sizeof(r->last), NULL, &none);
 		if (k < 0)
 			return k;
-		if (r->last.kind != HP_REPORT_STEP)
+		if (r->last.kind == HP_REPORT_STEP)
+			step(r);
+		else if (r->last.kind == HP_REPORT_DISOWN)
+			disown(r);
+		else
 			return 0;
-		step(r);
 	}
 }
 

@@ -76,8 +76,8 @@ struct hp_restart;
 /* Returns after the switch, when the old generation no longer takes new connections: @ret has to be
  * given to hp_restart_end().  Or with a negative code: the old generation serves on, untouched, and
  * nothing is left of the new one.  -HP_E_PARTIAL: both serve, and @ret and @result are
- * set all the same.  Steps are reported: "start", "bind", "switch", "warning".  Of @ops report and
- * permit are used. */
+ * set all the same.  Steps are reported: "start", "bind", "main-pid", "switch", "warning".  Of @ops
+ * report and permit are used. */
 int hp_restart_begin(struct hp_restart **ret, const struct hp_restart_request *req,
 		     const struct hp_ops *ops, struct hp_restart_result *result,
 		     struct hp_err *err);

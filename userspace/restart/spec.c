@@ -158,16 +158,21 @@ static int read_numbers(struct hp_spec *s, pid_t pid, struct hp_err *err)
 static int read_all(struct hp_spec *s, const struct hp_restart_request *req, struct hp_err *err)
 {
 	pid_t pid = req->pid;
+	const char *user = req->user;
 	int r = refuse_namespaces(pid, err);
 
 	if (r == 0)
-		r = hp_environ_read(s, req, err);
+		r = hp_cgroups_read(&s->cgroups, pid, err);
 	if (r == 0)
-		r = hp_command_read(s, req, err);
+		r = hp_unit_read(&s->unit, pid, s->cgroups, err);
+	if (r == 0)
+		r = hp_environ_read(s, req, err);
 	if (r == 0)
 		r = open_namespaces(s, pid, err);
 	if (r == 0)
 		r = open_dirs(s, pid, err);
+	if (r == 0)
+		r = hp_command_read(s, req, err);
 	if (r == 0)
 		r = open_stdio(s, pid, err);
 	if (r == 0)
@@ -175,11 +180,12 @@ static int read_all(struct hp_spec *s, const struct hp_restart_request *req, str
 	if (r == 0)
 		r = read_numbers(s, pid, err);
 	if (r == 0)
-		r = hp_cgroups_read(&s->cgroups, pid, err);
-	if (r == 0)
 		r = hp_creds_read(&s->creds, pid, err);
-	if (r == 0 && req->user)
-		r = hp_creds_of_user(&s->creds, req->user, err);
+	/* systemd says whose it was before it gave up what it had. */
+	if (r == 0 && !user && *s->unit.name && !*s->unit.user && s->creds.uid[0])
+		user = "root";
+	if (r == 0 && user)
+		r = hp_creds_of_user(&s->creds, user, err);
 	return r;
 }
 

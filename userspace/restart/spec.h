@@ -15,6 +15,7 @@
 
 #include "restart/creds.h"
 #include "restart/restart.h"
+#include "restart/unit.h"
 
 struct hp_err;
 
@@ -30,6 +31,7 @@ struct hp_strings {
 };
 
 struct hp_spec {
+	struct hp_unit unit;	 /* of systemd, whose main process is replaced */
 	struct hp_strings argv, envp;
 	char file[4096]; /* what is executed: a path in the new root, as found along PATH */
 	int root, cwd;	 /* O_PATH; root is -1 where it is ours */
@@ -40,7 +42,7 @@ struct hp_spec {
 	mode_t umask;
 	int oom_score_adj, nice;
 	char *cgroups;	   /* /proc/PID/cgroup */
-	bool wants_ready;  /* its environment says that it tells when it is ready */
+	bool wants_ready;  /* its unit or environment says that it tells when it is ready */
 	char left_out[64]; /* of the environment: why, for a warning; "" */
 };
 

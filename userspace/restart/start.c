@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 #include "restart/connections.h"
+#include "restart/pidfile.h"
 #include "restart/shield.h"
 #include "restart/supervisor.h"
 #include "restart/takeaway.h"
@@ -44,6 +45,13 @@ static int check_alive(const struct hp_supervisor *s, struct hp_err *err)
 static int abandoned(struct hp_err *err)
 {
 	return hp_err_set(err, -ECANCELED, "who asked for the restart is gone");
+}
+
+/* Before anything is done to the old one: if systemd does not take it, all is as it was. */
+static int tell_systemd(struct hp_supervisor *s, struct hp_err *err)
+{
+	hp_supervisor_step(s, "main-pid", s->unit.name);
+	return hp_unit_set_main(&s->unit, s->req->pid, s->generation.pid, err);
 }
 
 static int become_ready(struct hp_supervisor *s, struct hp_err *err)
@@ -79,6 +87,8 @@ static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 	if (r >= 0)
 		r = hp_supervisor_find_main(s, &below, err);
 	hp_procs_free(&below);
+	if (r == 0 && *s->unit.name)
+		r = tell_systemd(s, err);
 	return r;
 }
 
@@ -122,5 +132,7 @@ void hp_supervisor_undo(struct hp_supervisor *s)
 	(void)hp_procs_kill_below(); /* what cannot be killed, hp cannot help */
 	if (s->shielded)
 		hp_shield_lower(&s->listeners, s->req->pid);
+	if (s->pidfile_was)
+		(void)hp_pidfile_restore(s->pidfile, s->req->pid); /* where the new one wrote it, it can be */
 	hp_generation_remove();
 }

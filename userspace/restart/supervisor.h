@@ -33,11 +33,15 @@ struct hp_supervisor {
 	struct hp_listeners listeners; /* … and its */
 	bool shielded;		       /* their paths are (shield.h) */
 	struct hp_spec spec;
+	struct hp_unit unit;	       /* the spec's, which does not live as long */
+	const char *pidfile;	       /* or NULL */
+	bool pidfile_was;	       /* it names the old one */
 	struct hp_notify_socket notify;
 	struct hp_substitution substitution;
 	struct hp_readiness readiness;
 	struct hp_retire retire;
 
+	bool disowned; /* the new generation is PID 1's by now */
 	pid_t first; /* what was started; a program that daemonises goes on in another */
 	bool first_ended, all_ended;
 	int first_status;
@@ -62,6 +66,9 @@ bool hp_supervisor_wait(struct hp_supervisor *s, uint64_t deadline_ns);
 /* Takes notice of what has ended. */
 void hp_supervisor_reap(struct hp_supervisor *s);
 
+/* The processes of the new generation. */
+int hp_supervisor_below(const struct hp_supervisor *s, struct hp_procs *ret);
+
 /* --- restart/prepare.c --------------------------------------------------------------------------- */
 /* Everything that can be refused before anything is started. */
 int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err);
@@ -82,6 +89,11 @@ int hp_supervisor_find_main(struct hp_supervisor *s, const struct hp_procs *belo
 int hp_supervisor_start(struct hp_supervisor *s, struct hp_err *err);
 /* After a start that failed: nothing is left of it. */
 void hp_supervisor_undo(struct hp_supervisor *s);
+
+/* --- restart/disown.c ---------------------------------------------------------------------------- */
+/* The new generation of a unit becomes a child of systemd, which so hears of its end at once and
+ * how: the supervisor goes on in a child of its own, and who was its parent ends. */
+void hp_supervisor_disown(struct hp_supervisor *s);
 
 /* --- restart/switch.c ---------------------------------------------------------------------------- */
 /* Returns when the last process of the new generation is gone. */

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -26,6 +25,8 @@ static void switch_over(struct hp_supervisor *s)
 	struct hp_report r = {.kind = HP_REPORT_SWITCHED};
 	struct hp_err err = {.text = ""};
 
+	if (*s->unit.name)
+		hp_supervisor_disown(s);
 	s->substitution.closed = true;
 	s->result.pid = s->generation.pid;
 	s->result.old = s->req->pid;
@@ -56,7 +57,7 @@ static void leave_listeners(struct hp_supervisor *s)
 {
 	struct hp_procs below = {0};
 
-	if (hp_procs_below(&below, getpid(), false) == 0)
+	if (hp_supervisor_below(s, &below) == 0)
 		hp_substitution_settle(&s->listeners, &below);
 	hp_procs_free(&below);
 	hp_listeners_close(&s->listeners);
@@ -95,7 +96,7 @@ static void follow_main(struct hp_supervisor *s)
 
 	if (s->all_ended || is_alive(s->generation.pid, s->generation.pid_start))
 		return;
-	if (hp_procs_below(&below, getpid(), false) == 0 && below.n &&
+	if (hp_supervisor_below(s, &below) == 0 && below.n &&
 	    hp_supervisor_find_main(s, &below, NULL) == 0)
 		hp_supervisor_record(s);
 	hp_procs_free(&below);
@@ -135,7 +136,8 @@ static void drain(struct hp_supervisor *s)
 /* What the old generation removed at its end, or would not let be removed. */
 static void tidy(struct hp_supervisor *s)
 {
-	const char *path = s->req->pidfile;
+	const char *path = s->pidfile;
+	struct hp_err err = {.text = ""};
 	int r = path ? hp_pidfile_restore(path, s->generation.pid) : 0;
 	char text[512];
 
@@ -144,6 +146,8 @@ static void tidy(struct hp_supervisor *s)
 		(void)snprintf(text, sizeof(text), "%s could not be written: %s", path, strerror(-r));
 		hp_supervisor_warn(s, text);
 	}
+	if (*s->unit.name && hp_unit_settle(&s->unit, s->generation.pid, &err) < 0)
+		hp_supervisor_warn(s, err.text);
 	s->generation.old_state = "gone";
 	hp_supervisor_record(s);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a supervisor says: to whoever asked, and to everybody (generation.h). */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -33,6 +34,6 @@ void hp_supervisor_warn(struct hp_supervisor *s, const char *text)
 /* Nobody has to read it: a restart does not fail for it. */
 void hp_supervisor_record(struct hp_supervisor *s)
 {
-	(void)hp_generation_write(&s->generation);
+	(void)hp_generation_write(&s->generation, getpid());
 	s->recorded_ns = hp_now_ns();
 }
