@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# What bash and zsh offer behind "hpctl …": the verbs and options of --help, processes, patches.
+# --help, which is made from the table of verbs, the manual and completion say the same; and what
+# bash and zsh offer behind "hpctl …": verbs, options, processes, patches.
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tools/completion/hpctl.bash
@@ -51,6 +52,48 @@ offers "an option by its beginning" '--timeout' load --ti
 offers "the values of an option" 'quiesce relaxed' load --mode ''
 zsh_offers "zsh: the values of an option" 'auto watch gate' load --quiesce ''
 offers "a word that an option takes is no verb" 'quiesce' load --mode q
+
+# --- the manual -------------------------------------------------------------------------------------------
+# options COMMAND…: the long options of its --help, of which those of every verb are left out
+options() {
+	"$@" --help | grep -oE '^  (-., |    )--[a-z-]+' | grep -oE -- '--[a-z-]+' |
+		grep -vxF -f "$T/everywhere"
+}
+
+# words_of FILE FROM: the long options that stand in the section that begins with that line
+words_of() {
+	awk -v from="$2" 'on && /^\.S[sh]/ { exit } $0 == from { on = 1 } on' "$1" | grep -oE 'Fl Fl [a-z-]+' | sed 's/Fl Fl /--/'
+}
+
+: >"$T/everywhere"
+words_of docs/man/hpctl.1 '.Ss Options of every verb' >"$T/words"
+is "the options of every verb are in the manual" "$(in_order <"$T/words")" "$(options "$O/hpctl" | in_order)"
+cp "$T/words" "$T/everywhere"
+is "the verbs are in its synopsis" \
+	"$(awk '/^\.Sh/ { on = $2 == "SYNOPSIS" } on && /^\.Cm/ && nm { print $2 } { nm = on && /^\.Nm/ }' \
+		docs/man/hpctl.1 | sort -u | in_order)" "$(in_order <<<"${verbs[*]}")"
+is "and each is described" \
+	"$(awk '/^\.S[sh]/ { on = $0 == ".Ss Verbs" } on && /^\.It Cm/ { print $3 }' docs/man/hpctl.1 | in_order)" \
+	"$(in_order <<<"${verbs[*]}")"
+# "Options of load and check": what either of them has, but for those that pick processes.
+words_of docs/man/hpctl.1 '.Ss Processes' | sort -u >"$T/processes"
+with_options=()
+while read -r of; do
+	mapfile -t of < <(tr -s ' ' '\n' <<<"${of//[ ,]and / }")
+	is "the options of ${of[*]} are in the manual" \
+		"$(words_of docs/man/hpctl.1 "$(grep -E "^\.Ss Options of ${of[0]}( |\$)" docs/man/hpctl.1)" | sort -u | in_order)" \
+		"$(for verb in "${of[@]}"; do options "$O/hpctl" "$verb"; done | grep -vxF -f "$T/processes" | sort -u | in_order)"
+	with_options+=("${of[@]}")
+done < <(sed -n 's/^\.Ss Options of //p' docs/man/hpctl.1 | grep -v '^every verb')
+for verb in "${verbs[@]}"; do
+	grep -qxF -- "$verb" <<<"$(printf '%s\n' "${with_options[@]}")" ||
+		is "$verb has no options of its own" "$(options "$O/hpctl" "$verb" | grep -vxF -f "$T/processes")" ''
+done
+: >"$T/everywhere"
+is "hpd's options are in its manual" \
+	"$(words_of docs/man/hpd.8 '.Sh DESCRIPTION' | sort -u | in_order)" \
+	"$("$O/hpd" --help | grep -oE '^ +(-., )?--[a-z-]+ ' | grep -oE -- '--[a-z-]+' | sort -u | in_order)"
+
 : >"$T/fix.so"
 offers "files" "$T/fix.so" load -p 1 "$T/fi"
 
