@@ -43,23 +43,62 @@ static int add_parts(struct view *v, hp_addr bias, const struct hp_flow *f, unsi
 	return 0;
 }
 
-static int add_function(struct view *v, const char *spec, unsigned fn, struct hp_err *err)
+static int add_code(struct view *v, struct hp_module *m, const char *name, uint64_t vaddr,
+		    uint64_t size, unsigned fn, struct hp_err *err)
 {
 	const struct hp_symtab *st;
 	const struct hp_cfi *cfi;
-	struct hp_resolved at;
 	struct hp_flow flow;
-	int r = hp_resolve_function(v->w.t, spec, &at, err);
+	int r;
 
-	if (r < 0 || (r = hp_module_symtab(at.module, &st, err)) < 0 ||
-	    (r = hp_module_cfi(at.module, &cfi, err)) < 0 ||
-	    (r = hp_flow_read(&flow, at.module->image, st, cfi, at.name, at.vaddr, at.size, err)) <
-		    0)
+	if ((r = hp_module_symtab(m, &st, err)) < 0 || (r = hp_module_cfi(m, &cfi, err)) < 0 ||
+	    (r = hp_flow_read(&flow, m->image, st, cfi, name, vaddr, size, err)) < 0)
 		return r;
-	snprintf(v->name[fn], sizeof(v->name[fn]), "%s", spec);
-	r = add_parts(v, at.module->bias, &flow, fn);
+	r = add_parts(v, m->bias, &flow, fn);
 	hp_flow_free(&flow);
-	return r < 0 ? hp_err_set(err, r, "no memory for %s", spec) : 0;
+	return r < 0 ? hp_err_set(err, r, "no memory for %s", name) : 0;
+}
+
+/* What patches have put in the place of @old, or with 0 what they call @spec; how many there are. */
+static int add_new_code(struct view *v, hp_addr old, const char *spec, unsigned fn,
+			struct hp_err *err)
+{
+	int found = 0;
+
+	for (size_t i = 0; i < v->w.ledgers.n; i++) {
+		const struct hp_ledger_fixed *f = &v->w.ledgers.v[i]->fixed;
+
+		for (unsigned k = 0; k < f->n_fns; k++) {
+			const struct hp_ledger_fn *lf = &f->fn[k];
+			struct hp_module *m = hp_target_module_at(v->w.t, lf->new_addr);
+			int r;
+
+			if (!m || (old ? lf->addr != old : strcmp(lf->new_name, spec) != 0))
+				continue;
+			r = add_code(v, m, lf->new_name, lf->new_addr - m->bias, lf->new_size, fn,
+				     err);
+			if (r < 0)
+				return r;
+			found++;
+		}
+	}
+	return found;
+}
+
+static int add_function(struct view *v, const char *spec, unsigned fn, struct hp_err *err)
+{
+	struct hp_resolved at;
+	int r = hp_resolve_function(v->w.t, spec, &at, err), found;
+
+	snprintf(v->name[fn], sizeof(v->name[fn]), "%s", spec);
+	if (r == -HP_E_NO_SYMBOL) {
+		found = add_new_code(v, 0, spec, fn, NULL);
+		return found > 0 ? 0 : r;
+	}
+	if (r < 0 || (r = add_code(v, at.module, at.name, at.vaddr, at.size, fn, err)) < 0)
+		return r;
+	r = add_new_code(v, at.addr, spec, fn, err);
+	return r < 0 ? r : 0;
 }
 
 static int look_at(struct view *v, pid_t tid, struct hp_explain *ret, struct hp_err *err)
