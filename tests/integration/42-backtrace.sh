@@ -83,6 +83,8 @@ check "a thread is inside the old function" wait_until "$PATIENCE" held_old
 	"$SVC/backtrace_patch.so" >"$T/load.out" 2>&1 &
 loading=$!
 check "another one parks" wait_until "$PATIENCE" parked
+hp --json status -p "$PID"
+is "status says that the gate is closed" "$(jq '.targets[0].gate_closed' <<<"$OUT")" true
 like "eu-stack: from the gate" "$(frames "$(timeout 60 eu-stack -1 -p "$(tid_in handle_userfault)")")" \
 	"^hp_gate.0 $whole"
 from=$(out_size "$PID")
@@ -97,6 +99,8 @@ check "and the thread parks again" wait_until "$PATIENCE" parked
 tell "$PID" release
 wait "$loading"
 is "the load ends well" "$?" 0
+hp --json status -p "$PID"
+is "status says that the gate is open" "$(jq '.targets[0].gate_closed' <<<"$OUT")" false
 unload -p "$PID" "$(cat "$T/load.out")"
 as_before "everything is as before" "$PID" "$T/before"
 

@@ -44,7 +44,9 @@ static void on_signal(int sig)
 
 static void on_event(void *arg, const json_t *line)
 {
-	hp_top_take_event(arg, line);
+	/* What patches there are the status tells. */
+	if (strcmp(hp_get_text(line, "event"), "patches"))
+		hp_top_take_event(arg, line);
 }
 
 static void on_counts(void *arg, const json_t *line)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "daemon/daemon.h"
 #include "daemon/json_out.h"
+#include "daemon/status.h"
 #include "hp/err.h"
 
 static void watcher_free(struct hp_daemon *d, struct hp_watcher *w)
@@ -22,6 +23,24 @@ static void watcher_free(struct hp_daemon *d, struct hp_watcher *w)
 static void gone(struct hp_conn *c)
 {
 	watcher_free(c->d, c->owner);
+}
+
+/* What there is already; a line may cut the client off. */
+static void tell_patches(struct hp_conn *c, pid_t pid)
+{
+	struct hp_subject *s;
+
+	TAILQ_FOREACH(s, &c->d->subjects, link) {
+		json_t *event;
+
+		if (s->gone || !s->patches || (pid && s->pid != pid))
+			continue;
+		event = hp_subject_event(s);
+		hp_conn_stream_line(c, event);
+		json_decref(event);
+		if (c->closing)
+			return;
+	}
 }
 
 void hp_events_watch(struct hp_conn *c, pid_t pid, bool calls)
@@ -50,6 +69,8 @@ void hp_events_watch(struct hp_conn *c, pid_t pid, bool calls)
 	if (s)
 		hp_subject_watch(s);
 	hp_conn_stream_begin(c);
+	if (!c->closing)
+		tell_patches(c, pid);
 	if (s && !c->closing)
 		hp_subject_go(s);
 }

@@ -159,6 +159,8 @@ static void told(struct hp_job *job, json_t *event)
 	const char *step = json_string_value(json_object_get(event, "step"));
 
 	snprintf(job->step, sizeof(job->step), "%s", step ? step : "");
+	job->gate_closed = !strcmp(job->step, "gate") &&
+			   !json_integer_value(json_object_get(event, "ns"));
 	log_step(job, event);
 	if (job->on_event && event)
 		job->on_event(job, event);

@@ -74,6 +74,7 @@ struct hp_job {
 	struct hp_peer *peer; /* for whom; owned; NULL: for hpd itself, which may everything */
 	uint64_t since_ns;
 	char step[32]; /* the last one said */
+	bool gate_closed;
 
 	pid_t child; /* 0: not started */
 	int pidfd, sock;

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "daemon/daemon.h"
+#include "daemon/events.h"
 #include "daemon/family.h"
 #include "daemon/json_out.h"
 #include "watch/watch.h"
@@ -32,7 +33,7 @@ static json_t *jobs_of(const struct hp_daemon *d, const struct hp_subject *s)
 
 static bool gate_closed(const struct hp_subject *s)
 {
-	return s->running && !strcmp(s->running->step, "gate");
+	return s->running && s->running->gate_closed;
 }
 
 void hp_subject_comm(const struct hp_subject *s, char *buf, size_t n)
@@ -64,6 +65,18 @@ static json_t *subject_status(const struct hp_daemon *d, const struct hp_subject
 			 (json_int_t)(state && state->session ? state->total : 0), "pins",
 			 s->view ? hp_view_dir(s->view) : NULL, "call_watchers",
 			 (int)s->call_watchers, "guard", hp_guard_status(s));
+}
+
+json_t *hp_subject_event(const struct hp_subject *s)
+{
+	char comm[64];
+
+	hp_subject_comm(s, comm, sizeof(comm));
+	return hp_event_new("patches", s->pid,
+			    json_pack("{s:o,s:I,s:I,s:b,s:b}", "comm", hp_json_text(comm),
+				      "patches", (json_int_t)s->patches, "functions",
+				      (json_int_t)s->functions, "retained", s->retry_ns != 0,
+				      "gate_closed", gate_closed(s)));
 }
 
 json_t *hp_status(const struct hp_daemon *d, pid_t pid)

@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "daemon/claims.h"
 #include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/status.h"
 #include "hp/err.h"
 #include "watch/watch.h"
 
@@ -97,6 +99,7 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_
 	s->functions = (size_t)json_integer_value(json_object_get(result, "functions_left"));
 	if (json_is_true(json_object_get(result, "retained")) || one_retained(result))
 		hp_subject_set_retained(s, true);
+	hp_events_send(d, s->pid, false, hp_subject_event(s));
 }
 
 /* Where an agent was left there may be no patch. */

@@ -66,6 +66,7 @@ int hp_attempt_close(struct hp_attempt *at, uint64_t budget_ns, struct hp_err *e
 {
 	int r;
 
+	hp_live_report(at->lv, "gate", 0, "closing"); /* while it costs nobody anything */
 	hurry(at);
 	at->closed_ns = hp_now_ns();
 	r = hp_gate_close(at->lv->gate, budget_ns, err);
