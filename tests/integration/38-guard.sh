@@ -130,6 +130,7 @@ dropped() {
 	hp list -p "$worker"
 	grep -q "process $worker runs another program .*exec.* has lost 1 patch" <<<"$OUT"
 }
+check "a watcher is told of the patch" wait_line "$T/events" '"event":"patches"'
 tell "$parent" "exec /bin/sleep"
 check "the list says that an exec took the patch" wait_until "$PATIENCE" dropped
 check "an event said so" wait_line "$T/events" '"event":"dropped".*exec'

@@ -126,6 +126,54 @@ stop_hpd
 see "when hpd goes, it says so" '^status 5$'
 like "in a sentence" "$(cat "$T/top.err")" 'hpd (ends|went away)'
 
+# The same for programs: hpctl --json watch, of everything and of one process with its counts.
+start_hpd
+start_service backtrace
+"$O/hpctl" --socket "$T/hpd.sock" --json watch >"$T/all.json" 2>"$T/all.err" &
+watchers=($!)
+watching() {
+	hp --json status
+	[ "$(jq .hpd.clients <<<"$OUT")" -ge 2 ]
+}
+check "somebody watches" wait_until "$PATIENCE" watching
+load -p "$PID" "$SVC/backtrace_patch.so" --quiesce gate --park 5s --timeout 20s
+"$O/hpctl" --socket "$T/hpd.sock" --json watch -p "$PID" --calls >"$T/calls.json" 2>"$T/calls.err" &
+watchers+=($!)
+rated='[.[] | select(.event == "calls") | .functions[0] | select(.calls_per_second > 0)] | length > 1'
+rates() {
+	jq -se "$rated" "$T/calls.json"
+}
+check "calls a second" wait_until "$PATIENCE" rates
+tell "$PID" hold
+in_flight() {
+	jq -se '.[-1].functions[0] | .name == "new_step" and .in_flight >= 1' "$T/calls.json"
+}
+check "calls in flight" wait_until "$PATIENCE" in_flight
+is "what the counting costs" "$(tail -n 1 "$T/calls.json" | jq '.cpu_percent >= 0 and .cpu_percent_before >= 0')" true
+is "and first the patches that are there" "$(jq -c '[.event, .patches, .functions, .comm]' "$T/calls.json" | head -n 1)" \
+	'["patches",1,1,"backtrace"]'
+expect 0 "explain while a new function waits" explain -p "$PID" new_step
+# functions: of the stacks in OUT
+functions() {
+	sed -nE 's/^ +#[0-9]+ +0x[0-9a-f]+ ([^ ]+) .*/\1/p' <<<"$OUT" | tr '\n' ' '
+}
+like "names the patch's functions in the stack" "$(functions)" 'wait_released new_wait new_step middle outer [^ ]*holder'
+expect 0 "explain of the function that it replaces" explain -p "$PID" step
+like "shows the same thread" "$(functions)" 'wait_released new_wait new_step middle outer [^ ]*holder'
+refused 3 "explain of no function" 'symbol new_stepp not found' explain -p "$PID" new_stepp
+tell "$PID" release
+unload -p "$PID" "$ID" --quiesce gate --park 5s --timeout 20s
+check "the stream says when it is done" wait_line "$T/all.json" '"done".*"unload"'
+# What top shows of gates and parks: closed, committed, for how long, and the longest park.
+is "all that top shows is in it" "$(jq -cs '[.[] | select(.event != "step" or .step == "gate") |
+	[.event, .job, .step, .detail, (.patches, .result.gate_ns, .result.longest_park_ns, .result.quiesce_ns | numbers | "n")] |
+	map(values) | join(" ")]' "$T/all.json")" \
+	'["step load gate closing","step load gate committed","patches n","done load n n n","step unload gate closing","step unload gate committed","patches n","done unload n n n"]'
+kill "${watchers[@]}" 2>/dev/null # the one of the calls has ended with the patch
+wait "${watchers[@]}" 2>/dev/null
+end_service "$PID"
+stop_hpd
+
 # Not a terminal, or one that cannot be drawn on.
 start_hpd
 refused 2 "no terminal" 'needs a terminal' top

@@ -20,7 +20,7 @@ struct hp_top_target {
 };
 
 struct hp_top_fn {
-	char name[128];
+	char name[160]; /* HP_NAME_MAX */
 	int64_t calls, in_flight;
 	double per_second;
 	bool rated; /* per_second is known */
