@@ -142,8 +142,7 @@ static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *
 
 	if (hp_target_open(&t, pid, NULL) < 0)
 		return 0;
-	if (hp_maps_read(&t->maps, pid, NULL) < 0 || hp_ledgers_read(t, &ls, NULL) < 0 ||
-	    hp_target_check(t, NULL) < 0) {
+	if (hp_ledgers_read(t, &ls, NULL) < 0 || hp_target_check(t, NULL) < 0) {
 		hp_ledgers_free(&ls);
 		hp_target_free(t);
 		return 0;

@@ -262,11 +262,12 @@ static int add_unknown(struct hp_ledgers *ls, const struct hp_map *m,
 /* So many are not ours: a target that wants to have our memory filled. */
 static int read_area(const struct hp_target *t, const struct hp_map *m, struct hp_ledgers *ls)
 {
-	struct hp_ledger *l = calloc(1, sizeof(*l));
+	struct hp_ledger *l = malloc(sizeof(*l)); /* large, and mostly not used */
 	int r;
 
 	if (!l)
 		return -ENOMEM;
+	l->fixed.magic = 0;
 	if (ls->n < LEDGERS_MAX && read_one(t, m->lo, l)) {
 		r = hp_ledgers_add(ls, l);
 		if (r < 0)

@@ -172,8 +172,7 @@ static int stage(struct load *l, struct hp_err *err)
 	if (hp_ledgers_add(&l->w.ledgers, l->ledger) < 0)
 		return hp_err_set(err, -ENOMEM, "no memory for a ledger");
 	hp_work_report(&l->w, "map", since, NULL);
-	if ((r = hp_target_refresh(l->w.t, err)) < 0 ||
-	    (r = hp_looker_refresh(l->w.looker, err)) < 0)
+	if ((r = hp_looker_refresh(l->w.looker, err)) < 0)
 		return r;
 	return hp_work_live(&l->w, l->ledger, l->req->park_ns, &l->lv, err);
 }

@@ -38,7 +38,6 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
 		r = hp_gate_start(&w->gate, err);
 	if (r < 0 || (r = hp_target_open(&w->t, pid, err)) < 0 ||
 	    (r = permitted(w, patch_fd, err)) < 0 ||
-	    (r = hp_target_refresh(w->t, err)) < 0 ||
 	    (r = hp_ledgers_read(w->t, &w->ledgers, err)) < 0 ||
 	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0)
 		(void)hp_work_close(w, NULL); /* nothing was started that could fail to end */

@@ -194,7 +194,9 @@ static int compare(const struct hp_target *t, bool *kept, module_array *fresh)
 		const struct hp_map *map = &t->maps.v[i];
 		struct hp_module *m;
 
-		if (!(map->prot & PROT_EXEC) || map->path[0] != '/')
+		/* hp's own code is in no file, and there may be much of it. */
+		if (!(map->prot & PROT_EXEC) || map->path[0] != '/' ||
+		    !strncmp(map->path, HP_OWN_MEMFD, strlen(HP_OWN_MEMFD)))
 			continue;
 		m = known(t->module, t->n_modules, map);
 		if (m)

@@ -5,6 +5,8 @@
 
 #include "target/target.h"
 
+#define HP_OWN_MEMFD "/memfd:hp-" /* what hp maps in a target, beside files */
+
 /* Makes t->module what t->maps says; images of modules that stay are kept. */
 int hp_modules_update(struct hp_target *t, struct hp_err *err);
 void hp_modules_free(struct hp_target *t);
