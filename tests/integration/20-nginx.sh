@@ -8,22 +8,9 @@
 
 need "nginx is not installed" which nginx curl
 rounds=${NGINX_ROUNDS:-10}
-mkdir "$T/www" "$T/tmp"
-echo hello >"$T/www/file"
-chmod -R a+rX "$T"
-cat >"$T/nginx.conf" <<END
-daemon off; worker_processes 2; pid $T/nginx.pid; error_log $T/error.log;
-events { worker_connections 512; }
-http {
-	access_log off;
-	client_body_temp_path $T/tmp/body; proxy_temp_path $T/tmp/proxy;
-	fastcgi_temp_path $T/tmp/fcgi; uwsgi_temp_path $T/tmp/uwsgi; scgi_temp_path $T/tmp/scgi;
-	keepalive_requests 100000;
-	server { listen unix:$T/nginx.sock; root $T/www; }
-}
-END
+nginx_conf "unix:$T/nginx.sock"
 start_hpd
-nginx -c "$T/nginx.conf" >"$T/nginx.log" 2>&1 </dev/null &
+nginx -g 'daemon off;' -c "$T/nginx.conf" >"$T/nginx.log" 2>&1 </dev/null &
 nginx=$!
 clients=()
 trap 'kill -KILL "${clients[@]}" 2>/dev/null; kill -TERM "$nginx"; wait "$nginx"; at_end' EXIT
@@ -72,7 +59,7 @@ kill -TERM "${clients[@]}"
 wait "${clients[@]}" 2>/dev/null
 # The last line may have been cut by the end of its client.
 is "every answer was 200" "$(cat "$T"/client? | grep -cvE '^2(0(0)?)?$')" 0
-is "nginx logged nothing but its start" "$(grep -cE '\[(alert|crit|error)\]' "$T/error.log")" 0
+nginx_is_content
 for pid in "$nginx" "${workers[@]}"; do
 	"$SVC/peek" text "$pid" | grep -v uprobes >"$T/text.now"
 	same "the text of process $pid is what it was" "$T/text.$pid" "$T/text.now"

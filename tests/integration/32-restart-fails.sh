@@ -137,3 +137,23 @@ both_serve "both serve, told as JSON" --json
 end_service "$LOAD"
 end_service "$holder"
 end_server
+
+# A SO_REUSEPORT group: the queue of a socket that nobody takes would be lost.
+workers() {
+	echo "$SVC/netsvc" workers "workers=$1" v6only "tcp6:[::]:$PORT" "tcp:0.0.0.0:$PORT"
+}
+# shellcheck disable=SC2046 # words
+start_server $(workers 3)
+wait_line "$T/server.out" "^ready $MAIN\$"
+start_load "$address" 2
+# shellcheck disable=SC2046 # words
+refused 4 "fewer sockets of a SO_REUSEPORT group" 'has 2 of the 3 listeners at tcp .*, has 2 of the 3 listeners at tcp ' \
+	restart "$MAIN" --ready notify -- $(workers 2) notify=/
+refused 1 "one socket for both where there were two" 'exited with status 3 before' \
+	restart "$MAIN" -- "$SVC/netsvc" epoll "tcp6:[::]:$PORT"
+# shellcheck disable=SC2046 # words
+restarts "more sockets" 1 --wait -- $(workers 4)
+# shellcheck disable=SC2046 # words
+restart -- $(workers 4)
+is "and all of them are handed on" "$STATUS $ERR" "0 "
+end_server

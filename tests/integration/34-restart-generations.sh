@@ -56,10 +56,7 @@ start_load "$address" 2
 restarts "a server that forks 300 times while it starts" 1 --wait -- "$SVC/netsvc" epoll forks=300 "$address"
 end_server
 
-"$SVC/netsvc" epoll daemon unlink "pidfile=$T/pid" "$address" </dev/null >>"$T/server.out" 2>&1
-wait_until "$PATIENCE" test -s "$T/pid"
-MAIN=$(cat "$T/pid")
-GENERATIONS+=("$MAIN")
+start_daemon "$T/pid" "$SVC/netsvc" epoll daemon unlink "pidfile=$T/pid" "$address"
 start_load "$address" 2
 restarts "a server in the background" 2 --wait --pidfile "$T/pid"
 is "its pid file is right" "$(cat "$T/pid")" "$MAIN"

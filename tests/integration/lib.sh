@@ -381,6 +381,27 @@ examples() {
 	[ -z "$STATUS" ] || not_ok "tests/examples $file comes to its end" "$(tail -n 5 "$T/examples.tap")"
 }
 
+# nginx_conf LISTEN: $T/nginx.conf, of two workers that serve "hello" as /file there
+nginx_conf() {
+	mkdir -p "$T/www" "$T/tmp"
+	echo hello >"$T/www/file"
+	chmod -R a+rX "$T"
+	cat >"$T/nginx.conf" <<-END
+		worker_processes 2; pid $T/nginx.pid; error_log $T/error.log;
+		events { worker_connections 512; }
+		http {
+			access_log off; keepalive_requests 100000;
+			client_body_temp_path $T/tmp/body; proxy_temp_path $T/tmp/proxy;
+			fastcgi_temp_path $T/tmp/fcgi; uwsgi_temp_path $T/tmp/uwsgi; scgi_temp_path $T/tmp/scgi;
+			server { listen $1; root $T/www; }
+		}
+	END
+}
+
+nginx_is_content() {
+	is "nginx logged nothing but its start" "$(grep -cE '\[(alert|crit|error)\]' "$T/error.log")" 0
+}
+
 # --- before and after -----------------------------------------------------------------------------------------
 # What the kernel's uprobes leave behind is an exception by name (DESIGN P6); heap and stack grow.
 maps_of() {

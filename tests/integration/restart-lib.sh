@@ -9,6 +9,8 @@
 # What the current service is: its main process, and the words that start it.
 MAIN=''
 COMMAND=()
+LOADS=()
+READY_NS=0
 # Every process that was its main one; they are ended at the end.
 GENERATIONS=()
 # A port for this run: tests of several worktrees may run at a time.
@@ -35,6 +37,19 @@ start_server() {
 	GENERATIONS+=("$MAIN")
 }
 
+# start_daemon PIDFILE WORD…: of a server that goes to the background and writes its pid
+start_daemon() {
+	local pidfile=$1
+
+	shift
+	# shellcheck disable=SC2034 # the tests use it
+	COMMAND=("$@")
+	"$@" >>"$T/server.out" 2>&1 </dev/null
+	wait_until "$PATIENCE" test -s "$pidfile" || not_ok "$1 writes its pid" "$(tail -n 5 "$T/server.out")"
+	MAIN=$(cat "$pidfile")
+	GENERATIONS+=("$MAIN")
+}
+
 # start_netsvc WAY OPTION…
 start_netsvc() {
 	start_server "$SVC/netsvc" "$@"
@@ -44,33 +59,55 @@ start_netsvc() {
 	fi
 }
 
-# start_load ADDRESS THREADS [PROTOCOL]: LOAD; the first request was answered
+# start_load ADDRESS THREADS [PROTOCOL]: LOAD, which restarts() goes by; the first request was answered
 start_load() {
 	start_service netload "$@"
 	LOAD=$PID
+	LOADS=("$LOAD")
 	grows "$LOAD" answered 20 || not_ok "the load reaches $1" "$VERDICT"
 }
 
-# restart OPTION… [-- WORD…]: like hp(), and MAIN is the new one
+# restart OPTION… [-- WORD…]: like hp(), MAIN is the new one, and READY_NS what it took until the switch
 restart() {
-	hp restart "$MAIN" --ready-timeout 80s "$@"
-	[ "$STATUS" = 0 ] || return 1
-	MAIN=$OUT
+	hp --json restart "$MAIN" --ready-timeout 80s "$@"
+	if [ "$STATUS" != 0 ]; then
+		[ -n "$ERR" ] || ERR=$(jq -r .error.text <<<"$OUT")
+		return 1
+	fi
+	MAIN=$(jq .pid <<<"$OUT")
+	READY_NS=$(jq .ready_ns <<<"$OUT")
 	GENERATIONS+=("$MAIN")
 }
 
-# restarts NAME ROUNDS OPTION…: each must succeed, serve, and lose nothing; ends the load
+all_grow() {
+	local load
+
+	for load in "${LOADS[@]}"; do
+		grows "$load" answered 50 || return 1
+	done
+}
+
+# restarts NAME ROUNDS OPTION…: each must succeed, serve, and lose nothing; ends the loads
 restarts() {
-	local name=$1 rounds=$2 i=0 why=''
+	local name=$1 rounds=$2 i=0 why='' ready=() load answered=0 lost=0
 
 	shift 2
 	while [ "$i" -lt "$rounds" ]; do
 		restart "$@" || { why="status $STATUS: $ERR"; break; }
-		grows "$LOAD" answered 50 || { why="nothing is answered: $VERDICT"; break; }
+		all_grow || { why="nothing is answered: $VERDICT"; break; }
+		ready+=("$READY_NS")
 		i=$((i + 1))
 	done
 	is "$name: $rounds restarts" "$i $why" "$rounds "
-	end_service "$LOAD"
+	for load in "${LOADS[@]}"; do
+		end_service "$load"
+		answered=$((answered + $(field answered)))
+		lost=$((lost + $(field 'refused + .reset + .early_end + .late + .other')))
+	done
+	printf '# figures: %s | %d | %d | %d | %s\n' "$name" "$i" "$answered" "$lost" \
+		"$(printf '%s\n' "${ready[@]}" | sort -n | awk '
+			{ ms[NR] = $1 / 1e6 }
+			END { if (NR) printf "%.0f | %.0f", ms[int((NR + 1) / 2)], ms[NR] }')"
 }
 
 # end_server: the last generation, told to end

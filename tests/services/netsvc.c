@@ -5,6 +5,7 @@
  *	threads		four threads in accept
  *	reuseport	four threads in accept, each with a SO_REUSEPORT socket of its own
  *	prefork		the parent binds, three children are in accept
+ *	workers		three children, each with a SO_REUSEPORT socket of its own (workers=N)
  *	epoll, poll, select	one loop, nothing blocks
  *
  * It answers each line with "<pid> <tag>".  After "one" it closes; after any other it goes on
@@ -53,8 +54,8 @@ static struct {
 	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger,
 		*seize;
 	bool early, unlink_at_end, daemon, v6only;
-	int user, forks;
-} opt = {.tag = "1", .user = -1};
+	int user, forks, workers;
+} opt = {.tag = "1", .user = -1, .workers = CHILDREN};
 
 static struct net_addr addr[LISTENERS_MAX];
 static int listener[LISTENERS_MAX], n_addr, epoll_fd = -1;
@@ -166,15 +167,15 @@ static void *accept_loop(void *arg)
 
 static int open_one(const struct net_addr *a)
 {
-	bool block = is_way("threads") || is_way("reuseport") || is_way("prefork");
+	bool own = is_way("reuseport") || is_way("workers");
+	bool block = own || is_way("threads") || is_way("prefork");
 	int fd = socket(a->family, a->type | SOCK_CLOEXEC | (block ? 0 : SOCK_NONBLOCK), 0), on = 1;
 
 	check(fd >= 0, "socket");
 	if (a->family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &(int){opt.v6only}, sizeof(on));
 	if (a->family != AF_UNIX)
-		setsockopt(fd, SOL_SOCKET, is_way("reuseport") ? SO_REUSEPORT : SO_REUSEADDR, &on,
-			   sizeof(on));
+		setsockopt(fd, SOL_SOCKET, own ? SO_REUSEPORT : SO_REUSEADDR, &on, sizeof(on));
 	return fd;
 }
 
@@ -335,19 +336,37 @@ static void select_loop(void)
 	}
 }
 
-static void fork_children(void)
+/* Each calls @begin, and then says a byte to @told (-1: nobody). */
+static void fork_children(int n, void (*begin)(void), int told)
 {
-	for (int c = 0; c < CHILDREN; c++) {
+	for (int c = 0; c < n; c++) {
 		pid_t pid = fork();
 
 		check(pid >= 0, "fork");
 		if (pid)
 			continue;
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (begin)
+			begin();
+		check(told < 0 || write(told, "", 1) == 1, "pipe");
 		for (int i = 1; i < n_addr; i++)
 			start_thread(accept_loop, i);
 		accept_loop(0);
 	}
+}
+
+/* Returns when each of them listens. */
+static void fork_workers(void)
+{
+	int said[2];
+	char byte;
+
+	check(pipe(said) == 0, "pipe");
+	fork_children(opt.workers, open_all, said[1]);
+	for (int c = 0; c < opt.workers; c++)
+		check(read(said[0], &byte, 1) == 1, "a worker");
+	close(said[0]);
+	close(said[1]);
 }
 
 static void notify_ready(void)
@@ -449,6 +468,8 @@ static void read_option(const char *arg)
 		opt.user = atoi(value(arg, "user"));
 	else if (value(arg, "forks"))
 		opt.forks = atoi(value(arg, "forks"));
+	else if (value(arg, "workers"))
+		opt.workers = atoi(value(arg, "workers"));
 	else
 		addr[n_addr++] = net_parse(arg);
 }
@@ -476,12 +497,15 @@ int main(int argc, char **argv)
 		multiply();
 	sigaction(SIGTERM, &terminated, NULL);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	open_all();
+	if (!is_way("workers"))
+		open_all();
 	go_into_background();
 	if (opt.user >= 0)
 		check(setresuid((uid_t)opt.user, (uid_t)opt.user, (uid_t)opt.user) == 0, "setuid");
 	if (is_way("prefork"))
-		fork_children();
+		fork_children(CHILDREN, NULL, -1);
+	if (is_way("workers"))
+		fork_workers();
 	if (is_way("threads") || is_way("reuseport"))
 		for (int t = 0; t < (is_way("threads") ? THREADS : 1); t++)
 			for (int i = 0; i < n_addr; i++)
