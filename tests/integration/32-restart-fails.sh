@@ -157,3 +157,78 @@ restarts "more sockets" 1 --wait -- $(workers 4)
 restart -- $(workers 4)
 is "and all of them are handed on" "$STATUS $ERR" "0 "
 end_server
+
+# The supervisor killed: a path that it has made a mount point would be in the next program's way.
+supervisor_of() {
+	jq -r "select(.old == $1) | .supervisor" /run/hp/restart/*
+}
+# shellcheck disable=SC2317 # called by name
+is_free() {
+	! grep -qF " $T/socket " /proc/self/mountinfo
+}
+address=unix:$T/socket
+start_netsvc epoll unlink "$address"
+start_load "$address" 2
+# killed_early NAME COMMAND: the new one is at bind, the supervisor is $SUPERVISOR
+killed_early() {
+	"$O/hpctl" --socket "$T/hpd.sock" restart "$MAIN" \
+		-- "${new[@]}" unlink "hold=bind:$T/never" "$address" >"$T/first" 2>"$T/first.err" &
+	first=$!
+	wait_line "$T/server.out" '^bind '
+	check "$1: the path is a mount point before" grep -F " $T/socket " /proc/self/mountinfo
+	SUPERVISOR=$(supervisor_of "$MAIN")
+	"$2"
+	wait "$first"
+	check "$1: the path is free" wait_until "$PATIENCE" is_free
+	check "$1: the new one is gone" wait_until "$PATIENCE" only_one
+	unharmed "$1"
+	: >"$T/server.out"
+}
+# shellcheck disable=SC2317 # called by name
+kill_supervisor() {
+	kill -KILL "$SUPERVISOR"
+}
+# shellcheck disable=SC2317 # called by name
+kill_both() {
+	kill -STOP "$SUPERVISOR"
+	kill -KILL "$HPD"
+	wait "$HPD" 2>/dev/null
+	HPD=''
+	kill -KILL "$SUPERVISOR"
+	start_hpd
+}
+killed_early "supervisor killed before the switch" kill_supervisor
+killed_early "supervisor and hpd killed before the switch" kill_both
+
+# killed_late DRAIN_TIMEOUT: while the old one, $OLD, drains
+killed_late() {
+	start_service netload "$address" 0
+	holder=$PID
+	ask "$holder" hold '^said'
+	OLD=$MAIN
+	restart --drain-timeout "$1" -- "${new[@]}" unlink "$address"
+	is "a restart while a connection is open" "$STATUS $ERR" "0 "
+	SUPERVISOR=$(supervisor_of "$OLD")
+	kill_both
+}
+# shellcheck disable=SC2317 # called by name
+is_listed() {
+	hp list
+	grep -q "process $OLD: draining" <<<"$OUT"
+}
+killed_late 300s
+check "supervisor and hpd killed while the old one drains: it is listed" wait_until "$PATIENCE" is_listed
+answers "its connection is served" "$holder" more "said $OLD 1"
+kill "$OLD"
+check "the path is free when it ends" wait_until "$PATIENCE" is_free
+check "and there" test -S "$T/socket"
+end_service "$holder"
+killed_late 1s
+check "the old one is ended at the deadline" wait_until "$PATIENCE" gone "$OLD"
+check "the path is free then" wait_until "$PATIENCE" is_free
+check "the new one serves" grows "$LOAD" answered 50
+end_service "$holder"
+restart -- "${new[@]}" unlink "$address"
+is "and can be restarted" "$STATUS $ERR" "0 "
+end_service "$LOAD"
+end_server

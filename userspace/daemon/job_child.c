@@ -122,6 +122,8 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 
 	if (!job->req.pid && !hp_job_request_is_family(&job->req))
 		sel = below ? &ours : &all;
+	if (job->req.traces)
+		hp_restart_repair();
 	k = hp_op_list(ops, sel, &list, err);
 	if (k == 0 && job->req.traces && (k = hp_op_traces(sel, &traces, err)) == 0)
 		k = pid_array(&traces, &pids, err);

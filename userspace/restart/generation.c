@@ -8,11 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "hp/err.h"
+#include "restart/inventory.h"
 #include "restart/restart.h"
 #include "target/procfs.h"
 
@@ -24,7 +26,7 @@ static void path_of(pid_t supervisor, char buf[64])
 	(void)snprintf(buf, 64, "%s/%d", DIR_NAME, (int)supervisor);
 }
 
-static uint64_t start_of(pid_t pid)
+uint64_t hp_generation_start_of(pid_t pid)
 {
 	struct hp_stat st;
 
@@ -46,30 +48,54 @@ static const char *wall(uint64_t ns, char buf[32])
 	return buf;
 }
 
+int hp_generation_write_doc(const json_t *doc, pid_t supervisor)
+{
+	char path[64], tmp[80];
+	int r;
+
+	path_of(supervisor, path);
+	(void)snprintf(tmp, sizeof(tmp), "%s.new", path);
+	r = json_dump_file(doc, tmp, JSON_COMPACT) ? -EIO : 0;
+	return r == 0 && rename(tmp, path) ? -errno : r;
+}
+
+/* NULL, too, where a path is no UTF-8: then it is not known to who comes after us. */
+static json_t *shields_of(const struct hp_listeners *l)
+{
+	json_t *all = l ? json_array() : NULL;
+
+	for (size_t i = 0; all && i < l->n; i++) {
+		const struct sockaddr_un *un = (const struct sockaddr_un *)&l->v[i].addr;
+
+		if (l->v[i].file.ino)
+			(void)json_array_append_new(
+				all, json_pack("{s:s,s:I,s:I}", "path", un->sun_path, "dev",
+					       (json_int_t)l->v[i].file.dev, "ino",
+					       (json_int_t)l->v[i].file.ino));
+	}
+	return all;
+}
+
 int hp_generation_write(const struct hp_generation *g, pid_t supervisor)
 {
-	char path[64], tmp[80], since[32], deadline[32];
-	json_t *doc;
+	char since[32], deadline[32];
+	json_t *doc, *shields = shields_of(g->shielded);
 	int r;
 
 	if ((mkdir(HP_DIR, 0755) && errno != EEXIST) || (mkdir(DIR_NAME, 0755) && errno != EEXIST))
 		return -errno;
-	doc = json_pack("{s:i,s:i,s:I,s:i,s:I,s:i,s:I,s:i,s:s%,s:s,s:s,s:s,s:s,s:i}", "schema", 1,
+	doc = json_pack("{s:i,s:i,s:I,s:i,s:I,s:i,s:I,s:i,s:s%,s:s,s:s,s:s,s:s,s:i,s:o*}", "schema", 1,
 			"supervisor", (int)supervisor, "supervisor_start",
-			(json_int_t)start_of(supervisor), "pid", (int)g->pid, "start",
+			(json_int_t)hp_generation_start_of(supervisor), "pid", (int)g->pid, "start",
 			(json_int_t)g->pid_start, "old", (int)g->old, "old_start",
 			(json_int_t)g->old_start, "generation", (int)g->number, "comm", g->comm,
 			strlen(g->comm), "state", g->state, "old_state", g->old_state, "since",
 			wall(g->since_ns, since), "deadline", wall(g->deadline_ns, deadline), "open",
-			(int)g->open);
+			(int)g->open, "shields", shields);
 	if (!doc)
 		return -ENOMEM;
-	path_of(supervisor, path);
-	(void)snprintf(tmp, sizeof(tmp), "%s.new", path);
-	r = json_dump_file(doc, tmp, JSON_COMPACT) ? -EIO : 0;
+	r = hp_generation_write_doc(doc, supervisor);
 	json_decref(doc);
-	if (r == 0 && rename(tmp, path))
-		r = -errno;
 	return r;
 }
 
@@ -93,21 +119,52 @@ static bool is(const json_t *doc, const char *name, const char *text)
 	return s && !strcmp(s, text);
 }
 
-/* NULL when its supervisor is gone; then the file goes as well. */
+static bool has_supervisor(const json_t *doc)
+{
+	return hp_generation_start_of((pid_t)number(doc, "supervisor")) ==
+	       (uint64_t)number(doc, "supervisor_start");
+}
+
+/* NULL: it was removed meanwhile. */
 static json_t *read_one(const char *name)
 {
 	char path[320];
-	json_t *doc;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", DIR_NAME, name);
-	doc = json_load_file(path, 0, NULL);
-	if (!doc)
-		return NULL; /* removed meanwhile */
-	if (start_of((pid_t)number(doc, "supervisor")) == (uint64_t)number(doc, "supervisor_start"))
-		return doc;
-	json_decref(doc);
-	(void)unlink(path); /* or somebody else has */
-	return NULL;
+	return json_load_file(path, 0, NULL);
+}
+
+static bool is_name(const char *name)
+{
+	return name[0] >= '0' && name[0] <= '9' && !strchr(name, '.');
+}
+
+/* By a rename: one of those who try. */
+static bool claim(const char *name)
+{
+	char path[320], claimed[80];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", DIR_NAME, name);
+	(void)snprintf(claimed, sizeof(claimed), "%s/%d.claim", DIR_NAME, (int)getpid());
+	return rename(path, claimed) == 0 && unlink(claimed) == 0;
+}
+
+json_t *hp_generation_take_over(void)
+{
+	DIR *d = opendir(DIR_NAME);
+	json_t *doc = NULL;
+	struct dirent *e;
+
+	while (d && !doc && (e = readdir(d))) {
+		doc = is_name(e->d_name) ? read_one(e->d_name) : NULL;
+		if (doc && (has_supervisor(doc) || !claim(e->d_name))) {
+			json_decref(doc);
+			doc = NULL;
+		}
+	}
+	if (d)
+		closedir(d);
+	return doc;
 }
 
 json_t *hp_generations_list(pid_t pid)
@@ -119,10 +176,9 @@ json_t *hp_generations_list(pid_t pid)
 	while (d && all && (e = readdir(d))) {
 		json_t *doc;
 
-		if (e->d_name[0] < '0' || e->d_name[0] > '9' || strchr(e->d_name, '.'))
-			continue;
-		doc = read_one(e->d_name);
-		if (doc && pid && number(doc, "pid") != pid && number(doc, "old") != pid) {
+		doc = is_name(e->d_name) ? read_one(e->d_name) : NULL;
+		if (doc && (!has_supervisor(doc) ||
+			    (pid && number(doc, "pid") != pid && number(doc, "old") != pid))) {
 			json_decref(doc);
 			continue;
 		}

@@ -150,8 +150,9 @@ int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 		r = hp_take_away_check(&s->group, err);
 	if (r == 0 && hp_environ_set(&s->spec, "NOTIFY_SOCKET", s->notify.name) < 0)
 		r = hp_err_sys(err, ENOMEM, "environment");
-	if (r == 0)
-		r = hp_shield_raise(&s->listeners, s->req->pid, err);
-	s->shielded = r == 0;
-	return r;
+	if (r < 0)
+		return r;
+	s->generation.shielded = &s->listeners;
+	hp_supervisor_record(s);
+	return hp_shield_raise(&s->listeners, s->req->pid, err);
 }

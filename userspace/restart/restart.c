@@ -48,6 +48,7 @@ bool hp_drain_parse(const char *text, enum hp_drain_way *way, int *signal)
 static int died(struct hp_err *err)
 {
 	(void)hp_procs_kill_below(); /* what cannot be killed, hp cannot help */
+	hp_restart_repair();
 	return hp_err_set(err, -HP_E_FAILED, "the supervisor of the restart died");
 }
 
@@ -116,6 +117,7 @@ static int begin(struct hp_restart *r, const struct hp_restart_request *req,
 {
 	int k;
 
+	hp_restart_repair();
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return hp_err_sys(err, errno, "child subreaper");
 	k = start(r, req, err);
@@ -156,10 +158,11 @@ int hp_restart_follow(struct hp_restart *r, int stop_fd, struct hp_restart_drain
 		*ret = r->last.drained;
 	if (k == -ECANCELED)
 		return k;
-	return k < 0 ? hp_err_set(err, -HP_E_FAILED,
-				  "the supervisor of the new generation died before the old one was "
-				  "gone")
-		     : 0;
+	if (k == 0)
+		return 0;
+	hp_restart_repair();
+	return hp_err_set(err, -HP_E_FAILED,
+			  "the supervisor of the new generation died before the old one was gone");
 }
 
 void hp_restart_end(struct hp_restart *r)

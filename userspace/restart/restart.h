@@ -92,6 +92,10 @@ void hp_restart_end(struct hp_restart *r);
  * old one (0: of all), as a JSON array; NULL: no memory. */
 json_t *hp_generations_list(pid_t pid);
 
+/* Puts right what supervisors that were killed have left: paths that cannot be removed, an old
+ * generation that nobody ends.  What takes time is done by a process of its own. */
+void hp_restart_repair(void);
+
 /* Words behind --drain: "external", "graceful:SIGQUIT", … */
 bool hp_drain_parse(const char *text, enum hp_drain_way *way, int *signal);
 

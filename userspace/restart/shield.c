@@ -63,16 +63,23 @@ static int unmount_one(const struct hp_listener *l, pid_t pid)
 	return umount2(path, MNT_DETACH) ? -errno : 0;
 }
 
-static int each(const struct hp_listeners *l, size_t n, pid_t pid,
-		int (*fn)(const struct hp_listener *l, pid_t pid))
+static int unmount_all(const struct hp_listeners *l, size_t n, pid_t pid)
+{
+	for (size_t i = 0; i < n; i++)
+		if (l->v[i].file.ino)
+			(void)unmount_one(&l->v[i], pid); /* then it is gone with its directory */
+	return 0;
+}
+
+static int mount_all(const struct hp_listeners *l, size_t n, pid_t pid)
 {
 	for (size_t i = 0; i < n; i++) {
-		int r = l->v[i].file.ino ? fn(&l->v[i], pid) : 0;
+		int r = l->v[i].file.ino ? mount_one(&l->v[i], pid) : 0;
 
-		if (r < 0 && fn == mount_one)
-			(void)each(l, i, pid, unmount_one); /* what was mounted is ours */
-		if (r < 0)
+		if (r < 0) {
+			(void)unmount_all(l, i, pid); /* what was mounted is ours */
 			return r;
+		}
 	}
 	return 0;
 }
@@ -80,7 +87,7 @@ static int each(const struct hp_listeners *l, size_t n, pid_t pid,
 /* In a child, which enters the namespace.  A mount namespace is one process's own affair, so that
  * of the caller is kept. */
 static int inside(const struct hp_listeners *l, pid_t pid,
-		  int (*fn)(const struct hp_listener *l, pid_t pid))
+		  int (*fn)(const struct hp_listeners *l, size_t n, pid_t pid))
 {
 	hp_autoclose int pidfd = pidfd_open(pid, 0);
 	int status;
@@ -90,7 +97,7 @@ static int inside(const struct hp_listeners *l, pid_t pid,
 		return -errno;
 	child = fork();
 	if (child == 0)
-		_exit(setns(pidfd, CLONE_NEWNS) ? errno : -each(l, l->n, pid, fn));
+		_exit(setns(pidfd, CLONE_NEWNS) ? errno : -fn(l, l->n, pid));
 	if (child < 0 || waitpid(child, &status, 0) < 0)
 		return -errno;
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
@@ -106,7 +113,7 @@ static bool any(const struct hp_listeners *l)
 
 int hp_shield_raise(const struct hp_listeners *l, pid_t pid, struct hp_err *err)
 {
-	int r = any(l) ? inside(l, pid, mount_one) : 0;
+	int r = any(l) ? inside(l, pid, mount_all) : 0;
 
 	if (r < 0)
 		return hp_err_set(err, -HP_E_TARGET,
@@ -119,5 +126,5 @@ int hp_shield_raise(const struct hp_listeners *l, pid_t pid, struct hp_err *err)
 void hp_shield_lower(const struct hp_listeners *l, pid_t pid)
 {
 	if (any(l))
-		(void)inside(l, pid, unmount_one); /* then it is gone with its directory */
+		(void)inside(l, pid, unmount_all); /* there is no such namespace any more */
 }

@@ -99,10 +99,14 @@ int hp_supervisor_start(struct hp_supervisor *s, struct hp_err *err)
 	if (r < 0)
 		return r;
 	hp_supervisor_step(s, "start", s->spec.file);
-	hp_supervisor_record(s);
 	r = hp_generation_spawn(&s->spec, &s->first, &s->substitution.notify_fd, err);
 	hp_spec_free(&s->spec);
-	return r == 0 ? become_ready(s, err) : r;
+	if (r < 0)
+		return r;
+	s->generation.pid = s->first;
+	s->generation.pid_start = hp_generation_start_of(s->first);
+	hp_supervisor_record(s);
+	return become_ready(s, err);
 }
 
 /* It may have taken connections already, before it was found wanting: they are served. */
@@ -130,7 +134,7 @@ void hp_supervisor_undo(struct hp_supervisor *s)
 {
 	drain_new(s);
 	(void)hp_procs_kill_below(); /* what cannot be killed, hp cannot help */
-	if (s->shielded)
+	if (s->generation.shielded)
 		hp_shield_lower(&s->listeners, s->req->pid);
 	if (s->pidfile_was)
 		(void)hp_pidfile_restore(s->pidfile, s->req->pid); /* where the new one wrote it, it can be */

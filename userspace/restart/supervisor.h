@@ -31,7 +31,6 @@ struct hp_supervisor {
 
 	struct hp_procs group;	       /* the old generation */
 	struct hp_listeners listeners; /* … and its */
-	bool shielded;		       /* their paths are (shield.h) */
 	struct hp_spec spec;
 	struct hp_unit unit;	       /* the spec's, which does not live as long */
 	const char *pidfile;	       /* or NULL */

@@ -142,6 +142,7 @@ static void tidy(struct hp_supervisor *s)
 	char text[512];
 
 	hp_shield_lower(&s->listeners, s->generation.pid);
+	s->generation.shielded = NULL;
 	if (r < 0) {
 		(void)snprintf(text, sizeof(text), "%s could not be written: %s", path, strerror(-r));
 		hp_supervisor_warn(s, text);
