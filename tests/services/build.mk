@@ -274,7 +274,7 @@ $(SVC)/driver $(SVC)/killer: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/call.c $(SVC_SR
 
 $(SVC)/netsvc: $(SVC_SRC)/netsvc.c $(SVC_SRC)/net.c $(SVC_SRC)/net.h | $(SVC)/.dir
 	$(call say,SVC,$@)
-	$(svc_link)
+	$(svc_link) -luring
 $(SVC)/netload: $(SVC_SRC)/netload.c $(SVC_SRC)/net.c $(SVC_SRC)/svc.c $(SVC_HEADERS) | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link)

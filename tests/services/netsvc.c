@@ -13,6 +13,7 @@
  *
  *	tag=TEXT	what it answers
  *	early		it is put into the epoll before it is bound
+ *	uring		io_uring binds it
  *	unlink		it removes its unix socket when it ends
  *	daemon		it goes into the background; pidfile=PATH is written then
  *	forks=N		it goes on in its Nth descendant, without a session of its own
@@ -27,6 +28,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <liburing.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -53,7 +55,7 @@
 static struct {
 	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger,
 		*seize;
-	bool early, unlink_at_end, daemon, v6only;
+	bool early, uring, unlink_at_end, daemon, v6only;
 	int user, forks, workers;
 } opt = {.tag = "1", .user = -1, .workers = CHILDREN};
 
@@ -219,6 +221,22 @@ static void seize(void)
 	close(said[1]);
 }
 
+/* Linux 6.11's, which liburing 2.3 does not know. */
+static int ring_bind(int fd, const struct sockaddr *to, socklen_t n)
+{
+	const struct io_uring_sqe op = {.opcode = 56, .fd = fd, .addr = (uintptr_t)to, .off = n};
+	struct io_uring ring;
+	struct io_uring_cqe *done;
+
+	check(io_uring_queue_init(1, &ring, 0) == 0, "io_uring");
+	*io_uring_get_sqe(&ring) = op;
+	check(io_uring_submit_and_wait(&ring, 1) == 1 && io_uring_peek_cqe(&ring, &done) == 0,
+	      "io_uring");
+	errno = -done->res;
+	io_uring_queue_exit(&ring);
+	return errno ? -1 : 0;
+}
+
 static void open_all(void)
 {
 	if (opt.seize)
@@ -233,7 +251,9 @@ static void open_all(void)
 			watch(listener[i], epoll_fd);
 		if (addr[i].path)
 			(void)unlink(addr[i].path);
-		check(bind(listener[i], (struct sockaddr *)&addr[i].sa, addr[i].len) == 0, "bind");
+		check((opt.uring ? ring_bind : bind)(listener[i], (struct sockaddr *)&addr[i].sa,
+						     addr[i].len) == 0,
+		      "bind");
 	}
 	stage("bind");
 	for (int i = 0; i < n_addr; i++)
@@ -450,6 +470,7 @@ static void read_option(const char *arg)
 		const char *name;
 		bool *to;
 	} flags[] = {{"early", &opt.early},
+		     {"uring", &opt.uring},
 		     {"unlink", &opt.unlink_at_end},
 		     {"daemon", &opt.daemon},
 		     {"v6only", &opt.v6only}};

@@ -11,6 +11,8 @@
 #include "restart/supervisor.h"
 #include "target/procfs.h"
 
+#define QUIET_NS (16 * HP_MS)
+
 /* Is some other socket of the same address held?  A program may open fewer of a SO_REUSEPORT group. */
 static size_t count_same(const struct hp_supervisor *s, size_t i, bool held_only)
 {
@@ -64,6 +66,29 @@ static int refuse_new_binds(struct hp_supervisor *s, const struct hp_procs *belo
 	return r;
 }
 
+/* A socket of its own at an address of the old one's: it was not bound by the call that is looked at.
+ * Clients call there too. */
+static int refuse_own(struct hp_supervisor *s, const struct hp_procs *below, struct hp_err *err)
+{
+	struct hp_listeners now = {0};
+	int r = hp_listeners_read(&now, below, false, err);
+
+	for (size_t i = 0; r == 0 && i < now.n; i++) {
+		if (hp_listeners_find(&s->listeners, now.v[i].ino))
+			continue;
+		for (size_t k = 0; r == 0 && k < s->listeners.n; k++)
+			if (!s->listeners.v[k].handed &&
+			    hp_listener_same_address(&now.v[i], &s->listeners.v[k]))
+				r = hp_err_set(err, -HP_E_LISTENERS,
+					       "the new program listens at %s by a socket of its own: it "
+					       "did not bind it by bind(2), but through io_uring perhaps. "
+					       "The old one serves on",
+					       now.v[i].text);
+	}
+	hp_listeners_free(&now);
+	return r;
+}
+
 static bool is_to_tell(const struct hp_supervisor *s)
 {
 	return s->req->ready == HP_READY_NOTIFY || s->spec.wants_ready;
@@ -79,10 +104,11 @@ int hp_supervisor_is_ready(struct hp_supervisor *s, const struct hp_procs *below
 	r = hp_readiness_read(&s->readiness, &s->listeners, below);
 	if (r < 0)
 		return hp_err_sys(err, -r, "listeners of the new generation");
+	if (!is_complete(s, !s->said_ready) && s->said_ready && s->req->ready == HP_READY_NOTIFY)
+		return hp_supervisor_not_ready(s, below, err);
+	/* That takes time: it is done when nothing else happens. */
 	if (!is_complete(s, !s->said_ready))
-		return s->said_ready && s->req->ready == HP_READY_NOTIFY
-			       ? hp_supervisor_not_ready(s, below, err)
-			       : 0;
+		return s->look_ns >= QUIET_NS ? refuse_own(s, below, err) : 0;
 	r = refuse_new_binds(s, below, err);
 	return r < 0 ? r : 1;
 }

@@ -114,19 +114,18 @@ static void drain_new(struct hp_supervisor *s)
 {
 	uint64_t deadline_ns = hp_now_ns() + s->req->drain_ns;
 	struct hp_connections open = {0};
+	struct hp_listeners now = {0};
 	struct hp_procs below = {0};
-	bool handed = false;
 
-	for (size_t i = 0; i < s->listeners.n; i++)
-		handed |= s->listeners.v[i].handed;
-	if (!handed || hp_procs_below(&below, getpid(), false) < 0 || !below.n)
-		return;
 	/* Where that is not possible, it is as good as crashed. */
-	if (hp_take_away(&below, &s->listeners, hp_now_ns() + TAKE_NS, NULL) == 0)
-		while (hp_connections_read(&open, &below, &s->listeners) == 0 && open.n &&
+	if (hp_procs_below(&below, getpid(), false) == 0 && below.n &&
+	    hp_listeners_read(&now, &below, false, NULL) == 0 && now.n &&
+	    hp_take_away(&below, &now, hp_now_ns() + TAKE_NS, NULL) == 0)
+		while (hp_connections_read(&open, &below, &now) == 0 && open.n &&
 		       hp_now_ns() < deadline_ns)
 			hp_pause_ns(HP_LOOK_MIN_NS);
 	hp_connections_free(&open);
+	hp_listeners_free(&now);
 	hp_procs_free(&below);
 }
 

@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Who may not restart a process, what a new program may not do, and that the old one is not touched
+# before the new one is ready.
+# shellcheck source=tests/integration/restart-lib.sh
+. "$(dirname "$0")/restart-lib.sh"
+
+ALICE=61001
+address=tcp:127.0.0.1:$PORT
+new=("$SVC/netsvc" epoll)
+chmod 755 "$T"
+printf 'allow root\nallow user %s to see,load,unload\n' "$ALICE" >"$T/policy.conf"
+HPD_ARGS=(--policy "$T/policy.conf")
+start_hpd
+start_netsvc epoll "$address"
+snapshot "$MAIN" "$T/before"
+
+# --- not touched ---------------------------------------------------------------------------------------
+for stage in start bind listen; do
+	from=$(stat -c %s "$T/server.out")
+	"$O/hpctl" --socket "$T/hpd.sock" restart "$MAIN" --ready-timeout 80s \
+		-- "${new[@]}" "hold=$stage:$T/never" "$address" >"$T/first" 2>&1 &
+	first=$!
+	wait_line "$T/server.out" "^$stage " "$from"
+	as_before "the new one is at $stage: the old one is as it was" "$MAIN" "$T/before"
+	is "and is not traced" "$(sed -n 's/^TracerPid:\t//p' "/proc/$MAIN/status")" 0
+	# Its end is the supervisor's business.
+	kill -KILL "$(pgrep -f "^$SVC/netsvc epoll hold=$stage:$T/never")"
+	wait "$first"
+	is "it is killed: hpctl says so" "$?" 1
+	as_before "and the old one is as it was" "$MAIN" "$T/before"
+done
+
+# --- not permitted -------------------------------------------------------------------------------------
+as_alice() {
+	# shellcheck disable=SC2034 # hp() uses it
+	local AS=(setpriv "--reuid=$ALICE" "--regid=$ALICE" --clear-groups)
+
+	"$@"
+}
+policy() {
+	local from
+
+	printf '%s\n' "$@" >"$T/policy.conf"
+	from=$(stat -c %s "$T/hpd.log")
+	kill -HUP "$HPD"
+	wait_line "$T/hpd.log" 'SIGHUP: the policy' "$from"
+}
+as_alice refused 5 "one who may load, not restart" 'not permitted|may not' restart "$MAIN"
+policy 'allow root' "allow user $ALICE to restart"
+as_alice refused 5 "one who may restart, but not what he likes" 'only root may say' restart "$MAIN" -- id
+as_alice refused 5 "nor as whom" 'only root may say' restart "$MAIN" --user root
+as_before "the old one is as it was" "$MAIN" "$T/before"
+old=$MAIN
+as_alice hp restart "$MAIN" --ready-timeout 80s --wait
+is "as it was started, he may" "$STATUS $ERR" "0 "
+MAIN=$OUT
+GENERATIONS+=("$MAIN")
+is "with the rights that it had" "$(stat -c %u "/proc/$MAIN")" "$(id -u)"
+check "the old one is gone" gone "$old"
+
+# --- other addresses -----------------------------------------------------------------------------------
+start_load "$address" 4
+more=tcp:127.0.0.1:$((PORT + 1))
+refused 3 "the new one listens elsewhere too" "also listens at tcp 127.0.0.1:$((PORT + 1))" \
+	restart "$MAIN" -- "${new[@]}" "$more" "$address"
+restart --allow-new-binds -- "${new[@]}" "$more" "$address"
+is "unless that is allowed" "$STATUS $ERR" "0 "
+exec {sock}<>"/dev/tcp/127.0.0.1/$((PORT + 1))"
+echo one >&"$sock"
+is "and it serves there" "$(timeout 20 cat <&"$sock")" "$MAIN 1"
+exec {sock}>&-
+refused 4 "one that has no more of that" "does not listen at tcp 127.0.0.1:$((PORT + 1))" \
+	restart "$MAIN" --ready-timeout 1s -- "${new[@]}" "$address"
+grows "$LOAD" answered 50 || not_ok "the old one serves on" "$VERDICT"
+end_service "$LOAD"
+end_server
+
+# --- past the filter -----------------------------------------------------------------------------------
+start_netsvc threads "$address"
+start_load "$address" 4
+refused 1 "io_uring binds: the address is taken" 'exited with status' \
+	restart "$MAIN" -- "${new[@]}" uring "$address"
+grows "$LOAD" answered 50 || not_ok "the old one serves on" "$VERDICT"
+end_service "$LOAD"
+end_server
+start_netsvc reuseport "$address"
+snapshot "$MAIN" "$T/before"
+refused 3 "io_uring binds beside the old one" 'by a socket of its own.*io_uring' \
+	restart "$MAIN" -- "$SVC/netsvc" reuseport uring "$address"
+as_before "the old one is as it was" "$MAIN" "$T/before"
+is "nothing is left of the new one" "$(pgrep -f "^$SVC/netsvc.*uring")" ""
+end_server
