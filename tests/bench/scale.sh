@@ -97,7 +97,7 @@ functions() {
 	local n=$1 i before id dirty cpu
 
 	start many 1 working
-	: >"$work/load" >"$work/unload"
+	rm -f "$work/load" "$work/unload"
 	cpu=$(spent_ms)
 	for ((i = 0; i < rounds; i++)); do
 		dirty=$(dirty_kb "$service")

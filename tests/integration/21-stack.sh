@@ -168,25 +168,25 @@ expecting() {
 	ask "$PID" "expect $1" "^expecting $1"
 }
 supersede() {
-	local v id=''
+	local v last=''
 
 	for ((v = 1; v <= 6; v++)); do
 		cc -O2 -shared -fPIC -Iinclude -Itests/services -o "$T/v$v.so" -DVERSION=$v \
-			${id:+-DSUPERSEDES="\"$id\""} tests/services/stress_patch.c || return
+			${last:+-DSUPERSEDES="\"$last\""} tests/services/stress_patch.c || return
 		hp load -p "$PID" "${longer[@]}" "$T/v$v.so"
 		[ "$STATUS" = 0 ] || {
 			echo "$ERR"
 			return 1
 		}
-		id=$OUT
+		last=$OUT
 		[ "$v" != 1 ] || expecting new || return
 	done
 	hp list -p "$PID" -q
-	[ "$OUT" = "$id" ] || {
-		echo "listed: $OUT, not $id alone"
+	[ "$OUT" = "$last" ] || {
+		echo "listed: $OUT, not $last alone"
 		return 1
 	}
-	ID=$id
+	ID=$last
 	expecting any
 }
 check "six versions, each of which supersedes the one before" supersede
