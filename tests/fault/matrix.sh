@@ -431,7 +431,7 @@ cell() {
 
 judge_killed() {
 	WHY=()
-	gone "$PID" || complain "the service was not killed"
+	wait_until 10 gone "$PID" || complain "the service was not killed"
 	if gone "$HPD"; then
 		try_start_hpd
 	fi

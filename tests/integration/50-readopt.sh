@@ -112,4 +112,26 @@ hp list -p "$PID" -q
 is "the hp of that version finds it again" "$OUT" "$ID"
 unload -p "$PID" "${long[@]}" "$ID"
 as_before "and takes it out" "$PID" "$T/before"
+
+# --- another hpd ----------------------------------------------------------------------------------------
+# One whose /run/hp is another, so that it does not see what the first one has claimed there.
+load -p "$PID" "${long[@]}" "$SVC/verify_patch.so"
+first=$HPD
+# shellcheck disable=SC2016 # $1 is the inner shell's
+setsid unshare -m bash -c 'mount -t tmpfs none /run/hp && exec "$@"' bash "$O/hpd" --socket "$T/other.sock" \
+	--state-dir "$T/other" --below $$ >"$T/other.log" 2>&1 </dev/null &
+second=$!
+check "a second hpd, in a mount namespace of its own" wait_until "$PATIENCE" test -S "$T/other.sock"
+beside() {
+	timeout 60 "$O/hpctl" --socket "$T/other.sock" "$@" 2>&1 </dev/null
+}
+like "sees the patch" "$(beside list -p "$PID" -q)" "^$ID\$"
+like "but does not take it out" "$(beside unload -p "$PID" "$ID" | tr '\n' ' '; echo "status ${PIPESTATUS[0]}")" \
+	"process $PID is served by another hpd.*status 3"
+kill -TERM "$second"
+wait "$second"
+is "it ends as it should" "$?" 0
+HPD=$first
+unload -p "$PID" "${long[@]}" "$ID"
+as_before "the first one does" "$PID" "$T/before"
 end_service "$PID"

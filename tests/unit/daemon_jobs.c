@@ -2,6 +2,8 @@
 /* Operations through the real loop: answers, order, crashes, clients and targets that leave. */
 #include "daemon_rig.h"
 
+#include <sys/mman.h>
+
 #include "daemon/claims.h"
 
 /* An empty patch of that name; what is played when it is loaded is in the rig. */
@@ -222,10 +224,10 @@ static void forgets_targets_that_exit(void **state)
 static void leaves_other_hpds_targets_alone(void **state)
 {
 	char path[64];
-	int claims = hp_claims_open();
+	int claims = hp_claims_open(), held = -1;
 
 	assert_true(claims >= 0);
-	assert_true(hp_claim_take(claims, rig.target));
+	assert_true(hp_claim_take(claims, rig.target, &held));
 	assert_false(hp_claim_is_foreign(claims, rig.target));
 	rig_expect(load("ok.so"), 409, "is served by another hpd");
 	stub->patches = 1;
@@ -233,10 +235,24 @@ static void leaves_other_hpds_targets_alone(void **state)
 	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
 	wait_status("\"targets\":[]");
 	assert_int_equal(stub->loads + stub->recovers, 0);
-	hp_claim_give(claims, rig.target);
+	hp_claim_give(claims, rig.target, &held);
 	rig_expect(load("ok.so"), 200, STUB_ID);
 	assert_true(hp_claim_is_foreign(claims, rig.target));
 	close(claims);
+}
+
+/* That one's file of claims is another: the process itself is locked. */
+static void leaves_targets_of_other_namespaces_alone(void **state)
+{
+	int other = memfd_create("claims", MFD_CLOEXEC), held = -1;
+
+	assert_true(other >= 0);
+	assert_true(hp_claim_take(other, rig.target, &held));
+	if (held >= 0) /* since Linux 6.9 */
+		rig_expect(load("ok.so"), 409, "is served by another hpd");
+	hp_claim_give(other, rig.target, &held);
+	rig_expect(load("ok.so"), 200, STUB_ID);
+	close(other);
 }
 
 /* A list that was read before another hpd had unloaded makes no claim that stays. */
@@ -438,6 +454,7 @@ int main(void)
 		BPF(finishes_for_a_client_that_left),
 		BPF(forgets_targets_that_exit),
 		BPF(leaves_other_hpds_targets_alone),
+		BPF(leaves_targets_of_other_namespaces_alone),
 		RIG(claims_nothing_on_hearsay),
 		BPF(tells_of_a_pid_that_is_gone),
 		RIG(broadcasts_events),

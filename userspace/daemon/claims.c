@@ -3,11 +3,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+#include "base/fd.h"
+#include "target/procfs.h"
 
 #define CLAIMS_DIR "/run/hp"
 #define CLAIMS	   CLAIMS_DIR "/claims"
+
+/* linux/magic.h since Linux 6.9; before, all pidfds of a machine were one inode. */
+#ifndef PID_FS_MAGIC
+#define PID_FS_MAGIC 0x50494446
+#endif
+
+#define LOCKS_MAX (16u << 20)
 
 static struct flock byte_of(pid_t pid, short type)
 {
@@ -24,23 +41,99 @@ int hp_claims_open(void)
 	return fd < 0 ? -errno : fd;
 }
 
-bool hp_claim_take(int claims, pid_t pid)
+/* --- the lock of the process ----------------------------------------------------------------------- */
+
+/* -1: it has exited, or the kernel does not tell its pidfd from another's. */
+static int open_process(pid_t pid)
+{
+	hp_autoclose int fd = pidfd_open(pid, 0);
+	struct statfs fs;
+
+	return fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == PID_FS_MAGIC ? HP_TAKE_FD(fd) : -1;
+}
+
+/* One that is not seen is outside our pid namespace. */
+static bool is_root(pid_t pid)
+{
+	char ids[64];
+	unsigned effective = 0;
+
+	return !hp_status_text(pid, "Uid", ids, sizeof(ids)) ||
+	       (sscanf(ids, "%*u %u", &effective) == 1 && effective == 0);
+}
+
+/* Who has locked what @fd is: 0 nobody who is seen from here (proc(5), /proc/locks). */
+static pid_t holder_of(int fd)
+{
+	char *text, *line, *rest;
+	pid_t holder = 0;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || hp_read_file(-1, "/proc/locks", LOCKS_MAX, &text, NULL) < 0)
+		return 0;
+	for (line = strtok_r(text, "\n", &rest); line && !holder; line = strtok_r(NULL, "\n", &rest)) {
+		unsigned major, minor;
+		unsigned long ino;
+		char kind[8];
+		int pid;
+
+		if (sscanf(line, "%*s %7s %*s %*s %d %x:%x:%lu", kind, &pid, &major, &minor, &ino) == 5 &&
+		    !strcmp(kind, "FLOCK") && ino == st.st_ino && makedev(major, minor) == st.st_dev)
+			holder = pid;
+	}
+	free(text);
+	return holder;
+}
+
+static bool take_process(pid_t pid, int *held)
+{
+	hp_autoclose int fd = -1;
+	pid_t holder;
+
+	if (*held >= 0 || (fd = open_process(pid)) < 0)
+		return true;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+		*held = HP_TAKE_FD(fd);
+		return true;
+	}
+	holder = holder_of(fd);
+	return holder && !is_root(holder);
+}
+
+/* Not tried: another hpd could just then find it locked. */
+static bool is_foreign_process(pid_t pid)
+{
+	hp_autoclose int fd = open_process(pid);
+	pid_t holder = fd < 0 ? 0 : holder_of(fd);
+
+	return holder && holder != getpid() && is_root(holder);
+}
+
+/* --- both --------------------------------------------------------------------------------------------- */
+
+bool hp_claim_take(int claims, pid_t pid, int *held)
 {
 	struct flock l = byte_of(pid, F_WRLCK);
 
-	return fcntl(claims, F_OFD_SETLK, &l) == 0;
+	if (fcntl(claims, F_OFD_SETLK, &l) < 0)
+		return false;
+	if (take_process(pid, held))
+		return true;
+	hp_claim_give(claims, pid, held);
+	return false;
 }
 
-void hp_claim_give(int claims, pid_t pid)
+void hp_claim_give(int claims, pid_t pid, int *held)
 {
 	struct flock l = byte_of(pid, F_UNLCK);
 
 	(void)fcntl(claims, F_OFD_SETLK, &l); /* of a lock that we hold: cannot fail */
+	hp_close(held);
 }
 
 bool hp_claim_is_foreign(int claims, pid_t pid)
 {
 	struct flock l = byte_of(pid, F_WRLCK);
 
-	return fcntl(claims, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK;
+	return (fcntl(claims, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK) || is_foreign_process(pid);
 }

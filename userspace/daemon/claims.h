@@ -4,7 +4,9 @@
  *
  * Two hpds on different sockets must not put right what the other one is just doing.  A claim is a
  * byte of /run/hp/claims, locked at the offset of the pid by an open file description lock, which
- * goes with the hpd that holds it, however that ends.
+ * goes with the hpd that holds it, however that ends.  An hpd in another mount namespace has another
+ * file there: so the process itself is locked as well, by flock(2) of a pidfd, where pidfds are inodes
+ * of their own (Linux 6.9).  Everybody may do that, so that only a lock of root's counts.
  */
 #ifndef HP_DAEMON_CLAIMS_H
 #define HP_DAEMON_CLAIMS_H
@@ -15,9 +17,10 @@
 /* The descriptor, or a negative errno. */
 int hp_claims_open(void);
 
-/* False: another hpd has it.  Taking one's own again is harmless. */
-bool hp_claim_take(int claims, pid_t pid);
-void hp_claim_give(int claims, pid_t pid);
+/* False: another hpd has it.  Taking one's own again is harmless.  *held, -1 at first, is the lock of
+ * the process: a fork must not keep it. */
+bool hp_claim_take(int claims, pid_t pid, int *held);
+void hp_claim_give(int claims, pid_t pid, int *held);
 /* Another hpd has it. */
 bool hp_claim_is_foreign(int claims, pid_t pid);
 

@@ -50,8 +50,10 @@ void hp_daemon_forget(struct hp_daemon *d)
 		hp_close(&job->sock);
 		hp_close(&job->pidfd);
 	}
-	TAILQ_FOREACH(s, &d->subjects, link)
+	TAILQ_FOREACH(s, &d->subjects, link) {
 		close(s->pidfd);
+		hp_close(&s->claim);
+	}
 	hp_close(&d->signal_fd);
 	hp_close(&d->port.fd);
 	hp_close(&d->lock_fd);

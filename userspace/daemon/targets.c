@@ -149,6 +149,7 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 		return NULL;
 	}
 	s->pidfd = HP_TAKE_FD(pidfd);
+	s->claim = -1;
 	s->exited.done = process_exited;
 	s->tick.fire = tick;
 	s->retry.fire = retry;
@@ -163,7 +164,7 @@ int hp_subject_claim(struct hp_subject *s, bool view, struct hp_err *err)
 	struct hp_daemon *d = s->d;
 	int k;
 
-	if (!hp_claim_take(d->claims_fd, s->pid))
+	if (!hp_claim_take(d->claims_fd, s->pid, &s->claim))
 		return hp_err_set(err, -HP_E_TARGET,
 				  "process %d is served by another hpd; use that one's socket",
 				  s->pid);
@@ -244,7 +245,7 @@ static void subject_free(struct hp_subject *s)
 	hp_subject_close_view(s);
 	hp_guarded_free(&s->guard);
 	/* Not one's own: then this gives nothing away. */
-	hp_claim_give(s->d->claims_fd, s->pid);
+	hp_claim_give(s->d->claims_fd, s->pid, &s->claim);
 	close(s->pidfd);
 	free(s);
 }

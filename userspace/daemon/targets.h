@@ -31,6 +31,7 @@ struct hp_subject {
 	struct hp_daemon *d;
 	pid_t pid;
 	int pidfd;
+	int claim; /* daemon/claims.h */
 	struct hp_ring_op exited;
 	struct hp_view *view;	/* NULL: not needed so far, given up, or no BPF */
 	TAILQ_ENTRY(hp_subject) viewed; /* of d->viewed, with a view */

@@ -21,9 +21,9 @@ static bool in_state(const json_t *patch, const char *state)
 }
 
 /* What a list says may be from before another hpd was done with the process. */
-static bool take_over(const struct hp_subject *s)
+static bool take_over(struct hp_subject *s)
 {
-	return hp_claim_take(s->d->claims_fd, s->pid) && hp_op_is_patched(s->pid);
+	return hp_claim_take(s->d->claims_fd, s->pid, &s->claim) && hp_op_is_patched(s->pid);
 }
 
 /* What each of the subjects has. */
