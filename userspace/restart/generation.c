@@ -84,14 +84,14 @@ int hp_generation_write(const struct hp_generation *g, pid_t supervisor)
 
 	if ((mkdir(HP_DIR, 0755) && errno != EEXIST) || (mkdir(DIR_NAME, 0755) && errno != EEXIST))
 		return -errno;
-	doc = json_pack("{s:i,s:i,s:I,s:i,s:I,s:i,s:I,s:i,s:s%,s:s,s:s,s:s,s:s,s:i,s:o*}", "schema", 1,
+	doc = json_pack("{s:i,s:i,s:I,s:i,s:I,s:i,s:I,s:i,s:o,s:s,s:s,s:s,s:s,s:i,s:o*}", "schema", 1,
 			"supervisor", (int)supervisor, "supervisor_start",
 			(json_int_t)hp_generation_start_of(supervisor), "pid", (int)g->pid, "start",
 			(json_int_t)g->pid_start, "old", (int)g->old, "old_start",
-			(json_int_t)g->old_start, "generation", (int)g->number, "comm", g->comm,
-			strlen(g->comm), "state", g->state, "old_state", g->old_state, "since",
-			wall(g->since_ns, since), "deadline", wall(g->deadline_ns, deadline), "open",
-			(int)g->open, "shields", shields);
+			(json_int_t)g->old_start, "generation", (int)g->number, "comm",
+			json_string(g->comm) ?: json_string("?"), "state", g->state, "old_state",
+			g->old_state, "since", wall(g->since_ns, since), "deadline",
+			wall(g->deadline_ns, deadline), "open", (int)g->open, "shields", shields);
 	if (!doc)
 		return -ENOMEM;
 	r = hp_generation_write_doc(doc, supervisor);
