@@ -45,8 +45,8 @@ LIBS	:= -lsystemd -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium 
 TERM_LIBS := -lncursesw -ltinfo
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
-LAYERS	:= base trust upgrade client ipc elf arch target watch gate patch hotgo restart front daemon cli
-MAINS	:= userspace/daemon/main.c userspace/cli/main.c
+LAYERS	:= base trust upgrade client elf arch target watch gate patch hotgo restart ipc front daemon cli
+MAINS	:= userspace/daemon/main.c userspace/front/main.c userspace/cli/main.c
 layer_src = $(filter-out $(MAINS),$(sort $(wildcard userspace/$(1)/*.c)))
 layer_obj = $(patsubst %.c,$(O)/%.o,$(call layer_src,$(1)))
 # upto_X: the archives of layer X and of those before it, last first, as the linker wants them.
@@ -54,7 +54,7 @@ archives :=
 $(foreach l,$(LAYERS),$(eval archives := $(O)/lib/$(l).a $(archives))$(eval upto_$(l) := $(archives)))
 upto	= $(upto_$(1))
 
-all: $(O)/hpd $(O)/hpctl libs	## builds build/hpd, build/hpctl and the libraries (the default)
+all: $(O)/hpd $(O)/hpd-front $(O)/hpctl libs	## builds hpd, hpctl and the libraries, in build (the default)
 
 -include $(sort $(wildcard tests/*/build.mk))
 
@@ -91,6 +91,11 @@ $(foreach l,$(LAYERS),$(eval $(call layer_rule,$(l))))
 $(O)/hpd: $(O)/userspace/daemon/main.o $(call upto,daemon)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+# Of hpd's libraries it has none that reads anything but JSON and HTTP.
+$(O)/hpd-front: $(O)/userspace/front/main.o $(call upto,front)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(SANFLAGS) $(LDFLAGS) -o $@ $^ -lseccomp -luring -ljansson -lhttp_parser -pthread
 
 $(O)/hpctl: $(O)/userspace/cli/main.o $(O)/lib/cli.a $(O)/lib/client.a $(call upto,trust)
 	$(call say,LD,$@)
@@ -149,7 +154,7 @@ $(O)/tests/unit/$(1): $(O)/tests/unit/$(1).o $(call upto,$(firstword $(subst _, 
 	$$(Q)$$(CC) $$(CFLAGS) $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS) $$(TERM_LIBS)
 endef
 $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))
-unit: $(UNIT)	## builds the unit tests
+unit: $(UNIT) $(O)/hpd-front	## builds the unit tests
 
 # tests/fuzz/<layer>_<what>.c is one LLVMFuzzerTestOneInput().  With SAN=fuzz it becomes a fuzzer,
 # else a plain program that runs the files it is given: the corpus as a regression test.
@@ -262,7 +267,7 @@ VERSION	:= $(shell sed -n 's/^.define HP_VERSION[^"]*"\(.*\)"/\1/p' userspace/ba
 # hpctl finds hpd beside itself: both go into one folder.
 install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(HPINCLUDE) $(UNITDIR) $(LIBDIR)/pkgconfig)
-	install -m 755 $(O)/hpctl $(O)/hpd $(DESTDIR)$(BINDIR)
+	install -m 755 $(O)/hpctl $(O)/hpd $(O)/hpd-front $(DESTDIR)$(BINDIR)
 	install -m 644 $(addprefix include/hp/,$(API)) $(DESTDIR)$(HPINCLUDE)
 	install -D -m 644 tools/completion/hpctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hpctl
@@ -275,7 +280,7 @@ install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_to,$(m))/$(notdir $(m))$(newline))
 
 uninstall:	## removes what install put there
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd) $(addprefix $(DESTDIR)$(UNITDIR)/,hpd.service hpd.socket)
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd hpd-front) $(addprefix $(DESTDIR)$(UNITDIR)/,hpd.service hpd.socket)
 	rm -f $(foreach m,$(MAN),$(call man_to,$(m))/$(notdir $(m)))
 	rm -f $(addprefix $(DESTDIR)$(HPINCLUDE)/,$(API))
 	rm -f $(foreach p,$(PUBLIC),$(addprefix $(DESTDIR)$(LIBDIR)/,$(files_$(p))))

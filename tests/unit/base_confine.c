@@ -124,6 +124,18 @@ static void kills_what_is_not_in_the_row(void **state)
 				fail_msg("%s may %s", hp_confinements[r].name, evil[i].name);
 }
 
+/* Clients may pass descriptors on their connections. */
+static void front_hears_its_monitor_alone(void **state)
+{
+	const struct attempt other = {"hear another", SYS_recvmsg, {HP_FRONT_SOCKET + 1, 0, 0}};
+	const struct attempt monitor = {"hear its monitor", SYS_recvmsg, {HP_FRONT_SOCKET, 0, 0}};
+
+	if (!FILTERED)
+		skip();
+	assert_int_equal(try(HP_ROLE_FRONT, &other), -SIGSYS);
+	assert_int_equal(try(HP_ROLE_FRONT, &monitor), 0);
+}
+
 static unsigned long long field(pid_t pid, const char *name, int base)
 {
 	char path[64], *text, *at;
@@ -222,6 +234,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kills_what_is_not_in_the_row),
+		cmocka_unit_test(front_hears_its_monitor_alone),
 		cmocka_unit_test(has_no_more_rights_than_its_row),
 		cmocka_unit_test(refuses_a_root_that_others_write_to),
 		cmocka_unit_test(capabilities_are_gone_for_good),

@@ -2,6 +2,8 @@
 /* Clients of every kind against the real loop: none may harm hpd or another client. */
 #include "daemon_rig.h"
 
+#include "front/http.h"
+
 /* hpd still answers. */
 static void rig_alive(void)
 {

@@ -139,6 +139,50 @@ static void recovers_after_a_crash(void **state)
 	rig_expect(load("ok.so"), 200, STUB_ID);
 }
 
+static pid_t front(void)
+{
+	char path[64], comm[32] = "", *children, *save, *word;
+	pid_t found = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", rig.hpd, rig.hpd);
+	assert_int_equal(hp_read_file(AT_FDCWD, path, 65536, &children, NULL), 0);
+	for (word = strtok_r(children, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		char *text;
+
+		snprintf(path, sizeof(path), "/proc/%.10s/comm", word);
+		if (hp_read_file(AT_FDCWD, path, 64, &text, NULL) < 0)
+			continue;
+		snprintf(comm, sizeof(comm), "%.31s", text);
+		free(text);
+		if (!strcmp(comm, "hpd-front\n"))
+			found = atoi(word);
+	}
+	free(children);
+	return found;
+}
+
+static void goes_on_when_front_dies(void **state)
+{
+	int waits = rig_connect(), fifo;
+	pid_t before = front();
+
+	prepare_wait("wait.so");
+	rig_request(waits, "POST", "/hp/v2/load", "", load_body(rig.target, "wait.so"));
+	fifo = reached("wait.so");
+	assert_true(before > 0);
+	assert_int_equal(kill(before, SIGKILL), 0);
+	assert_string_equal(rig_read(waits, NULL), "");
+	/* Who connects meanwhile is served by the next one. */
+	wait_status("\"kind\":\"load\"");
+	assert_int_not_equal(front(), before);
+	close(fifo);
+	wait_status("\"jobs\":[]");
+	assert_int_equal(stub->loads, 1);
+	assert_int_equal(stub->recovers, 0);
+	rig_expect(load("ok.so"), 200, STUB_ID);
+	close(waits);
+}
+
 static void queues_for_one_target(void **state)
 {
 	int first = rig_connect(), second = rig_connect(), third = rig_connect(), fifo;
@@ -448,6 +492,7 @@ int main(void)
 		RIG(streams_steps),
 		RIG(tells_errors),
 		BPF(recovers_after_a_crash),
+		BPF(goes_on_when_front_dies),
 		RIG(queues_for_one_target),
 		RIG(serves_targets_in_parallel),
 		RIG(refuses_endless_queues),

@@ -316,10 +316,25 @@ void hp_explain_free(struct hp_explain *e)
 /* --- the child ------------------------------------------------------------------------------------ */
 
 static struct rig {
-	char dir[64], socket[96], state[96];
+	char dir[64], socket[96], state[96], front[256];
 	pid_t hpd, target;
 	struct hp_daemon_options opt;
 } rig;
+
+/* The test is $(O)/tests/unit/NAME. */
+static void rig_find_front(void)
+{
+	char self[200] = "";
+	char *end = self;
+
+	assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	for (int i = 0; i < 3; i++) {
+		end = strrchr(self, '/');
+		assert_non_null(end);
+		*end = 0;
+	}
+	snprintf(rig.front, sizeof(rig.front), "%s/hpd-front", self);
+}
 
 static void rig_prepare(void)
 {
@@ -329,10 +344,12 @@ static void rig_prepare(void)
 	assert_non_null(mkdtemp(rig.dir));
 	snprintf(rig.socket, sizeof(rig.socket), "%s/hpd.sock", rig.dir);
 	snprintf(rig.state, sizeof(rig.state), "%s/state", rig.dir);
+	rig_find_front();
 	rig.opt = (struct hp_daemon_options){
 		.socket = rig.socket,
 		.state_dir = rig.state,
 		.policy = HP_POLICY_FILE,
+		.front = rig.front,
 		.ready_fd = -1,
 		.client_timeout_ns = 10 * HP_S,
 		.idle_ns = 5 * HP_S,
@@ -399,7 +416,10 @@ static void rig_remove(void)
 	munmap(stub, sizeof(*stub));
 }
 
-static int rig_setup(void **state)
+/* Not every test uses what follows. */
+#define RIG_UNUSED __attribute__((unused))
+
+RIG_UNUSED static int rig_setup(void **state)
 {
 	rig_prepare();
 	rig_start();
@@ -477,7 +497,8 @@ static void rig_request(int fd, const char *method, const char *path, const char
 }
 
 /* One exchange on a connection of its own. */
-static char *rig_ask(const char *method, const char *path, const char *headers, const char *body)
+RIG_UNUSED static char *rig_ask(const char *method, const char *path, const char *headers,
+				const char *body)
 {
 	char all[256];
 	char *answer;
@@ -490,7 +511,7 @@ static char *rig_ask(const char *method, const char *path, const char *headers, 
 	return answer;
 }
 
-static void rig_expect(const char *answer, int status, const char *part)
+RIG_UNUSED static void rig_expect(const char *answer, int status, const char *part)
 {
 	char head[32];
 

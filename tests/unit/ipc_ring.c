@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What hpd's ring takes, and what it refuses: asked of the ring itself, past its functions. */
+/* What the rings of front and monitor take, and what they refuse: asked of the ring itself, past its
+ * functions. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,11 +16,14 @@
 
 static struct hp_ring *ring;
 
-static int open_ring(void **state)
+static int open_front(void **state)
 {
-	struct hp_err err;
+	return hp_ring_open(&ring, HP_RING_FRONT, NULL);
+}
 
-	return hp_ring_open(&ring, &err);
+static int open_monitor(void **state)
+{
+	return hp_ring_open(&ring, HP_RING_MONITOR, NULL);
 }
 
 static int free_ring(void **state)
@@ -73,7 +77,7 @@ static void can_be_given_nothing_more(void **state)
 	assert_int_equal(register_ring(ring, IORING_REGISTER_ENABLE_RINGS, NULL, 0), -EACCES);
 }
 
-static void still_reads(void **state)
+static void reads(bool may)
 {
 	char got[4] = "";
 	int p[2];
@@ -81,19 +85,46 @@ static void still_reads(void **state)
 	assert_int_equal(pipe(p), 0);
 	assert_int_equal(write(p[1], "abc", 3), 3);
 	io_uring_prep_read(io_uring_get_sqe(&ring->uring), p[0], got, 3, 0);
-	assert_int_equal(result(), 3);
-	assert_string_equal(got, "abc");
+	assert_int_equal(result(), may ? 3 : -EACCES);
+	assert_string_equal(got, may ? "abc" : "");
 	close(p[0]);
 	close(p[1]);
 }
 
+static void sends(bool may)
+{
+	int sv[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	io_uring_prep_send(io_uring_get_sqe(&ring->uring), sv[0], "abc", 3, 0);
+	assert_int_equal(result(), may ? 3 : -EACCES);
+	close(sv[0]);
+	close(sv[1]);
+}
+
+static void front_sends_and_does_not_read(void **state)
+{
+	reads(false);
+	sends(true);
+}
+
+static void monitor_reads_and_does_not_send(void **state)
+{
+	reads(true);
+	sends(false);
+}
+
 int main(void)
 {
+#define TEST(f, open) cmocka_unit_test_setup_teardown(f, open, free_ring)
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reaches_nothing_else),
-		cmocka_unit_test(can_be_given_nothing_more),
-		cmocka_unit_test(still_reads),
+		TEST(reaches_nothing_else, open_front),
+		TEST(reaches_nothing_else, open_monitor),
+		TEST(can_be_given_nothing_more, open_front),
+		TEST(can_be_given_nothing_more, open_monitor),
+		TEST(front_sends_and_does_not_read, open_front),
+		TEST(monitor_reads_and_does_not_send, open_monitor),
 	};
 
-	return cmocka_run_group_tests(tests, open_ring, free_ring);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

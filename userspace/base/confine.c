@@ -54,7 +54,7 @@ static int bound(uint64_t keep, struct hp_err *err)
 	return 0;
 }
 
-static int permit(uint64_t keep, struct hp_err *err)
+static int set_caps(uint64_t permitted, uint64_t effective, struct hp_err *err)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct v[2];
@@ -62,12 +62,12 @@ static int permit(uint64_t keep, struct hp_err *err)
 	if (syscall(SYS_capget, &head, v) < 0)
 		return hp_err_sys(err, errno, "read one's capabilities");
 	for (int i = 0; i < 2; i++) {
-		v[i].permitted &= (uint32_t)(keep >> (32 * i));
-		v[i].effective = v[i].permitted;
-		v[i].inheritable = 0;
+		v[i].permitted &= (uint32_t)(permitted >> (32 * i));
+		v[i].effective = v[i].permitted & (uint32_t)(effective >> (32 * i));
+		v[i].inheritable &= v[i].permitted;
 	}
 	if (syscall(SYS_capset, &head, v) < 0)
-		return hp_err_sys(err, errno, "drop capabilities");
+		return hp_err_sys(err, errno, "set one's capabilities");
 	return 0;
 }
 
@@ -75,7 +75,12 @@ int hp_confine_caps(uint64_t keep, struct hp_err *err)
 {
 	int k = bound(keep, err);
 
-	return k < 0 ? k : permit(keep, err);
+	return k < 0 ? k : set_caps(keep, keep, err);
+}
+
+int hp_confine_effective(uint64_t keep, struct hp_err *err)
+{
+	return set_caps(~0ull, keep, err);
 }
 
 /* A directory of root's that nobody else writes to. */
@@ -107,7 +112,7 @@ static int become(const struct hp_confinement *c, struct hp_err *err)
 	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(c->uid, c->uid, c->uid) < 0 || setresuid(c->uid, c->uid, c->uid) < 0)
 		return hp_err_sys(err, errno, "become user %u", c->uid);
-	return permit(c->caps, err);
+	return set_caps(c->caps, c->caps, err);
 }
 
 /* What its calls shut off too, but a descriptor that it was given does not. */

@@ -22,6 +22,9 @@ enum hp_role {
 	HP_ROLES,
 };
 
+/* front's socket to the monitor is this descriptor. */
+#define HP_FRONT_SOCKET 3
+
 /* Made where there is none; nobody writes there, and nothing lies in it. */
 #define HP_EMPTY_ROOT "/run/hp/empty"
 
@@ -54,5 +57,8 @@ int hp_confine_calls(enum hp_role role, struct hp_err *err);
 
 /* Gives up every capability but @keep (bits 1 << CAP_…) for good. */
 int hp_confine_caps(uint64_t keep, struct hp_err *err);
+
+/* Those and no others are in force; the rest stays permitted. */
+int hp_confine_effective(uint64_t keep, struct hp_err *err);
 
 #endif

@@ -21,10 +21,13 @@
 #define NARROW(list) .narrowed = (list), .n_narrowed = N(list)
 
 /* Requests come on its ring, which takes nothing else either (ipc/ring.h); what goes to the monitor and
- * comes from it, by sendmsg and recvmsg.  Standard error is for the last words of libc. */
+ * comes from it, by sendmsg and recvmsg on the one socket: a client may pass it descriptors in vain. */
 static const int front[] = {
-	SCMP_SYS(io_uring_enter), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(shutdown),
-	SCMP_SYS(close),	  SCMP_SYS(poll),
+	SCMP_SYS(io_uring_enter), SCMP_SYS(shutdown), SCMP_SYS(close), SCMP_SYS(poll),
+};
+static const struct hp_narrowed front_narrowed[] = {
+	{SCMP_SYS(sendmsg), 0, WHOLE, HP_FRONT_SOCKET},
+	{SCMP_SYS(recvmsg), 0, WHOLE, HP_FRONT_SOCKET},
 };
 
 /* Its input is mapped, or read from descriptors that it was given. */
@@ -60,7 +63,7 @@ static const struct hp_narrowed keeper_narrowed[] = {
 };
 
 const struct hp_confinement hp_confinements[HP_ROLES] = {
-	[HP_ROLE_FRONT] = {.name = "front", .uid = 65530, CALLS(front)},
+	[HP_ROLE_FRONT] = {.name = "front", .uid = 65530, CALLS(front), NARROW(front_narrowed)},
 	[HP_ROLE_READER] = {.name = "reader", .uid = 65531, CALLS(reader)},
 	[HP_ROLE_GATEKEEPER] = {.name = "gatekeeper",
 				.uid = 65532,

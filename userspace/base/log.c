@@ -14,6 +14,18 @@ void hp_log_set_level(enum hp_log_level level)
 	shown = level;
 }
 
+enum hp_log_level hp_log_level(void)
+{
+	return shown;
+}
+
+static void (*sink)(enum hp_log_level level, const char *line);
+
+void hp_log_set_sink(void (*put)(enum hp_log_level level, const char *line))
+{
+	sink = put;
+}
+
 static void to_stderr(int priority, const char *message)
 {
 	char line[1100];
@@ -42,7 +54,9 @@ __attribute__((format(printf, 3, 0))) static void put(enum hp_log_level level,
 	for (char *p = message; *p; p++)
 		if (*p == '\n')
 			*p = ' ';
-	if (!hp_journal_is_stderr() || !hp_journal_send(priorities[level], about, message))
+	if (sink)
+		sink(level, message);
+	else if (!hp_journal_is_stderr() || !hp_journal_send(priorities[level], about, message))
 		to_stderr(priorities[level], message);
 }
 

@@ -10,6 +10,9 @@ enum hp_log_level { HP_LOG_ERROR, HP_LOG_WARNING, HP_LOG_INFO, HP_LOG_DEBUG };
 
 /* What is shown: this level and more urgent ones; HP_LOG_INFO at first. */
 void hp_log_set_level(enum hp_log_level level);
+enum hp_log_level hp_log_level(void);
+/* Lines go to @put from now on, for who has neither journal nor file. */
+void hp_log_set_sink(void (*put)(enum hp_log_level level, const char *line));
 
 void hp_log(enum hp_log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 

@@ -3,12 +3,13 @@
 
 #include <errno.h>
 
+#include "daemon/client.h"
 #include "daemon/daemon.h"
 #include "hp/err.h"
 
-struct hp_conn *hp_client_job_answered(struct hp_job *job)
+struct hp_client *hp_client_job_answered(struct hp_job *job)
 {
-	struct hp_conn *c = job->client;
+	struct hp_client *c = job->client;
 
 	job->client = NULL;
 	if (c)
@@ -17,7 +18,7 @@ struct hp_conn *hp_client_job_answered(struct hp_job *job)
 }
 
 /* A job that runs goes on; one that waits is not begun for nobody. */
-static void client_gone(struct hp_conn *c)
+static void client_gone(struct hp_client *c)
 {
 	struct hp_job *job = c->owner;
 
@@ -26,7 +27,7 @@ static void client_gone(struct hp_conn *c)
 		hp_subject_unqueue(job->subject, job);
 }
 
-int hp_client_job_new(struct hp_conn *c, struct hp_job_request *req, const struct hp_peer *peer,
+int hp_client_job_new(struct hp_client *c, struct hp_job_request *req, const struct hp_peer *peer,
 		      void (*on_event)(struct hp_job *job, const json_t *event),
 		      void (*on_answer)(struct hp_job *job, const json_t *answer),
 		      struct hp_job **ret, struct hp_err *err)
@@ -49,12 +50,4 @@ int hp_client_job_new(struct hp_conn *c, struct hp_job_request *req, const struc
 	c->gone = client_gone;
 	*ret = job;
 	return 0;
-}
-
-void hp_client_job_submit(struct hp_conn *c, struct hp_job *job)
-{
-	if (!c->closing)
-		hp_job_submit(job, false);
-	else
-		hp_job_free(job);
 }

@@ -18,7 +18,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
-#include "daemon/api.h"
+#include "daemon/caps.h"
 #include "daemon/claims.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
@@ -28,24 +28,20 @@
 #include "hp/err.h"
 #include "watch/watch.h"
 
-#define CONNS_MAX   1024
 #define PATIENCE_NS (10 * HP_S)
 
 void hp_daemon_forget(struct hp_daemon *d)
 {
 	struct hp_listener *l;
 	struct hp_subject *s;
-	struct hp_conn *c;
 	struct hp_job *job;
 
 	TAILQ_FOREACH(l, &d->listeners, link) {
-		hp_close(&l->port.fd);
+		hp_close(&l->fd);
 		hp_close(&l->pidfd);
 	}
-	TAILQ_FOREACH(c, &d->conns, link)
-		close(c->fd);
-	TAILQ_FOREACH(c, &d->dying, link)
-		close(c->fd);
+	hp_close(&d->front.sock);
+	hp_close(&d->front.pidfd);
 	TAILQ_FOREACH(job, &d->jobs, link) {
 		hp_close(&job->sock);
 		hp_close(&job->pidfd);
@@ -55,7 +51,7 @@ void hp_daemon_forget(struct hp_daemon *d)
 		hp_close(&s->claim);
 	}
 	hp_close(&d->signal_fd);
-	hp_close(&d->port.fd);
+	hp_close(&d->listen_fd);
 	hp_close(&d->lock_fd);
 	hp_close(&d->claims_fd);
 	hp_close(&d->opt.ready_fd);
@@ -64,13 +60,13 @@ void hp_daemon_forget(struct hp_daemon *d)
 
 static bool is_idle(const struct hp_daemon *d)
 {
-	return !d->n_conns && TAILQ_EMPTY(&d->jobs) && TAILQ_EMPTY(&d->subjects) &&
-	       TAILQ_EMPTY(&d->listeners);
+	return d->front.listens && !hp_daemon_conns(d) && TAILQ_EMPTY(&d->clients) &&
+	       TAILQ_EMPTY(&d->jobs) && TAILQ_EMPTY(&d->subjects) && TAILQ_EMPTY(&d->listeners);
 }
 
 void hp_daemon_settle(struct hp_daemon *d)
 {
-	if (d->stopping && !d->n_conns && TAILQ_EMPTY(&d->jobs))
+	if (d->stopping && !hp_daemon_conns(d) && TAILQ_EMPTY(&d->jobs))
 		d->ended = true;
 	if (!d->opt.idle_exit)
 		return;
@@ -83,10 +79,11 @@ void hp_daemon_settle(struct hp_daemon *d)
 static void idle_fired(struct hp_timer *t)
 {
 	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, idle));
-	struct pollfd next = {.fd = d->port.fd, .events = POLLIN};
+	struct pollfd next[] = {{.fd = d->listen_fd, .events = POLLIN},
+				{.fd = d->front.sock, .events = POLLIN}};
 
 	/* One who has connected in this very moment is served. */
-	if (poll(&next, 1, 0) > 0) {
+	if (poll(next, 2, 0) > 0) {
 		hp_timer_set(d->ring, t, hp_now_ns() + d->opt.idle_ns);
 		return;
 	}
@@ -94,16 +91,39 @@ static void idle_fired(struct hp_timer *t)
 	d->ended = true;
 }
 
-static void taken(struct hp_port *p, int fd)
+size_t hp_daemon_conns(const struct hp_daemon *d)
 {
-	struct hp_daemon *d = (struct hp_daemon *)((char *)p - offsetof(struct hp_daemon, port));
-	struct hp_peer peer;
-	struct hp_err err;
+	const struct hp_listener *l;
+	size_t n = d->n_conns;
 
-	if (d->stopping || d->n_conns >= CONNS_MAX || hp_peer_read(fd, &peer, &err) < 0)
-		close(fd);
-	else
-		hp_conn_open(d, fd, &hp_api_face, &peer, NULL);
+	TAILQ_FOREACH(l, &d->listeners, link)
+		n += l->n_conns;
+	return n;
+}
+
+static size_t *count_of(struct hp_daemon *d, uint32_t id)
+{
+	struct hp_listener *l = id ? hp_serve_find(d, id) : NULL;
+
+	return l ? &l->n_conns : id ? NULL : &d->n_conns;
+}
+
+void hp_daemon_count(struct hp_daemon *d, uint32_t id, size_t n)
+{
+	size_t *to = count_of(d, id);
+
+	if (to)
+		*to = n;
+	hp_daemon_settle(d);
+}
+
+void hp_daemon_uncount(struct hp_daemon *d)
+{
+	struct hp_listener *l;
+
+	TAILQ_FOREACH(l, &d->listeners, link)
+		l->n_conns = 0;
+	d->n_conns = 0;
 	hp_daemon_settle(d);
 }
 
@@ -125,14 +145,13 @@ static void stop(struct hp_daemon *d)
 {
 	struct hp_err why = {-HP_E_UNREACHABLE, "hpd is about to end"};
 	struct hp_subject *s, *after_s;
-	struct hp_conn *c, *after_c;
 	struct hp_job *job;
 
 	d->stopping = true;
 	hp_manager_stopping(&d->manager);
 	if (d->manager.listen_fd < 0)
 		hp_listen_unlink(d->opt.socket);
-	hp_port_end(&d->port);
+	hp_front_stop(&d->front);
 	hp_serve_end_all(d);
 	hp_timer_set(d->ring, &d->patience, hp_now_ns() + PATIENCE_NS);
 	hp_events_end(d);
@@ -143,10 +162,6 @@ static void stop(struct hp_daemon *d)
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after_s) {
 		after_s = TAILQ_NEXT(s, link);
 		hp_subject_dismiss(s, &why);
-	}
-	for (c = TAILQ_FIRST(&d->conns); c; c = after_c) {
-		after_c = TAILQ_NEXT(c, link);
-		hp_conn_finish(c);
 	}
 	hp_daemon_settle(d);
 }
@@ -224,7 +239,7 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 	if (k < 0)
 		return k;
 	k = hp_listen_open(d->opt.socket, d->opt.ready_fd >= 0, d->manager.listen_fd, &d->lock_fd,
-			   &d->port.fd, err);
+			   &d->listen_fd, err);
 	if (k == 0)
 		k = hp_listen_open_to(d->opt.socket, hp_policy_is_open(&d->access.policy), err);
 	if (k < 0)
@@ -235,10 +250,13 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 	if (d->claims_fd < 0)
 		return hp_err_sys(err, -d->claims_fd, "claims on processes, in /run/hp");
 	k = open_signals(d, err);
+	if (k == 0) /* which makes ready while the rest is opened */
+		k = hp_front_start(&d->front, d, err);
 	if (k == 0)
-		k = hp_ring_open(&d->ring, err);
+		k = hp_ring_open(&d->ring, HP_RING_MONITOR, err);
 	if (k < 0)
 		return k;
+	hp_front_attend(&d->front);
 	/* For the jobs to inherit; the load that has no memory for it says so. */
 	(void)hp_template_file(&template, &n);
 	if (hp_watch_open(&d->watch, &no_bpf) < 0) {
@@ -246,14 +264,16 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 		snprintf(d->watch_why, sizeof(d->watch_why), "%.255s", no_bpf.text);
 		hp_log(HP_LOG_WARNING, "no BPF, so calls are not counted: %s", no_bpf.text);
 	}
-	return 0;
+	return hp_caps_monitor(err);
 }
 
 static void close_all(struct hp_daemon *d)
 {
 	struct hp_job *job;
 
-	if (d->port.fd >= 0 && !d->stopping && d->manager.listen_fd < 0)
+	hp_front_free(&d->front);
+	hp_clients_leave(d);
+	if (d->listen_fd >= 0 && !d->stopping && d->manager.listen_fd < 0)
 		hp_listen_unlink(d->opt.socket);
 	while ((job = TAILQ_FIRST(&d->jobs))) {
 		TAILQ_REMOVE(&d->jobs, job, link);
@@ -264,27 +284,43 @@ static void close_all(struct hp_daemon *d)
 	hp_targets_free(d);
 	hp_watch_close(d->watch);
 	hp_ring_free(d->ring);
-	hp_conn_free_all(d);
 	hp_serve_free_all(d);
 	hp_close(&d->signal_fd);
-	hp_close(&d->port.fd);
+	hp_close(&d->listen_fd);
 	hp_close(&d->claims_fd);
 	hp_close(&d->lock_fd);
 	hp_access_free(&d->access);
 }
 
-void hp_daemon_begin(struct hp_daemon *d)
+static void maybe_begin(struct hp_daemon *d)
 {
-	if (d->stopping)
+	if (d->stopping || !d->found || !d->fronted || d->front.listens)
 		return;
-	d->port.ring = d->ring;
-	hp_port_begin(&d->port);
+	hp_front_begin(&d->front);
 	hp_log(HP_LOG_INFO, "serving %s", d->opt.socket);
 	if (d->opt.ready_fd >= 0)
 		(void)hp_write_all(d->opt.ready_fd, "\n", 1); /* who waited may have left */
 	hp_close(&d->opt.ready_fd);
 	hp_manager_ready(&d->manager, d->ring);
 	hp_daemon_settle(d);
+}
+
+void hp_daemon_begin(struct hp_daemon *d)
+{
+	d->found = true;
+	maybe_begin(d);
+}
+
+void hp_daemon_fronted(struct hp_daemon *d)
+{
+	d->fronted = true;
+	maybe_begin(d);
+}
+
+void hp_daemon_fail(struct hp_daemon *d, const char *why)
+{
+	snprintf(d->failed, sizeof(d->failed), "%s", *why ? why : "it said nothing");
+	d->ended = true;
 }
 
 static int serve(struct hp_daemon *d, struct hp_err *err)
@@ -295,9 +331,10 @@ static int serve(struct hp_daemon *d, struct hp_err *err)
 	hp_targets_recover(d);
 	while (k == 0 && !d->ended) {
 		k = hp_ring_turn(d->ring, err);
-		hp_conn_sweep(d);
 		hp_serve_sweep(d);
 	}
+	if (k == 0 && *d->failed)
+		k = hp_err_set(err, -HP_E_FAILED, "front does not start: %s", d->failed);
 	return k;
 }
 
@@ -306,7 +343,8 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 	struct hp_daemon d = {
 		.opt = *opt,
 		.lock_fd = -1,
-		.port = {.fd = -1, .taken = taken},
+		.listen_fd = -1,
+		.front = {.pidfd = -1, .sock = -1, .client_fd = -1},
 		.signal_fd = -1,
 		.claims_fd = -1,
 		.signal.done = signal_done,
@@ -317,8 +355,8 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 	};
 	int k;
 
-	TAILQ_INIT(&d.conns);
-	TAILQ_INIT(&d.dying);
+	TAILQ_INIT(&d.clients);
+	TAILQ_INIT(&d.front.queue);
 	TAILQ_INIT(&d.listeners);
 	TAILQ_INIT(&d.jobs);
 	TAILQ_INIT(&d.subjects);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * daemon/daemon.h – hpd: one thread, one ring, and what it knows.
+ * daemon/daemon.h – hpd, the monitor: one thread, one ring, and what it knows.
  *
- * hpd itself never waits and never touches a target; whatever may wait runs in a job (job.h).
+ * It never waits, never touches a target and never reads a stranger's bytes: whatever may wait runs in a
+ * job (job.h), what clients send is read by front (front.h).
  */
 #ifndef HP_DAEMON_DAEMON_H
 #define HP_DAEMON_DAEMON_H
@@ -14,12 +15,11 @@
 
 #include "base/defaults.h"
 #include "daemon/access.h"
-#include "daemon/conn.h"
+#include "daemon/client.h"
+#include "daemon/front.h"
 #include "daemon/job.h"
 #include "daemon/manager.h"
 #include "daemon/metrics.h"
-#include "front/port.h"
-#include "daemon/reply.h"
 #include "ipc/ring.h"
 #include "daemon/targets.h"
 
@@ -30,6 +30,7 @@ struct hp_daemon_options {
 	const char *socket;
 	const char *state_dir;
 	const char *policy; /* the file */
+	const char *front;  /* the program hpd-front */
 	bool idle_exit;		     /* private: ends when nobody needs it */
 	pid_t below;		     /* only what descends from it is looked for; 0: everything */
 	int ready_fd;		     /* gets one byte when requests are taken; -1: none */
@@ -47,15 +48,16 @@ struct hp_daemon {
 	struct hp_manager manager;
 
 	int lock_fd, signal_fd, claims_fd;
-	struct hp_port port; /* the control socket */
+	int listen_fd; /* the control socket; front accepts on a copy */
+	struct hp_front front;
 	struct hp_ring_op signal;
 	struct signalfd_siginfo siginfo;
 	struct hp_timer idle;	      /* armed while nobody needs us */
 	struct hp_timer patience;     /* for the jobs that run when we are told to end */
 	struct hp_timer spare;	      /* armed when a view was opened: for what the next one takes */
 
-	TAILQ_HEAD(hp_conns, hp_conn) conns, dying;
-	size_t n_conns; /* in both */
+	TAILQ_HEAD(, hp_client) clients; /* who wait for an answer */
+	size_t n_conns; /* of the control socket, as front says */
 	TAILQ_HEAD(, hp_listener) listeners;
 	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */
 	TAILQ_HEAD(, hp_subject) subjects;
@@ -73,15 +75,30 @@ struct hp_daemon {
 
 	struct hp_metrics metrics;
 	uint64_t started_ns, started_wall_ns;
+	bool found;    /* what a previous hpd left is known */
+	bool fronted;  /* front is confined */
 	bool stopping, ended;
+	char failed[256]; /* not empty: it cannot go on, and why */
 };
 
 /* Serves until it is told to end, or has nothing left to do.  0 or a negative code. */
 int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err);
 
-/* Takes requests from now on: when it is known what a previous hpd left, so that what puts it right
- * is the first in its target's queue. */
+/* What a previous hpd left is known: requests are taken from now on, so that what puts it right is the
+ * first in its target's queue. */
 void hp_daemon_begin(struct hp_daemon *d);
+
+/* Of clients, as front says. */
+size_t hp_daemon_conns(const struct hp_daemon *d);
+
+/* front is there … */
+void hp_daemon_fronted(struct hp_daemon *d);
+/* … cannot be had … */
+void hp_daemon_fail(struct hp_daemon *d, const char *why);
+/* … has @n connections of the listener @id, or of the control socket (0) … */
+void hp_daemon_count(struct hp_daemon *d, uint32_t id, size_t n);
+/* … has ended, and all connections with it. */
+void hp_daemon_uncount(struct hp_daemon *d);
 
 /* To be called when a client, job or target went: an idle private hpd ends, a stopping one too. */
 void hp_daemon_settle(struct hp_daemon *d);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "daemon/confined.h"
 #include "daemon/daemon.h"
 
 struct check {
@@ -172,6 +173,35 @@ static bool try_kcmp(const struct hp_daemon *d, char *found, size_t n)
 	return by_errno(syscall(SYS_kcmp, getpid(), getpid(), KCMP_VM, 0, 0) == 0, found, n);
 }
 
+/* --- hp's own processes -------------------------------------------------------------------------- */
+
+static bool try_front(const struct hp_daemon *d, char *found, size_t n)
+{
+	return hp_confined_is(d->front.pid, HP_ROLE_FRONT, found, n);
+}
+
+static bool try_reader(const struct hp_daemon *d, char *found, size_t n)
+{
+	return hp_confined_try(HP_ROLE_READER, found, n);
+}
+
+static bool try_gatekeeper(const struct hp_daemon *d, char *found, size_t n)
+{
+	return hp_confined_try(HP_ROLE_GATEKEEPER, found, n);
+}
+
+static bool try_keeper(const struct hp_daemon *d, char *found, size_t n)
+{
+	return hp_confined_try(HP_ROLE_KEEPER, found, n);
+}
+
+/* The process that forked us. */
+static bool try_monitor(const struct hp_daemon *d, char *found, size_t n)
+{
+	hp_confined_monitor(getppid(), found, n);
+	return true;
+}
+
 static const struct check checks[] = {
 	{"capabilities", true, try_caps, "no process can be patched"},
 	{"pidfd", true, try_pidfd, "no process can be patched"},
@@ -188,6 +218,11 @@ static const struct check checks[] = {
 	{"bpffs", false, try_bpffs, "counts are not to be seen with bpftool"},
 	{"proc-mem", false, try_proc_mem,
 	 "text is written through the agent, which is slower (proc_mem.force_override=)"},
+	{"monitor", false, try_monitor, ""},
+	{"front", true, try_front, "what clients send is read with more rights than it takes"},
+	{"reader", true, try_reader, "no patch is read"},
+	{"gatekeeper", true, try_gatekeeper, "no gate: functions cannot go live together"},
+	{"keeper", false, try_keeper, "calls are not counted: --quiesce gate only"},
 	{"kcmp", false, try_kcmp, "vfork children that share the memory are not found"},
 };
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "daemon/client.h"
 #include "daemon/daemon.h"
 #include "daemon/json_out.h"
 #include "daemon/status.h"
@@ -20,13 +21,13 @@ static void watcher_free(struct hp_daemon *d, struct hp_watcher *w)
 		hp_subject_unwatch(s);
 }
 
-static void gone(struct hp_conn *c)
+static void gone(struct hp_client *c)
 {
 	watcher_free(c->d, c->owner);
 }
 
-/* What there is already; a line may cut the client off. */
-static void tell_patches(struct hp_conn *c, pid_t pid)
+/* What there is already. */
+static void tell_patches(struct hp_client *c, pid_t pid)
 {
 	struct hp_subject *s;
 
@@ -36,14 +37,12 @@ static void tell_patches(struct hp_conn *c, pid_t pid)
 		if (s->gone || !s->patches || (pid && s->pid != pid))
 			continue;
 		event = hp_subject_event(s);
-		hp_conn_stream_line(c, event);
+		hp_client_line(c, event);
 		json_decref(event);
-		if (c->closing)
-			return;
 	}
 }
 
-void hp_events_watch(struct hp_conn *c, pid_t pid, bool calls)
+void hp_events_watch(struct hp_client *c, pid_t pid, bool calls)
 {
 	struct hp_watcher *w = calloc(1, sizeof(*w));
 	struct hp_daemon *d = c->d;
@@ -57,7 +56,7 @@ void hp_events_watch(struct hp_conn *c, pid_t pid, bool calls)
 		free(w);
 		snprintf(text, sizeof(text), "process %d: %s", pid,
 			 w ? "no such process" : "no memory");
-		hp_conn_reply_error(c, w ? -HP_E_GONE : -ENOMEM, text);
+		hp_client_reply_error(c, w ? -HP_E_GONE : -ENOMEM, text);
 		return;
 	}
 	w->c = c;
@@ -68,10 +67,9 @@ void hp_events_watch(struct hp_conn *c, pid_t pid, bool calls)
 	c->gone = gone;
 	if (s)
 		hp_subject_watch(s);
-	hp_conn_stream_begin(c);
-	if (!c->closing)
-		tell_patches(c, pid);
-	if (s && !c->closing)
+	hp_client_stream(c);
+	tell_patches(c, pid);
+	if (s)
 		hp_subject_go(s);
 }
 
@@ -90,25 +88,21 @@ json_t *hp_event_new(const char *kind, pid_t pid, json_t *more)
 
 void hp_events_send(struct hp_daemon *d, pid_t pid, bool calls_only, json_t *event)
 {
-	struct hp_watcher *w, *next;
+	struct hp_watcher *w;
 
-	for (w = TAILQ_FIRST(&d->watchers); event && w; w = next) {
-		next = TAILQ_NEXT(w, link); /* a line may cut its client off */
-		if ((w->pid && w->pid != pid) || (calls_only && !w->calls))
-			continue;
-		hp_conn_stream_line(w->c, event);
-	}
+	TAILQ_FOREACH(w, &d->watchers, link)
+		if (event && (!w->pid || w->pid == pid) && (!calls_only || w->calls))
+			hp_client_line(w->c, event);
 	json_decref(event);
 }
 
-/* The connection's next request is handled in here, so that no place in the list is kept. */
-static void end(struct hp_daemon *d, struct hp_watcher *w)
+static void end(struct hp_daemon *d, struct hp_watcher *w, const json_t *last)
 {
-	struct hp_conn *c = w->c;
+	struct hp_client *c = w->c;
 
 	c->gone = NULL;
 	watcher_free(d, w);
-	hp_conn_stream_end(c);
+	hp_client_end(c, last);
 }
 
 static struct hp_watcher *find_calls(struct hp_daemon *d, pid_t pid)
@@ -125,13 +119,8 @@ void hp_events_end_calls(struct hp_daemon *d, pid_t pid, const json_t *answer)
 {
 	struct hp_watcher *w;
 
-	while ((w = find_calls(d, pid))) {
-		struct hp_conn *c = w->c;
-
-		hp_conn_stream_line(c, answer);
-		if (!c->closing) /* else the watcher went with it */
-			end(d, w);
-	}
+	while ((w = find_calls(d, pid)))
+		end(d, w, answer);
 }
 
 void hp_events_end(struct hp_daemon *d)
@@ -139,5 +128,5 @@ void hp_events_end(struct hp_daemon *d)
 	struct hp_watcher *w;
 
 	while ((w = TAILQ_FIRST(&d->watchers)))
-		end(d, w);
+		end(d, w, NULL);
 }

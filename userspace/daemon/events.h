@@ -8,19 +8,19 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-struct hp_conn;
+struct hp_client;
 struct hp_daemon;
 struct hp_job;
 
 struct hp_watcher {
 	TAILQ_ENTRY(hp_watcher) link;
-	struct hp_conn *c;
+	struct hp_client *c;
 	pid_t pid; /* 0: all */
 	bool calls;
 };
 
 /* Begins the stream. */
-void hp_events_watch(struct hp_conn *c, pid_t pid, bool calls);
+void hp_events_watch(struct hp_client *c, pid_t pid, bool calls);
 
 /* {"event":@kind,"time":…,"pid":…} and the members of @more, which is taken (NULL: none). */
 json_t *hp_event_new(const char *kind, pid_t pid, json_t *more);

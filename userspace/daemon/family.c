@@ -18,11 +18,10 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "daemon/api.h"
+#include "daemon/client.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/job.h"
-#include "daemon/json_in.h"
 #include "daemon/json_out.h"
 #include "hp/err.h"
 
@@ -56,11 +55,10 @@ struct member {
 struct hp_family {
 	TAILQ_ENTRY(hp_family) link;
 	struct hp_daemon *d;
-	struct hp_conn *c; /* NULL: it left */
+	struct hp_client *c; /* NULL: it left */
 	struct hp_peer peer;
 	enum hp_job_kind kind;
 	struct hp_job_request req;
-	json_t *base; /* of the requests to the members */
 	char id[HP_ID_LEN + 1];
 
 	TAILQ_HEAD(members, member) members, waiting;
@@ -152,7 +150,6 @@ static void family_free(struct hp_family *f)
 		json_decref(m->error);
 		free(m);
 	}
-	json_decref(f->base);
 	json_decref(f->failure);
 	hp_job_request_free(&f->req);
 	free(f);
@@ -271,10 +268,7 @@ static void finish(struct hp_family *f)
 	       hp_job_kind_name(f->kind), f->n, f->count[DONE], f->count[FAILED]);
 	if (f->c) {
 		f->c->gone = NULL;
-		if (answer)
-			hp_api_answer(f->c, answer);
-		else
-			hp_conn_close(f->c);
+		hp_client_answer(f->c, answer);
 	}
 	json_decref(answer);
 	family_free(f);
@@ -291,7 +285,7 @@ static void tell(struct hp_family *f, const struct member *m)
 				   hp_json_text(m->comm), "done", (json_int_t)f->answered, "of",
 				   (json_int_t)f->n, "error", m->error));
 	if (e)
-		hp_conn_stream_line(f->c, e);
+		hp_client_line(f->c, e);
 	json_decref(e);
 }
 
@@ -318,14 +312,20 @@ static void member_answered(struct hp_job *job, const json_t *answer)
 static int request_for(const struct member *m, struct hp_job_request *ret, struct hp_err *err)
 {
 	const struct hp_family *f = m->f;
-	enum hp_job_kind kind = f->undoing ? HP_JOB_UNLOAD : f->kind;
-	json_t *doc = json_copy(f->base);
+	struct hp_job_request like = f->req;
 
-	if (!doc || json_object_set_new(doc, "pid", json_integer(m->pid)) < 0) {
-		json_decref(doc);
-		return hp_err_sys(err, ENOMEM, "request for process %d", m->pid);
+	/* Wherever the file is loaded later, it must hold what it held at the first look. */
+	like.load.id = like.unload.id = f->id;
+	if (f->undoing) {
+		/* With the same patience. */
+		like.kind = HP_JOB_UNLOAD;
+		like.unload.quiesce = like.load.quiesce;
+		like.unload.timeout_ns = like.load.timeout_ns;
+		like.unload.park_ns = like.load.park_ns;
 	}
-	return hp_json_request_of(ret, kind, doc, err);
+	if (hp_job_request_for(&like, m->pid, ret) < 0)
+		return hp_err_sys(err, ENOMEM, "request for process %d", m->pid);
+	return 0;
 }
 
 static void fail(struct member *m, const struct hp_err *err)
@@ -376,10 +376,6 @@ static void take_first(struct hp_family *f, const json_t *answer, const json_t *
 		return;
 	}
 	snprintf(f->id, sizeof(f->id), "%s", id ? id : "");
-	/* Wherever the file is loaded later, it must hold what it held now. */
-	if (json_object_set_new(f->base, f->kind == HP_JOB_LOAD ? "hp_id" : "id",
-				json_string(f->id)) < 0)
-		f->failure = hp_json_error(-ENOMEM, "no memory for the operation");
 }
 
 static void selected(struct hp_job *job, const json_t *answer)
@@ -426,22 +422,12 @@ static void look(struct hp_family *f)
 	hp_job_submit(job, false);
 }
 
-/* What was loaded is unloaded again, with the same patience. */
+/* What was loaded is unloaded again. */
 static void begin_undo(struct hp_family *f)
 {
-	static const char *const keep[] = {"quiesce", "timeout_ms", "park_ms"};
-	json_t *base = json_pack("{s:s}", "id", f->id);
 	struct member *m;
 
 	f->undoing = true;
-	for (size_t i = 0; base && i < sizeof(keep) / sizeof(keep[0]); i++) {
-		json_t *v = json_object_get(f->base, keep[i]);
-
-		if (v && json_object_set(base, keep[i], v) < 0)
-			hp_log(HP_LOG_ERROR, "no memory for a request");
-	}
-	json_decref(f->base);
-	f->base = base;
 	while ((m = TAILQ_FIRST(&f->waiting))) {
 		TAILQ_REMOVE(&f->waiting, m, waiting);
 		set_outcome(m, LEFT);
@@ -506,27 +492,20 @@ static void turn(struct hp_family *f)
 		finish(f);
 }
 
-static void client_gone(struct hp_conn *c)
+static void client_gone(struct hp_client *c)
 {
 	((struct hp_family *)c->owner)->c = NULL;
 }
 
-void hp_family_begin(struct hp_conn *c, struct hp_job_request *req)
+void hp_family_begin(struct hp_client *c, struct hp_job_request *req)
 {
-	static const char *const selector[] = {"pid", "pids", "children",
-					       "exe", "all",  "all_or_nothing"};
 	struct hp_family *f = calloc(1, sizeof(*f));
 
-	if (f)
-		f->base = json_copy(req->doc);
-	if (!f || !f->base) {
-		free(f);
+	if (!f) {
 		hp_job_request_free(req);
-		hp_conn_reply_error(c, -ENOMEM, "no memory for the operation");
+		hp_client_reply_error(c, -ENOMEM, "no memory for the operation");
 		return;
 	}
-	for (size_t i = 0; i < sizeof(selector) / sizeof(selector[0]); i++)
-		(void)json_object_del(f->base, selector[i]); /* or it is not there */
 	f->d = c->d;
 	f->c = c;
 	f->peer = c->peer;
@@ -538,8 +517,8 @@ void hp_family_begin(struct hp_conn *c, struct hp_job_request *req)
 	TAILQ_INSERT_TAIL(&f->d->families, f, link);
 	c->owner = f;
 	c->gone = client_gone;
-	if (c->http.ndjson)
-		hp_conn_stream_begin(c);
+	if (c->ndjson)
+		hp_client_stream(c);
 	f->worked = f->looked = true;
 	turn(f);
 }

@@ -17,12 +17,12 @@
 
 #include <jansson.h>
 
-struct hp_conn;
+struct hp_client;
 struct hp_daemon;
 struct hp_job_request;
 
 /* Takes what is in @req: a load or unload with a selector. */
-void hp_family_begin(struct hp_conn *c, struct hp_job_request *req);
+void hp_family_begin(struct hp_client *c, struct hp_job_request *req);
 
 /* Those that are under way, for `hpctl status`. */
 json_t *hp_families_status(const struct hp_daemon *d);

@@ -20,51 +20,14 @@
 
 #include "base/buf.h"
 #include "daemon/peer.h"
+#include "ipc/request.h"
 #include "ipc/ring.h"
-#include "patch/ops.h"
-#include "restart/restart.h"
 
 struct hp_daemon;
 struct hp_err;
 struct hp_subject;
 
-enum hp_job_kind {
-	HP_JOB_LOAD,
-	HP_JOB_CHECK,
-	HP_JOB_UNLOAD,
-	HP_JOB_EXPLAIN,
-	HP_JOB_LIST,
-	HP_JOB_WATCH,
-	HP_JOB_RECOVER,
-	HP_JOB_DOCTOR,
-	HP_JOB_SELECT,
-	HP_JOB_RESTART,
-	HP_JOB_GUARD,
-};
-
 const char *hp_job_kind_name(enum hp_job_kind kind); /* "load", … */
-
-/* What is asked for.  The strings lie in @doc. */
-struct hp_job_request {
-	enum hp_job_kind kind;
-	pid_t pid; /* 0: no one process */
-	json_t *doc;
-	bool dry_run;	/* a load that is a check */
-	bool by_target; /* the file is named as the process itself would */
-	bool traces;	/* LIST: agents that were left are listed as well */
-	struct hp_selector sel;	/* without @pid: the processes; all zero: every one, or none */
-	pid_t *pids;		/* of @sel */
-	bool all_or_nothing;
-	struct hp_load_request load;
-	struct hp_unload_request unload;
-	struct hp_restart_request restart;
-	bool wait; /* answer a restart when the old process is gone */
-	const char **fns; /* of an explain; the command of a restart */
-	size_t n_fns;
-};
-void hp_job_request_free(struct hp_job_request *r);
-/* It is for any number of processes. */
-bool hp_job_request_is_family(const struct hp_job_request *r);
 
 struct hp_job {
 	TAILQ_ENTRY(hp_job) link; /* of the target's queue, then of d->jobs */

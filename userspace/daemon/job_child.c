@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/lifeline.h"
 #include "daemon/access.h"
+#include "daemon/caps.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
 #include "daemon/json_out.h"
@@ -349,14 +350,15 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		.by_target = job->req.by_target ? job->req.pid : 0,
 	};
 	json_t *result = NULL;
-	int k = 0;
+	int k;
 
 	begin(job, parent);
 	job->sock = sock;
+	k = hp_caps_job(job->req.kind == HP_JOB_RESTART, &err);
 	/* Without a subject there is no process; whatever finds that out needs no view. */
 	if (job->req.pid && !job->subject)
 		ops.watch = NULL;
-	if (job->peer) {
+	if (k == 0 && job->peer) {
 		question.right = right_for(job->req.kind);
 		ops.permit = (struct hp_ops_permit){hp_access_permit, &question};
 		if (question.right == HP_RIGHT_LOAD) {
@@ -365,6 +367,8 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		}
 	}
 	hp_fault_pass(HP_FAULT_JOB_BEGUN);
+	if (k == 0)
+		k = hp_caps_job(job->req.kind == HP_JOB_RESTART, &err);
 	if (k == 0)
 		k = run(job, &ops, &result, &err);
 	hp_fault_pass(HP_FAULT_JOB_DONE);

@@ -12,24 +12,6 @@
 
 #define SCHEMA 1
 
-json_t *hp_json_text(const char *s)
-{
-	json_t *j = json_string(s);
-	char *ascii;
-
-	if (j)
-		return j;
-	ascii = strdup(s);
-	if (!ascii)
-		return NULL;
-	for (char *p = ascii; *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	j = json_string(ascii);
-	free(ascii);
-	return j;
-}
-
 static json_t *addr(hp_addr a)
 {
 	char buf[32];
@@ -54,12 +36,6 @@ json_t *hp_json_time(uint64_t wall_ns)
 	n = strftime(buf, sizeof(buf), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(buf + n, sizeof(buf) - n, ".%06uZ", (unsigned)(wall_ns % HP_S / HP_US));
 	return json_string(buf);
-}
-
-json_t *hp_json_error(int code, const char *sentence)
-{
-	return json_pack("{s:i,s:{s:s,s:o,s:i}}", "schema", SCHEMA, "error", "code",
-			 hp_err_name(code), "text", hp_json_text(sentence), "status", hp_err_exit(code));
 }
 
 static json_t *superseded(const struct hp_load_result *r)

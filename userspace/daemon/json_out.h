@@ -7,14 +7,10 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "ipc/json.h"
 #include "patch/ops.h"
 #include "restart/restart.h"
 
-/* {"schema":1,"error":{"code","text","status"}} */
-json_t *hp_json_error(int code, const char *sentence);
-
-/* Names come from other people's files and processes: what is not UTF-8 is shown by '?'. */
-json_t *hp_json_text(const char *s);
 json_t *hp_json_time(uint64_t wall_ns);
 json_t *hp_json_load_result(pid_t pid, const struct hp_load_result *r);
 json_t *hp_json_unload_result(pid_t pid, const struct hp_unload_result *r);

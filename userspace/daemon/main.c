@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fault.h"
@@ -139,12 +140,27 @@ static int take_option(struct hp_daemon_options *o, int c, const char *arg)
 	return HP_EXIT_USAGE + 1; /* getopt_long(3) has said why */
 }
 
+/* Beside our own file. */
+static const char *find_front(void)
+{
+	static char path[PATH_MAX] = "hpd";
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("/hpd-front"));
+	char *slash;
+
+	if (n > 0)
+		path[n] = 0;
+	slash = strrchr(path, '/');
+	snprintf(slash ? slash + 1 : path, sizeof("hpd-front"), "hpd-front");
+	return path;
+}
+
 int main(int argc, char **argv)
 {
 	struct hp_daemon_options o = {
 		.socket = HP_DEFAULT_SOCKET,
 		.state_dir = HP_DEFAULT_STATE,
 		.policy = HP_POLICY_FILE,
+		.front = find_front(),
 		.ready_fd = -1,
 		.client_timeout_ns = 10 * HP_S,
 		.idle_ns = 5 * HP_S,

@@ -289,7 +289,7 @@ static void own_cost(struct writer *w, const struct hp_daemon *d)
 		n_listeners += !l->closing;
 	head(w, "hp_build_info", "gauge", "Always 1; the version is in the label.");
 	PUT(w, "hp_build_info{version=\"%s\"} 1\n", HP_VERSION);
-	one(w, "hp_clients", "gauge", "Connections of clients.", (double)d->n_conns);
+	one(w, "hp_clients", "gauge", "Connections of clients.", (double)hp_daemon_conns(d));
 	one(w, "hp_listeners", "gauge", "Addresses on which processes are served (hpctl serve).",
 	    (double)n_listeners);
 	one(w, "hp_jobs", "gauge", "Processes of hp's at work.", (double)n_jobs);

@@ -20,12 +20,15 @@ struct hp_peer {
 	size_t n_gids;
 };
 
-/* Of a unix socket: as they were when the connection was made (unix(7): SO_PEERCRED; SO_PEERGROUPS,
- * Linux 4.13). */
-int hp_peer_read(int fd, struct hp_peer *ret, struct hp_err *err);
+/* Both are of a connection that front says it has accepted.  -HP_E_DENIED: it is none, and front lies;
+ * -HP_E_GONE: the other end is closed, and nobody may act for it any more. */
 
-/* Of a TCP connection, without groups.  The user is known when the other end is on this machine, in
- * this network namespace, and still open. */
-int hp_peer_read_tcp(int fd, struct hp_peer *ret, struct hp_err *err);
+/* On the unix socket @path: as they were when the connection was made (unix(7): SO_PEERCRED;
+ * SO_PEERGROUPS, Linux 4.13). */
+int hp_peer_read(int fd, const char *path, struct hp_peer *ret, struct hp_err *err);
+
+/* On the listening TCP socket @listener, without groups.  The user is known when the other end is on this
+ * machine, in this network namespace, and still open. */
+int hp_peer_read_tcp(int fd, int listener, struct hp_peer *ret, struct hp_err *err);
 
 #endif

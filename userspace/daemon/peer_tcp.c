@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "daemon/tcp.h"
 #include "hp/err.h"
+#include "ipc/tcp.h"
 
 struct question {
 	struct nlmsghdr head;
@@ -94,14 +94,35 @@ static bool find_user(const struct sockaddr_storage *self, const struct sockaddr
 	return true;
 }
 
-int hp_peer_read_tcp(int fd, struct hp_peer *ret, struct hp_err *err)
+/* Whether @fd was accepted by @listener: it has that one's port for its own. */
+static bool is_accepted(const struct sockaddr_storage *self, int fd, int listener)
+{
+	struct sockaddr_storage heard = {0};
+	__be32 unused[4] = {0};
+	__be16 own = 0, its = 0;
+	socklen_t n = sizeof(heard), n_v = sizeof(int);
+	int type, listens;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n_v) < 0 || type != SOCK_STREAM ||
+	    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n_v) < 0 || listens ||
+	    getsockname(listener, (struct sockaddr *)&heard, &n) < 0 ||
+	    self->ss_family != heard.ss_family)
+		return false;
+	put_end(self, &own, unused);
+	put_end(&heard, &its, unused);
+	return own == its;
+}
+
+int hp_peer_read_tcp(int fd, int listener, struct hp_peer *ret, struct hp_err *err)
 {
 	struct sockaddr_storage self = {0}, other = {0};
 	socklen_t n_self = sizeof(self), n_other = sizeof(other);
 
 	if (getsockname(fd, (struct sockaddr *)&self, &n_self) < 0 ||
-	    getpeername(fd, (struct sockaddr *)&other, &n_other) < 0)
-		return hp_err_sys(err, errno, "who is calling");
+	    !is_accepted(&self, fd, listener))
+		return hp_err_set(err, -HP_E_DENIED, "front brings no connection of a client's");
+	if (getpeername(fd, (struct sockaddr *)&other, &n_other) < 0)
+		return hp_err_set(err, -HP_E_GONE, "the client has left");
 	*ret = (struct hp_peer){.uid = (uid_t)-1};
 	hp_tcp_show(&other, ret->name, sizeof(ret->name));
 	ret->known = find_user(&self, &other, &ret->uid);

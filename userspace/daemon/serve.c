@@ -20,62 +20,29 @@
 #include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/json_out.h"
-#include "daemon/wire.h"
 #include "hp/err.h"
 
 _Static_assert(HP_SERVE_TOKEN_SUM == crypto_hash_sha256_BYTES, "the token's sum");
 
-/* Strangers must not take the control socket's connections away. */
 #define LISTENERS_MAX 64
-#define CONNS_MAX     64 /* of one listener */
-#define TCP_CONNS_MAX 512
 
 static void token_sum(const char *token, unsigned char sum[HP_SERVE_TOKEN_SUM])
 {
 	(void)crypto_hash_sha256(sum, (const unsigned char *)token, strlen(token)); /* always 0 */
 }
 
-static size_t tcp_conns(const struct hp_daemon *d)
-{
-	const struct hp_listener *l;
-	size_t n = 0;
-
-	TAILQ_FOREACH(l, &d->listeners, link)
-		n += l->n_conns;
-	return n;
-}
-
-static void taken(struct hp_port *p, int fd)
-{
-	struct hp_listener *l = (struct hp_listener *)((char *)p - offsetof(struct hp_listener, port));
-	struct hp_peer peer;
-	struct hp_err err;
-
-	if (l->d->stopping || l->n_conns >= CONNS_MAX || tcp_conns(l->d) >= TCP_CONNS_MAX ||
-	    hp_peer_read_tcp(fd, &peer, &err) < 0)
-		close(fd);
-	else
-		hp_conn_open(l->d, fd, &hp_wire_face, &peer, l);
-}
-
 /* It takes nobody any more; what is being answered is. */
 static void end(struct hp_listener *l, const char *why)
 {
 	const struct hp_log_about about = {.message_id = HP_MESSAGE_SERVED, .pid = l->pid};
-	struct hp_conn *c, *next;
-
 	if (l->closing)
 		return;
 	l->closing = true;
 	hp_log_about(HP_LOG_INFO, &about, "process %d is served on %s no more: %s", l->pid, l->addr,
 		     why);
-	hp_port_end(&l->port);
+	hp_front_unlisten(&l->d->front, l);
+	hp_close(&l->fd);
 	hp_ring_cancel(l->d->ring, &l->exited);
-	for (c = TAILQ_FIRST(&l->d->conns); c; c = next) {
-		next = TAILQ_NEXT(c, link);
-		if (c->from == l)
-			hp_conn_finish(c);
-	}
 }
 
 static void process_exited(struct hp_ring_op *op, int res, const void *data)
@@ -90,9 +57,29 @@ static void process_exited(struct hp_ring_op *op, int res, const void *data)
 static void listener_free(struct hp_listener *l)
 {
 	TAILQ_REMOVE(&l->d->listeners, l, link);
-	hp_close(&l->port.fd);
+	hp_close(&l->fd);
 	hp_close(&l->pidfd);
 	free(l);
+}
+
+static bool is_waited_for(const struct hp_listener *l)
+{
+	const struct hp_client *c;
+
+	TAILQ_FOREACH(c, &l->d->clients, link)
+		if (c->from == l)
+			return true;
+	return false;
+}
+
+struct hp_listener *hp_serve_find(struct hp_daemon *d, uint32_t id)
+{
+	struct hp_listener *l;
+
+	TAILQ_FOREACH(l, &d->listeners, link)
+		if (l->id == id)
+			return l;
+	return NULL;
 }
 
 void hp_serve_sweep(struct hp_daemon *d)
@@ -102,7 +89,7 @@ void hp_serve_sweep(struct hp_daemon *d)
 
 	for (l = TAILQ_FIRST(&d->listeners); l; l = next) {
 		next = TAILQ_NEXT(l, link);
-		if (!l->closing || l->n_conns || l->port.accept.armed || l->exited.armed)
+		if (!l->closing || l->n_conns || l->exited.armed || is_waited_for(l))
 			continue;
 		listener_free(l);
 		freed = true;
@@ -127,7 +114,7 @@ void hp_serve_end_all(struct hp_daemon *d)
 		end(l, "hpd ends");
 }
 
-static int check(struct hp_daemon *d, const struct hp_serve_request *req, bool loopback,
+static int check(struct hp_daemon *d, const struct hp_record *rec, const char *addr, bool loopback,
 		 struct hp_err *err)
 {
 	const struct hp_listener *l;
@@ -138,61 +125,66 @@ static int check(struct hp_daemon *d, const struct hp_serve_request *req, bool l
 	if (n >= LISTENERS_MAX)
 		return hp_err_set(err, -HP_E_FAILED, "there are %d listeners already",
 				  LISTENERS_MAX);
-	if (!loopback && !req->allow_remote)
+	if (!loopback && !(rec->flags & HP_FLAG_ALLOW_REMOTE))
 		return hp_err_set(err, -HP_E_DENIED,
 				  "%s can be reached from other machines: whoever reaches it may run "
 				  "code in process %d (--allow-remote and a token permit it)",
-				  req->addr, req->pid);
-	if (!loopback && !req->token)
+				  addr, rec->pid);
+	if (!loopback && !*rec->token)
 		return hp_err_set(err, -HP_E_DENIED,
 				  "%s can be reached from other machines: it needs a token "
 				  "(--token-file)",
-				  req->addr);
-	if (req->token && (strlen(req->token) < HP_SERVE_TOKEN_MIN ||
-			   strlen(req->token) > HP_HTTP_BEARER_MAX))
+				  addr);
+	if (*rec->token && strlen(rec->token) < HP_SERVE_TOKEN_MIN)
 		return hp_err_set(err, -HP_E_BAD_REQUEST, "a token has %d to %d characters",
-				  HP_SERVE_TOKEN_MIN, HP_HTTP_BEARER_MAX);
+				  HP_SERVE_TOKEN_MIN, HP_RECORD_TOKEN - 1);
 	return 0;
 }
 
-int hp_serve_begin(struct hp_daemon *d, const struct hp_serve_request *req,
+int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct hp_record *rec,
 		   struct hp_listener **ret, struct hp_err *err)
 {
+	static uint32_t last_id;
 	struct sockaddr_storage addr;
+	char shown[HP_TCP_ADDR_MAX];
 	struct hp_listener *l;
 	bool loopback;
 	int k;
 
-	if ((k = hp_tcp_parse(req->addr, &addr, &loopback, err)) < 0 ||
-	    (k = check(d, req, loopback, err)) < 0)
+	hp_tcp_get(rec, &addr);
+	hp_tcp_show(&addr, shown, sizeof(shown));
+	loopback = hp_tcp_is_loopback(&addr);
+	k = check(d, rec, shown, loopback, err);
+	if (k < 0)
 		return k;
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return hp_err_sys(err, ENOMEM, "listener");
 	*l = (struct hp_listener){.d = d,
-				  .port = {.ring = d->ring, .fd = -1, .taken = taken},
-				  .pid = req->pid,
-				  .pidfd = pidfd_open(req->pid, 0),
+				  .id = ++last_id,
+				  .fd = -1,
+				  .pid = rec->pid,
+				  .pidfd = pidfd_open(rec->pid, 0),
 				  .exited.done = process_exited,
-				  .by = *req->by,
+				  .by = *by,
 				  .remote = !loopback,
-				  .has_token = req->token != NULL,
-				  .timeout_ns = req->timeout_ns,
-				  .park_ns = req->park_ns,
+				  .has_token = *rec->token,
+				  .timeout_ns = rec->timeout_ns,
+				  .park_ns = rec->park_ns,
 				  .since_wall_ns = hp_wall_ns()};
 	TAILQ_INSERT_TAIL(&d->listeners, l, link);
 	if (l->pidfd < 0)
-		k = hp_err_set(err, -HP_E_GONE, "process %d: no such process", req->pid);
+		k = hp_err_set(err, -HP_E_GONE, "process %d: no such process", rec->pid);
 	else
-		k = hp_tcp_listen(&addr, l->addr, sizeof(l->addr), &l->port.fd, err);
+		k = hp_tcp_listen(&addr, l->addr, sizeof(l->addr), &l->fd, err);
 	if (k < 0) {
 		listener_free(l);
 		return k;
 	}
-	if (req->token)
-		token_sum(req->token, l->token);
+	if (*rec->token)
+		token_sum(rec->token, l->token);
 	hp_ring_poll(d->ring, &l->exited, l->pidfd);
-	hp_port_begin(&l->port);
+	hp_front_listen(&d->front, l);
 	hp_log_about(HP_LOG_INFO, &(struct hp_log_about){.message_id = HP_MESSAGE_SERVED, .pid = l->pid},
 		     "process %d is served on %s%s", l->pid, l->addr,
 		     l->has_token ? ", with a token" : "");
@@ -223,13 +215,13 @@ static bool owns(uid_t uid, pid_t pid)
 	return stat(path, &st) == 0 && st.st_uid == uid;
 }
 
-int hp_serve_allow(const struct hp_conn *c, int *status, struct hp_err *err)
+int hp_serve_allow(const struct hp_listener *l, const struct hp_client *c,
+		   const struct hp_record *rec, unsigned *status, struct hp_err *err)
 {
-	const struct hp_listener *l = c->from;
 	unsigned char sum[HP_SERVE_TOKEN_SUM];
 
 	if (l->has_token) {
-		token_sum(c->http.bearer, sum);
+		token_sum(rec->token, sum);
 		if (sodium_memcmp(sum, l->token, sizeof(sum)) == 0)
 			return 0;
 		*status = 401;
@@ -237,7 +229,7 @@ int hp_serve_allow(const struct hp_conn *c, int *status, struct hp_err *err)
 				  "the header 'Authorization: Bearer TOKEN' is missing or wrong");
 	}
 	*status = 403;
-	if (c->http.origin)
+	if (rec->flags & HP_FLAG_ORIGIN)
 		return hp_err_set(err, -HP_E_DENIED, "pages in a browser may not use this");
 	if (!c->peer.known)
 		return hp_err_set(err, -HP_E_DENIED,

@@ -16,10 +16,11 @@
 #include <sys/types.h>
 
 #include "daemon/peer.h"
-#include "front/port.h"
-#include "daemon/tcp.h"
+#include "ipc/record.h"
+#include "ipc/ring.h"
+#include "ipc/tcp.h"
 
-struct hp_conn;
+struct hp_client;
 struct hp_daemon;
 struct hp_err;
 
@@ -29,7 +30,8 @@ struct hp_err;
 struct hp_listener {
 	TAILQ_ENTRY(hp_listener) link;
 	struct hp_daemon *d;
-	struct hp_port port;
+	uint32_t id; /* what front calls it; never given twice */
+	int fd;	     /* the listening socket; front accepts on its own copy */
 	char addr[HP_TCP_ADDR_MAX];
 	pid_t pid;
 	int pidfd;
@@ -40,31 +42,26 @@ struct hp_listener {
 	unsigned char token[HP_SERVE_TOKEN_SUM]; /* its SHA-256 */
 	uint64_t timeout_ns, park_ns; /* of its loads and unloads */
 	uint64_t since_wall_ns;
-	size_t n_conns;
-	bool closing; /* freed when the ring and the last connection are done with it */
+	size_t n_conns; /* as front says */
+	bool closing;	/* freed when the ring and the last client are done with it */
 };
 
-struct hp_serve_request {
-	const struct hp_peer *by;
-	pid_t pid;
-	const char *addr, *token; /* token: NULL: none */
-	bool allow_remote;
-	uint64_t timeout_ns, park_ns;
-};
-
-/* Begins to listen; *ret stays d's. */
-int hp_serve_begin(struct hp_daemon *d, const struct hp_serve_request *req,
+/* Begins to listen, as @rec of @by asks (HP_ASK_SERVE); *ret stays d's. */
+int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct hp_record *rec,
 		   struct hp_listener **ret, struct hp_err *err);
 /* The one on @addr, as it is listed; -HP_E_NOT_LOADED. */
 int hp_serve_end(struct hp_daemon *d, const char *addr, struct hp_err *err);
 /* Ends all. */
 void hp_serve_end_all(struct hp_daemon *d);
+/* NULL: none, or no longer. */
+struct hp_listener *hp_serve_find(struct hp_daemon *d, uint32_t id);
 /* Frees what has ended; called when nobody up the stack holds one. */
 void hp_serve_sweep(struct hp_daemon *d);
 void hp_serve_free_all(struct hp_daemon *d);
 
-/* Whether the client of @c may use its listener: 0, or -HP_E_DENIED and *status, 401 or 403. */
-int hp_serve_allow(const struct hp_conn *c, int *status, struct hp_err *err);
+/* Whether @c, who said @rec, may use @l: 0, or -HP_E_DENIED and *status, 401 or 403. */
+int hp_serve_allow(const struct hp_listener *l, const struct hp_client *c,
+		   const struct hp_record *rec, unsigned *status, struct hp_err *err);
 
 /* One, as it is listed. */
 json_t *hp_serve_describe(const struct hp_listener *l);

@@ -82,26 +82,31 @@ static int register_ring(const struct hp_ring *r, unsigned what, void *arg, unsi
 	return syscall(SYS_io_uring_register, r->uring.ring_fd, what, arg, n) < 0 ? -errno : 0;
 }
 
-static int restrict_ring(struct hp_ring *r, struct hp_err *err)
+static int restrict_ring(struct hp_ring *r, enum hp_ring_use use, struct hp_err *err)
 {
-	static const uint8_t ops[] = {IORING_OP_ACCEPT, IORING_OP_RECV,	    IORING_OP_SEND,
-				      IORING_OP_READ,	IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL};
-	struct io_uring_restriction v[sizeof(ops) + 1] = {0};
+	static const uint8_t may[HP_RING_USES][5] = {
+		[HP_RING_MONITOR] = {IORING_OP_RECV, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
+				     IORING_OP_READ, IORING_OP_READ},
+		[HP_RING_FRONT] = {IORING_OP_RECV, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL,
+				   IORING_OP_ACCEPT, IORING_OP_SEND},
+	};
+	const uint8_t *ops = may[use];
+	struct io_uring_restriction v[sizeof(may[0]) + 1] = {0};
 	int k;
 
-	for (size_t i = 0; i < sizeof(ops); i++) {
+	for (size_t i = 0; i < sizeof(may[0]); i++) {
 		v[i].opcode = IORING_RESTRICTION_SQE_OP;
 		v[i].sqe_op = ops[i];
 	}
-	v[sizeof(ops)].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
-	v[sizeof(ops)].sqe_flags = IOSQE_BUFFER_SELECT;
+	v[sizeof(may[0])].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	v[sizeof(may[0])].sqe_flags = IOSQE_BUFFER_SELECT;
 	k = register_ring(r, IORING_REGISTER_RESTRICTIONS, v, sizeof(v) / sizeof(v[0]));
 	if (k == 0)
 		k = register_ring(r, IORING_REGISTER_ENABLE_RINGS, NULL, 0);
 	return k < 0 ? hp_err_sys(err, -k, "restrict the io_uring") : 0;
 }
 
-int hp_ring_open(struct hp_ring **ret, struct hp_err *err)
+int hp_ring_open(struct hp_ring **ret, enum hp_ring_use use, struct hp_err *err)
 {
 	struct hp_ring *r = calloc(1, sizeof(*r));
 	int k;
@@ -122,7 +127,7 @@ int hp_ring_open(struct hp_ring **ret, struct hp_err *err)
 		 r->uring.features & IORING_FEAT_FAST_POLL ? " fast-poll" : "");
 	k = bufs_open(r, err);
 	if (k == 0)
-		k = restrict_ring(r, err);
+		k = restrict_ring(r, use, err);
 	if (k < 0) {
 		hp_ring_free(r);
 		return k;
@@ -209,6 +214,14 @@ void hp_ring_poll(struct hp_ring *r, struct hp_ring_op *op, int fd)
 	struct io_uring_sqe *sqe = sqe_for(r, op);
 
 	io_uring_prep_poll_add(sqe, fd, POLLIN);
+	io_uring_sqe_set_data(sqe, op);
+}
+
+void hp_ring_poll_out(struct hp_ring *r, struct hp_ring_op *op, int fd)
+{
+	struct io_uring_sqe *sqe = sqe_for(r, op);
+
+	io_uring_prep_poll_add(sqe, fd, POLLOUT);
 	io_uring_sqe_set_data(sqe, op);
 }
 

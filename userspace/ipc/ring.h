@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ipc/ring.h – the one io_uring that moves every byte of hpd, and the timers on it.
+ * ipc/ring.h – the io_uring on which a process of hpd turns, and the timers on it.
  *
  * An operation is a struct hp_ring_op embedded in whatever it works for.  While op->armed is true
  * the kernel may still complete it: its owner must stay in memory until the last completion, which
@@ -26,7 +26,14 @@ struct hp_ring_op {
 	bool armed;
 };
 
-int hp_ring_open(struct hp_ring **ret, struct hp_err *err);
+/* What a ring takes; it refuses everything else.  Of both: recv, poll, cancel. */
+enum hp_ring_use {
+	HP_RING_MONITOR, /* read */
+	HP_RING_FRONT,	 /* accept, send */
+	HP_RING_USES,
+};
+
+int hp_ring_open(struct hp_ring **ret, enum hp_ring_use use, struct hp_err *err);
 void hp_ring_free(struct hp_ring *r);
 
 /* In a fork: gives up the ring, of which nothing was inherited but the descriptor. */
@@ -39,8 +46,10 @@ void hp_ring_recv(struct hp_ring *r, struct hp_ring_op *op, int fd);
 /* Once. @buf must stay until the completion. */
 void hp_ring_send(struct hp_ring *r, struct hp_ring_op *op, int fd, const void *buf, size_t n);
 void hp_ring_read(struct hp_ring *r, struct hp_ring_op *op, int fd, void *buf, size_t n);
-/* Once: POLLIN. */
+/* Once: POLLIN; @res: what is there. */
 void hp_ring_poll(struct hp_ring *r, struct hp_ring_op *op, int fd);
+/* Once: POLLOUT. */
+void hp_ring_poll_out(struct hp_ring *r, struct hp_ring_op *op, int fd);
 /* The completion of @op follows, with -ECANCELED if nothing else was first. */
 void hp_ring_cancel(struct hp_ring *r, struct hp_ring_op *op);
 

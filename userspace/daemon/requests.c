@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+#include "daemon/requests.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon/access.h"
+#include "daemon/client_job.h"
+#include "daemon/daemon.h"
+#include "daemon/events.h"
+#include "daemon/family.h"
+#include "daemon/json_out.h"
+#include "daemon/serve.h"
+#include "daemon/status.h"
+#include "hp/err.h"
+
+/* --- jobs ---------------------------------------------------------------------------------------- */
+
+static void job_event(struct hp_job *job, const json_t *event)
+{
+	struct hp_client *c = job->client;
+
+	if (c && c->stream)
+		hp_client_line(c, event);
+}
+
+static void job_answer(struct hp_job *job, const json_t *answer)
+{
+	struct hp_client *c = hp_client_job_answered(job);
+	json_t *result = json_object_get(answer, "result");
+
+	if (!c)
+		return;
+	if (job->req.kind == HP_JOB_LIST && result &&
+	    json_object_set_new(result, "dropped", hp_guard_dropped_list(job->d, job->req.pid)) < 0)
+		hp_log(HP_LOG_ERROR, "no memory for what an exec took");
+	hp_client_answer(c, answer);
+}
+
+static void run_job(struct hp_client *c, struct hp_job_request *req, const struct hp_peer *peer)
+{
+	struct hp_job *job;
+	struct hp_err err;
+	int k = hp_client_job_new(c, req, peer, job_event, job_answer, &job, &err);
+
+	if (k < 0) {
+		hp_client_reply_error(c, k, err.text);
+		return;
+	}
+	if (c->ndjson)
+		hp_client_stream(c);
+	hp_job_submit(job, false);
+}
+
+/* What changes a process waits for its turn, but for a second restart: what it was asked for is not
+ * there any more when its turn comes. */
+static bool is_second_restart(const struct hp_client *c, const struct hp_job_request *req)
+{
+	const struct hp_subject *s =
+		req->kind == HP_JOB_RESTART ? hp_subject_find(c->d, req->pid) : NULL;
+
+	return s && hp_subject_has(s, HP_JOB_RESTART);
+}
+
+/* For what is about no one process.  False: answered. */
+static bool may(struct hp_client *c, enum hp_right right)
+{
+	struct hp_err err;
+	int k = hp_access_general(&c->d->access, &c->peer, right, &err);
+
+	if (k < 0)
+		hp_client_reply_error(c, k, err.text);
+	return k == 0;
+}
+
+static void take_job(struct hp_client *c, struct hp_job_request *req)
+{
+	struct hp_err err;
+
+	if (req->kind == HP_JOB_DOCTOR && !may(c, HP_RIGHT_SEE)) {
+		hp_job_request_free(req);
+	} else if (req->kind != HP_JOB_LIST && hp_job_request_is_family(req)) {
+		hp_family_begin(c, req);
+	} else if (is_second_restart(c, req)) {
+		(void)hp_err_set(&err, -HP_E_BUSY, "process %d is being restarted already",
+				 (int)req->pid);
+		hp_job_request_free(req);
+		hp_client_reply_error(c, err.code, err.text);
+	} else {
+		run_job(c, req, &c->peer);
+	}
+}
+
+/* --- what is no job ------------------------------------------------------------------------------ */
+
+static void tell_health(struct hp_client *c)
+{
+	hp_client_reply(c, json_pack("{s:i,s:b,s:s,s:i}", "schema", 1, "ok", 1, "version",
+				     HP_VERSION, "pid", (int)getpid()));
+}
+
+struct status_wait {
+	struct hp_client *c; /* NULL: it left */
+	pid_t pid;
+};
+
+static void status_gone(struct hp_client *c)
+{
+	((struct status_wait *)c->owner)->c = NULL;
+}
+
+static void guard_looked(void *arg)
+{
+	struct status_wait *w = arg;
+
+	if (w->c)
+		hp_client_reply(w->c, hp_status(w->c->d, w->pid));
+	free(w);
+}
+
+/* As of now: the guard looks first. */
+static void tell_status(struct hp_client *c, pid_t pid)
+{
+	struct status_wait *w;
+
+	if (!may(c, HP_RIGHT_SEE))
+		return;
+	w = malloc(sizeof(*w));
+	if (!w) {
+		hp_client_reply_error(c, -ENOMEM, "no memory for a status");
+		return;
+	}
+	*w = (struct status_wait){c, pid};
+	c->owner = w;
+	c->gone = status_gone;
+	hp_guard_round(c->d, pid, guard_looked, w);
+}
+
+static void tell_metrics(struct hp_client *c)
+{
+	struct hp_buf text = {0};
+
+	if (!may(c, HP_RIGHT_SEE))
+		return;
+	if (hp_metrics_write(c->d, &text) < 0)
+		hp_client_reply_error(c, -ENOMEM, "no memory for metrics");
+	else
+		hp_client_reply_metrics(c, &text);
+	hp_buf_free(&text);
+}
+
+static void watch(struct hp_client *c, pid_t pid)
+{
+	if (!may(c, HP_RIGHT_SEE))
+		return;
+	if (c->d->watch)
+		hp_events_watch(c, pid, true);
+	else
+		hp_client_reply_error(c, -HP_E_DENIED, c->d->watch_why);
+}
+
+/* A listener is nobody's process: who has the right on some only has no say. */
+static void serve(struct hp_client *c, const struct hp_record *rec)
+{
+	struct hp_listener *l;
+	struct hp_err err;
+	int k;
+
+	if (!may(c, HP_RIGHT_LOAD))
+		return;
+	k = hp_serve_begin(c->d, &c->peer, rec, &l, &err);
+	if (k < 0)
+		hp_client_reply_error(c, k, err.text);
+	else
+		hp_client_reply(
+			c, json_pack("{s:i,s:o}", "schema", 1, "listener", hp_serve_describe(l)));
+}
+
+static void unserve(struct hp_client *c, const char *addr)
+{
+	struct hp_err err;
+	int k;
+
+	if (!may(c, HP_RIGHT_LOAD))
+		return;
+	k = hp_serve_end(c->d, addr, &err);
+	if (k < 0)
+		hp_client_reply_error(c, k, err.text);
+	else
+		hp_client_reply(c, json_pack("{s:i}", "schema", 1));
+}
+
+static void tell_served(struct hp_client *c)
+{
+	const struct hp_listener *l;
+	json_t *list;
+
+	if (!may(c, HP_RIGHT_SEE))
+		return;
+	list = json_array();
+	TAILQ_FOREACH(l, &c->d->listeners, link)
+	if (!l->closing && json_array_append_new(list, hp_serve_describe(l)) < 0)
+		break;
+	hp_client_reply(c, json_pack("{s:i,s:o}", "schema", 1, "listeners", list));
+}
+
+/* --- of the control socket, and of a listener ------------------------------------------------------ */
+
+static void take_control(struct hp_client *c, const struct hp_record *rec,
+			 struct hp_job_request *req)
+{
+	struct hp_err err;
+	int k = hp_access_peer(&c->d->access, &c->peer, &err);
+
+	hp_metrics_add(c->d, HP_COUNT_REQUESTS, 1);
+	if (k < 0) {
+		hp_log(HP_LOG_WARNING, "%s: %s", c->peer.name, err.text);
+		hp_job_request_free(req);
+		hp_client_turn_away(c, k, 0, err.text);
+		return;
+	}
+	if (c->d->stopping) {
+		hp_job_request_free(req);
+		hp_client_reply_error(c, -HP_E_UNREACHABLE, "hpd is about to end");
+		return;
+	}
+	switch ((enum hp_ask)rec->ask) {
+	case HP_ASK_STATUS:
+		tell_status(c, rec->pid);
+		break;
+	case HP_ASK_METRICS:
+		tell_metrics(c);
+		break;
+	case HP_ASK_EVENTS:
+		if (may(c, HP_RIGHT_SEE))
+			hp_events_watch(c, rec->pid, false);
+		break;
+	case HP_ASK_WATCH:
+		watch(c, rec->pid);
+		break;
+	case HP_ASK_SERVED:
+		tell_served(c);
+		break;
+	case HP_ASK_SERVE:
+		serve(c, rec);
+		break;
+	case HP_ASK_UNSERVE:
+		unserve(c, rec->file);
+		break;
+	case HP_ASK_JOB:
+		take_job(c, req);
+		break;
+	default:
+		tell_health(c);
+	}
+}
+
+/* Done with the rights of who began it, in its process, with its times. */
+static void take_wire(struct hp_client *c, const struct hp_record *rec, struct hp_job_request *req)
+{
+	struct hp_listener *l = c->from;
+	unsigned status = 403;
+	struct hp_err err;
+	int k = hp_serve_allow(l, c, rec, &status, &err);
+
+	if (k < 0 || l->closing || c->d->stopping || rec->ask == HP_ASK_ALLOW) {
+		hp_job_request_free(req);
+		if (k < 0)
+			hp_client_turn_away(c, k, status, err.text);
+		else if (l->closing || c->d->stopping)
+			hp_client_reply_error(c, -HP_E_UNREACHABLE,
+					      "hpd is about to end, or serves this no more");
+		else
+			hp_client_reply(c, json_pack("{s:i}", "schema", 1));
+		return;
+	}
+	hp_metrics_add(c->d, HP_COUNT_WIRE, 1);
+	req->pid = l->pid;
+	req->by_target = req->kind == HP_JOB_LOAD;
+	req->load.timeout_ns = req->unload.timeout_ns = l->timeout_ns;
+	req->load.park_ns = req->unload.park_ns = l->park_ns;
+	req->unload.active_only = true;
+	hp_job_request_settle(req);
+	run_job(c, req, &l->by);
+}
+
+int hp_request_take(struct hp_daemon *d, const struct hp_record *rec, struct hp_job_request *req,
+		    int sock, struct hp_err *err)
+{
+	struct hp_listener *l = rec->listener ? hp_serve_find(d, rec->listener) : NULL;
+	struct hp_client *c;
+	int k;
+
+	if (hp_client_find(d, rec->conn))
+		k = hp_err_set(err, -HP_E_DENIED, "front asks twice for one client");
+	else if (rec->listener && !l)
+		k = hp_err_set(err, -HP_E_DENIED, "front speaks of a listener that there is not");
+	else
+		k = hp_client_new(d, rec->conn, sock, l, &c, err);
+	/* Before a job is forked, which would hold it open. */
+	close(sock);
+	if (k < 0) {
+		hp_job_request_free(req);
+		return k == -HP_E_GONE ? 0 : k; /* its connection ends, which front sees too */
+	}
+	c->ndjson = rec->flags & HP_FLAG_NDJSON;
+	if (l)
+		take_wire(c, rec, req);
+	else
+		take_control(c, rec, req);
+	return 0;
+}
