@@ -446,8 +446,9 @@ expect_serving() {
 }
 
 forget_service() {
-	local pid=${AT[$1]} in
+	local pid=${AT[$1]:-} in
 
+	[ -n "$pid" ] || return
 	in=${SVC_IN[$pid]}
 	disown "$pid"
 	kill -KILL "$pid" 2>/dev/null

@@ -91,7 +91,11 @@ end_service "$PID"
 
 start coroutine
 says_no "a thread on a coroutine's stack" 4 'coroutine.*relaxed'
-load -p "$PID" "${LONG[@]}" --mode relaxed "$PATCH"
+expect 0 "check" check -p "$PID" --mode relaxed "$PATCH"
+like "what is not seen is said" "$OUT" \
+	'hostile has coroutines \(swapcontext\): a call in one that is suspended is not seen'
+load -v -p "$PID" "${LONG[@]}" --mode relaxed "$PATCH"
+like "by the load as well" "$ERR" 'a call in one that is suspended is not seen'
 answers "relaxed it can be loaded" "$PID" 'ask 5' 'answer 1005'
 refused 4 "but not unloaded" 'stack that cannot be read to its root' \
 	unload -p "$PID" --timeout 1s "$ID"

@@ -8,11 +8,18 @@
 
 static void show(const json_t *patch)
 {
+	const char *detail = hp_get_text(patch, "detail");
+
 	printf("%s\n    would be loaded into process %lld (", hp_get_text(patch, "hp_id"),
 	       (long long)hp_get_number(patch, "pid"));
 	hp_put(stdout, hp_get_text(patch, "comm"));
 	printf("), mode %s, %lld bytes of its memory\n", hp_get_text(patch, "mode"),
 	       (long long)hp_get_number(patch, "memory_bytes"));
+	if (*detail) {
+		printf("    ");
+		hp_put(stdout, detail);
+		putchar('\n');
+	}
 	hp_show_sites(patch, true);
 }
 

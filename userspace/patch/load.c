@@ -74,6 +74,7 @@ static int make_plan(struct load *l, struct hp_err *err)
 {
 	struct hp_image *image;
 	uint64_t since = hp_now_ns();
+	char blind[256];
 	int fd = dup(l->copy_fd), r;
 
 	if (fd < 0)
@@ -90,6 +91,8 @@ static int make_plan(struct load *l, struct hp_err *err)
 	if (l->req->mode != HP_MODE_RELAXED && (r = hp_stacks_check(&l->w, err)) < 0)
 		return r;
 	hp_work_report(&l->w, "plan", since, NULL);
+	if (hp_plan_coroutines(l->plan, blind, sizeof(blind)))
+		hp_work_report(&l->w, "coroutines", 0, blind);
 	return hp_fault(HP_FAULT_PLANNED, err);
 }
 
