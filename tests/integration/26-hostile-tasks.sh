@@ -101,3 +101,19 @@ refused 4 "but not unloaded" 'stack that cannot be read to its root' \
 	unload -p "$PID" --timeout 1s "$ID"
 answers "the patch is still in it" "$PID" 'ask 5' 'answer 1005'
 end_service "$PID"
+
+# --- a debugger -----------------------------------------------------------------------------------------
+# All threads are gdb's, and stand still.
+start_service server
+snapshot "$PID" "$T/before"
+mkfifo "$T/gdb.go"
+gdb -nx -batch -p "$PID" -ex "shell echo attached; read line <$T/gdb.go" -ex detach >"$T/gdb.out" 2>&1 </dev/null &
+gdb=$!
+check "gdb is attached" wait_line "$T/gdb.out" '^attached'
+refused 5 "the debugger is named" "traced by process $gdb" load -p "$PID" --timeout 1s "$PATCH"
+echo >"$T/gdb.go"
+wait "$gdb"
+load -p "$PID" "${LONG[@]}" "$PATCH"
+unload -p "$PID" "${LONG[@]}" "$ID"
+as_before "when it has left all is as ever" "$PID" "$T/before"
+end_service "$PID"
