@@ -7,7 +7,7 @@ BENCH_C	:= $(addprefix $(BENCH_SRC)/,bench.c samples.c service.c loads.c calls.c
 BENCH_H	:= $(wildcard $(BENCH_SRC)/*.h)
 BENCH_PATCHES := $(patsubst %,$(BENCH)/patch_%.so,1 10 100)
 
-benchmark: $(BENCH)/bench $(BENCH)/target $(BENCH_PATCHES)
+benchmark: $(BENCH)/bench $(BENCH)/target $(BENCH)/syscalls $(BENCH_PATCHES)
 services: benchmark
 
 $(BENCH)/.dir:
@@ -18,6 +18,9 @@ $(BENCH)/bench: $(BENCH_C) tests/services/call.c tests/services/call.h $(BENCH_H
 $(BENCH)/target: $(BENCH_SRC)/target.c $(BENCH)/functions.c $(BENCH_H) | $(BENCH)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -I$(BENCH_SRC) -o $@ $(filter %.c,$^)
+$(BENCH)/syscalls: $(BENCH_SRC)/syscalls.c | $(BENCH)/.dir
+	$(call say,CC,$@)
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $<
 $(BENCH)/functions.c: $(BENCH_SRC)/functions.sh | $(BENCH)/.dir
 	$(Q)$< target 100 > $@
 $(BENCH)/patch_%.c: $(BENCH_SRC)/functions.sh | $(BENCH)/.dir

@@ -14,6 +14,7 @@
  *	tag=TEXT	what it answers
  *	early		it is put into the epoll before it is bound
  *	uring		io_uring binds it
+ *	inherit=FD	it has it from its parent, as that descriptor, and listening
  *	unlink		it removes its unix socket when it ends
  *	daemon		it goes into the background; pidfile=PATH is written then
  *	forks=N		it goes on in its Nth descendant, without a session of its own
@@ -56,8 +57,8 @@ static struct {
 	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger,
 		*seize;
 	bool early, uring, unlink_at_end, daemon, v6only;
-	int user, forks, workers;
-} opt = {.tag = "1", .user = -1, .workers = CHILDREN};
+	int user, forks, workers, inherit;
+} opt = {.tag = "1", .user = -1, .inherit = -1, .workers = CHILDREN};
 
 static struct net_addr addr[LISTENERS_MAX];
 static int listener[LISTENERS_MAX], n_addr, epoll_fd = -1;
@@ -245,6 +246,10 @@ static void open_all(void)
 	if (is_way("epoll"))
 		epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	stage("start");
+	if (opt.inherit >= 0) {
+		listener[0] = opt.inherit;
+		return;
+	}
 	for (int i = 0; i < n_addr; i++) {
 		listener[i] = open_one(&addr[i]);
 		if (opt.early)
@@ -489,6 +494,8 @@ static void read_option(const char *arg)
 		opt.user = atoi(value(arg, "user"));
 	else if (value(arg, "forks"))
 		opt.forks = atoi(value(arg, "forks"));
+	else if (value(arg, "inherit"))
+		opt.inherit = atoi(value(arg, "inherit"));
 	else if (value(arg, "workers"))
 		opt.workers = atoi(value(arg, "workers"));
 	else
