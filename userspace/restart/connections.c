@@ -7,10 +7,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/inet_diag.h>
-#include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stddef.h>
@@ -25,13 +22,13 @@
 #include "base/fd.h"
 #include "restart/fds.h"
 #include "restart/sockets.h"
+#include "restart/tcpdiag.h"
 
-#define BIT(state) (1u << (state))
 /* All in which a program may still send or receive. */
 #define STATES                                                                                     \
-	(BIT(TCP_ESTABLISHED) | BIT(TCP_FIN_WAIT1) | BIT(TCP_FIN_WAIT2) | BIT(TCP_CLOSE_WAIT))
+	(HP_TCP_BIT(TCP_ESTABLISHED) | HP_TCP_BIT(TCP_FIN_WAIT1) | HP_TCP_BIT(TCP_FIN_WAIT2) |     \
+	 HP_TCP_BIT(TCP_CLOSE_WAIT))
 #define UNIX_CONNECTED 3 /* SS_CONNECTED, linux/net.h */
-#define BATCH	       (32u << 10)
 
 struct search {
 	struct hp_connections *found;
@@ -71,18 +68,18 @@ static struct hp_connection *add(struct search *s)
 	return c;
 }
 
-static void take_tcp(struct search *s, const struct nlmsghdr *h)
+static int take_tcp(void *arg, const struct inet_diag_msg *m, size_t n)
 {
-	const struct inet_diag_msg *m = NLMSG_DATA(h);
-	int left = (int)(h->nlmsg_len - NLMSG_LENGTH(sizeof(*m)));
+	struct search *s = arg;
+	int left = (int)n;
 	char host[INET6_ADDRSTRLEN] = "?";
 	struct hp_connection *c;
 
 	if (!m->idiag_inode || !hp_inodes_have(&s->held, m->idiag_inode))
-		return;
+		return 0;
 	c = add(s);
 	if (!c)
-		return;
+		return s->r;
 	(void)inet_ntop(m->idiag_family, m->id.idiag_dst, host, sizeof(host)); /* there is room */
 	(void)snprintf(c->text, sizeof(c->text), "%s from %s port %u", s->l->text, host,
 		       ntohs(m->id.idiag_dport));
@@ -98,57 +95,19 @@ static void take_tcp(struct search *s, const struct nlmsghdr *h)
 							: info->tcpi_last_data_sent) /
 					       1000);
 	}
+	return 0;
 }
 
-static int ask(int sock, const struct hp_listener *l, int family)
+static int read_tcp(struct search *s)
 {
-	const struct sockaddr_in *in = (const struct sockaddr_in *)&l->addr; /* the port: same place */
-	struct {
-		struct nlmsghdr head;
-		struct inet_diag_req_v2 req;
-	} m = {
-		.head = {.nlmsg_len = sizeof(m),
-			 .nlmsg_type = SOCK_DIAG_BY_FAMILY,
-			 .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
-		.req = {.sdiag_family = (uint8_t)family,
-			.sdiag_protocol = IPPROTO_TCP,
-			.idiag_ext = 1 << (INET_DIAG_INFO - 1),
-			.idiag_states = STATES,
-			.id = {.idiag_sport = in->sin_port}},
-	};
+	const struct sockaddr_in *in =
+		(const struct sockaddr_in *)&s->l->addr; /* the port: same place */
+	const struct hp_tcp_ask ask = {.family = s->l->family,
+				       .port = in->sin_port,
+				       .states = STATES,
+				       .ext = INET_DIAG_INFO};
 
-	return send(sock, &m, sizeof(m), 0) < 0 ? -errno : 0;
-}
-
-/* 0: more comes; 1: that was all. */
-static int take_batch(struct search *s, const char *buf, size_t n)
-{
-	for (const struct nlmsghdr *h = (const struct nlmsghdr *)buf; NLMSG_OK(h, n);
-	     h = NLMSG_NEXT(h, n)) {
-		if (h->nlmsg_type == NLMSG_DONE)
-			return 1;
-		if (h->nlmsg_type == NLMSG_ERROR)
-			return ((const struct nlmsgerr *)NLMSG_DATA(h))->error ?: -EIO;
-		if (h->nlmsg_type == SOCK_DIAG_BY_FAMILY)
-			take_tcp(s, h);
-	}
-	return s->r;
-}
-
-static int read_tcp(struct search *s, int family)
-{
-	static _Alignas(struct nlmsghdr) char buf[BATCH];
-	hp_autoclose int sock = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	int r = sock < 0 ? -errno : ask(sock, s->l, family);
-
-	while (r == 0) {
-		ssize_t n = recv(sock, buf, sizeof(buf), 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		r = n < 0 ? -errno : take_batch(s, buf, (size_t)n);
-	}
-	return r > 0 ? 0 : r;
+	return hp_tcp_diag(&ask, take_tcp, s);
 }
 
 static void take_unix(struct search *s, const char *line, const char *name)
@@ -197,7 +156,7 @@ static bool asked_before(const struct hp_listeners *l, size_t i)
 /* Connections of IPv4 to a socket for both are listed as IPv6's. */
 static int read_one(struct search *s)
 {
-	return s->l->family == AF_UNIX ? read_unix(s) : read_tcp(s, s->l->family);
+	return s->l->family == AF_UNIX ? read_unix(s) : read_tcp(s);
 }
 
 int hp_connections_read(struct hp_connections *ret, const struct hp_procs *procs,

@@ -10,20 +10,13 @@
 
 #include "base/array.h"
 #include "hp/err.h"
+#include "restart/tcpdiag.h"
 
 #define READINGS	 5
 #define UNIX_LISTENS	 0x10000 /* __SO_ACCEPTCON, linux/net.h */
 #define UNIX_UNCONNECTED 1	 /* SS_UNCONNECTED */
 
 /* Each: is this line one of a socket that clients call? */
-static bool stream_line(const char *line, unsigned long *ino)
-{
-	unsigned state;
-
-	return sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, ino) == 2 &&
-	       state == TCP_LISTEN;
-}
-
 static bool datagram_line(const char *line, unsigned long *ino)
 {
 	unsigned state, port;
@@ -52,9 +45,36 @@ static const struct {
 	const char *file;
 	bool (*line)(const char *line, unsigned long *ino);
 } tables[] = {
-	{"tcp", stream_line},	 {"tcp6", stream_line}, {"udp", datagram_line},
-	{"udp6", datagram_line}, {"unix", unix_line},
+	{"udp", datagram_line},
+	{"udp6", datagram_line},
+	{"unix", unix_line},
 };
+
+static int add(struct hp_inodes *to, ino_t ino)
+{
+	ino_t *v = HP_ARRAY_ADD(to);
+
+	if (!v)
+		return -ENOMEM;
+	*v = ino;
+	return 0;
+}
+
+static int add_stream(void *arg, const struct inet_diag_msg *m, size_t n)
+{
+	return m->idiag_inode ? add(arg, m->idiag_inode) : 0;
+}
+
+static int read_streams(struct hp_inodes *to, struct hp_err *err)
+{
+	struct hp_tcp_ask ask = {.family = AF_INET, .states = HP_TCP_BIT(TCP_LISTEN)};
+	int r = hp_tcp_diag(&ask, add_stream, to);
+
+	ask.family = AF_INET6;
+	if (r == 0)
+		r = hp_tcp_diag(&ask, add_stream, to);
+	return r < 0 ? hp_err_sys(err, -r, "sock_diag of the TCP sockets that listen") : 0;
+}
 
 static int read_table(struct hp_inodes *to, FILE *f, bool (*is)(const char *, unsigned long *))
 {
@@ -62,14 +82,9 @@ static int read_table(struct hp_inodes *to, FILE *f, bool (*is)(const char *, un
 
 	while (fgets(line, sizeof(line), f)) {
 		unsigned long ino;
-		ino_t *v;
 
-		if (!is(line, &ino) || !ino)
-			continue;
-		v = HP_ARRAY_ADD(to);
-		if (!v)
+		if (is(line, &ino) && ino && add(to, ino) < 0)
 			return -ENOMEM;
-		*v = ino;
 	}
 	return ferror(f) ? -EIO : 0;
 }
@@ -83,7 +98,7 @@ static int compare(const void *a, const void *b)
 
 static int read_all(struct hp_inodes *to, pid_t pid, struct hp_err *err)
 {
-	int r = 0;
+	int r = read_streams(to, err);
 
 	for (size_t i = 0; r == 0 && i < sizeof(tables) / sizeof(tables[0]); i++) {
 		char path[64];

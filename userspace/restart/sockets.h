@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* restart/sockets.h – the sockets of a network namespace on which clients call, by inode.
  *
- * Which they are is read from /proc/PID/net, so that no other socket of a program is ever touched: a
- * duplicate of a live connection, for as long as it is there, hides its close. */
+ * Which they are is asked of the kernel (tcpdiag.h, /proc/PID/net), so that no other socket of a
+ * program is ever touched: a duplicate of a live connection, for as long as it is there, hides its
+ * close.  Those of TCP are of this process's namespace, in which @pid has to be. */
 #ifndef HP_RESTART_SOCKETS_H
 #define HP_RESTART_SOCKETS_H
 
