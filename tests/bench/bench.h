@@ -12,7 +12,8 @@
 #include "shared.h"
 
 struct bench_options {
-	const char *socket_path, *target, *patches;
+	const char *socket_path, *one_core_path; /* an hpd that is kept on processor 0 */
+	const char *target, *patches;
 	const char *part;   /* the only one wanted; NULL: all */
 	int loads;          /* wanted of each kind, … */
 	uint64_t budget_ns; /* … if they fit into this; LOADS_MIN else */
@@ -21,7 +22,8 @@ struct bench_options {
 };
 extern struct bench_options opt;
 
-#define LOADS_MIN 5
+#define LOADS_MIN   5
+#define NS_A_SECOND 1000000000u
 
 /* --- samples.c ---------------------------------------------------------------------- */
 
@@ -86,5 +88,6 @@ uint64_t unload(struct service *s, const struct loaded *l, const char *quiesce);
 json_t *measure_loads(void);
 json_t *measure_calls(void);
 json_t *measure_rates(void);
+json_t *measure_socket(void);
 
 #endif

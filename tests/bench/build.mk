@@ -3,7 +3,7 @@
 
 BENCH	:= build/tests/bench
 BENCH_SRC := tests/bench
-BENCH_C	:= $(addprefix $(BENCH_SRC)/,bench.c samples.c service.c loads.c calls.c rates.c)
+BENCH_C	:= $(addprefix $(BENCH_SRC)/,bench.c samples.c service.c loads.c calls.c rates.c socket.c)
 BENCH_H	:= $(wildcard $(BENCH_SRC)/*.h)
 BENCH_PATCHES := $(patsubst %,$(BENCH)/patch_%.so,1 10 100)
 
@@ -14,7 +14,7 @@ $(BENCH)/.dir:
 	$(Q)mkdir -p $(@D) && touch $@
 $(BENCH)/bench: $(BENCH_C) tests/services/call.c tests/services/call.h $(BENCH_H) | $(BENCH)/.dir
 	$(call say,CC,$@)
-	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c,$^) -ljansson
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $(filter %.c,$^) -ljansson -lhttp_parser
 $(BENCH)/target: $(BENCH_SRC)/target.c $(BENCH)/functions.c $(BENCH_H) | $(BENCH)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -I$(BENCH_SRC) -o $@ $(filter %.c,$^)
