@@ -217,8 +217,8 @@ int main(int argc, char **argv)
 	json_t *result, *m;
 
 	if (parse(argc, argv, &out, &json) < 0) {
-		fprintf(stderr, "usage: bench --socket S --one-core-socket S --target PROGRAM --patches DIR --out FILE "
-				"[--quick] [--json] [--part loads|calls|rates|socket]\n");
+		fprintf(stderr, "usage: bench --socket S --one-core-socket S --target PROGRAM "
+				"--patches DIR --out FILE [--quick] [--json] [--part loads|calls|rates|socket]\n");
 		return 2;
 	}
 	opt.table = json ? stderr : stdout;
