@@ -218,7 +218,8 @@ int main(int argc, char **argv)
 
 	if (parse(argc, argv, &out, &json) < 0) {
 		fprintf(stderr, "usage: bench --socket S --one-core-socket S --target PROGRAM "
-				"--patches DIR --out FILE [--quick] [--json] [--part loads|calls|rates|socket]\n");
+				"--patches DIR --out FILE [--quick] [--json] "
+				"[--part loads|calls|rates|socket]\n");
 		return 2;
 	}
 	opt.table = json ? stderr : stdout;

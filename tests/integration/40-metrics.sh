@@ -50,14 +50,32 @@ metrics
 is "unloads" "$(value hp_operations_total 'operation="unload",result="done"')" 1
 like "nothing is patched any more" "$(value hp_patched_functions "$labels")" '^0?$'
 
-# While calls are counted they are to be seen; a killed job is counted as put right.
-load -p "$PID" "$SVC/server_patch.so" --park 5s --timeout 20s
+# While calls are counted they are to be seen.
+end_service "$PID"
+start_service backtrace
+load -p "$PID" "$SVC/backtrace_patch.so" --park 5s --timeout 20s
+tell "$PID" hold
+"$O/hpctl" --socket "$T/hpd.sock" watch -p "$PID" --calls >"$T/watch.out" 2>&1 &
+watcher=$!
+counted() {
+	metrics
+	case $(value hp_calls_in_flight "pid=\"$PID\",comm=\"backtrace\"") in 1 | 2) ;; *) false ;; esac
+}
+check "calls in flight, while they are counted" wait_until "$PATIENCE" counted
+kill "$watcher"
+wait "$watcher" 2>/dev/null
+tell "$PID" release
 end_service "$PID"
 forgotten() {
 	metrics && ! grep -q "pid=\"$PID\"" "$T/metrics"
 }
 check "a process that is gone is not told" wait_until "$PATIENCE" forgotten
 check "promtool still finds nothing wrong" promtool check metrics <"$T/metrics"
+
+# hpd(8) names what there is, and nothing else.
+is "every metric is in the manual" \
+	"$(sed -n 's/^# TYPE \([a-z_]*\) .*/\1/p' "$T/metrics" | sort | xargs)" \
+	"$(awk '/^\.S[hs]/ { on = $2 == "METRICS" } on && /^\.It (hp|process)_/' docs/man/hpd.8 | grep -oE '(hp|process)_[a-z_]+' | sort | xargs)"
 
 # -v: each step with its time, from hpctl and from hpd.
 start_service server
