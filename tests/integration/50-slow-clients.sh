@@ -15,7 +15,7 @@ while IFS= read -r line; do
 	*) not_ok "${line#not ok }" "$(tail -n 20 "$T/slow.err")" ;;
 	esac
 done < <(python3 - "$T/hpd.sock" docs/man/hpd.8 "$PATIENCE" 2>"$T/slow.err" <<'END'
-import re, socket, sys, threading, time
+import re, resource, socket, sys, threading, time
 
 path, manual, patience = sys.argv[1], open(sys.argv[2]).read(), float(sys.argv[3])
 limits = " ".join(re.search(r"^Limits: (.*?)\.\nWho", manual, re.M | re.S)[1].split())
@@ -139,6 +139,7 @@ while any(t.is_alive() for t in threads):
 result("somebody else is answered meanwhile", (asked > 20, wrong), {(True, 0)})
 
 # As many clients as it says are held, and one more is not.
+resource.setrlimit(resource.RLIMIT_NOFILE, 2 * [resource.getrlimit(resource.RLIMIT_NOFILE)[1]])
 many = [connect() for _ in range(limit("clients"))]
 s = many[-1]
 s.sendall(b"GET /hp/v2/health HTTP/1.1\r\nHost: h\r\n\r\n")

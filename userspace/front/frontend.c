@@ -20,7 +20,7 @@
 #include "hp/err.h"
 
 /* Strangers on TCP must not take the control socket's connections away. */
-#define CONTROL_MAX  1024
+#define CONTROL_MAX  16384
 #define ENTRANCE_MAX 64
 #define TCP_MAX      512
 

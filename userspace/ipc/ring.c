@@ -238,17 +238,27 @@ void hp_ring_cancel(struct hp_ring *r, struct hp_ring_op *op)
 
 void hp_timer_set(struct hp_ring *r, struct hp_timer *t, uint64_t at_ns)
 {
-	struct hp_timer *later;
+	struct hp_timer *first, *last, *other;
 
 	hp_timer_clear(r, t);
 	t->at_ns = at_ns ? at_ns : 1;
-	/* Mostly one span for all, so the new one is the last: looked for from the end. */
-	TAILQ_FOREACH_REVERSE(later, &r->timers, timers, link)
-		if (later->at_ns <= t->at_ns) {
-			TAILQ_INSERT_AFTER(&r->timers, later, t, link);
-			return;
-		}
-	TAILQ_INSERT_HEAD(&r->timers, t, link);
+	first = TAILQ_FIRST(&r->timers);
+	last = TAILQ_LAST(&r->timers, timers);
+	if (!first || t->at_ns < first->at_ns) {
+		TAILQ_INSERT_HEAD(&r->timers, t, link);
+		return;
+	}
+	/* There are two spans, one of clients that are served and one of those that rest, so its place
+	 * is near one of the ends. */
+	if (t->at_ns < last->at_ns && t->at_ns - first->at_ns < last->at_ns - t->at_ns) {
+		for (other = first; other->at_ns <= t->at_ns;)
+			other = TAILQ_NEXT(other, link);
+		TAILQ_INSERT_BEFORE(other, t, link);
+		return;
+	}
+	for (other = last; other->at_ns > t->at_ns;)
+		other = TAILQ_PREV(other, timers, link);
+	TAILQ_INSERT_AFTER(&r->timers, other, t, link);
 }
 
 void hp_timer_clear(struct hp_ring *r, struct hp_timer *t)
