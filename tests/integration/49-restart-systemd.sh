@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
+# TIMEOUT: 600
 # Services of a real systemd are replaced under load: of each type, with Restart=always.  systemd
 # goes on to know which process is the main one, and to restart it when it crashes.
 #	RESTARTS	(2)
