@@ -101,19 +101,14 @@ size_t hp_daemon_conns(const struct hp_daemon *d)
 	return n;
 }
 
-static size_t *count_of(struct hp_daemon *d, uint32_t id)
+void hp_daemon_count(struct hp_daemon *d, uint32_t id, size_t n)
 {
 	struct hp_listener *l = id ? hp_serve_find(d, id) : NULL;
 
-	return l ? &l->n_conns : id ? NULL : &d->n_conns;
-}
-
-void hp_daemon_count(struct hp_daemon *d, uint32_t id, size_t n)
-{
-	size_t *to = count_of(d, id);
-
-	if (to)
-		*to = n;
+	if (!id)
+		d->n_conns = n;
+	else if (l) /* it may have ended meanwhile */
+		l->n_conns = n;
 	hp_daemon_settle(d);
 }
 
