@@ -109,7 +109,8 @@ static void hang(enum hp_fault_point p)
 	sigaddset(&go_on, SIGCONT);
 	(void)sigprocmask(SIG_BLOCK, &go_on, &was);
 	__atomic_store_n(&fault.counts[HANGING], (uint32_t)getpid(), __ATOMIC_SEQ_CST);
-	(void)sigwaitinfo(&go_on, NULL);
+	while (sigwaitinfo(&go_on, NULL) < 0 && errno == EINTR)
+		; /* io_uring's work in hpd interrupts it */
 	__atomic_store_n(&fault.counts[HANGING], 0, __ATOMIC_SEQ_CST);
 	(void)sigprocmask(SIG_SETMASK, &was, NULL); /* none of these can fail */
 }
