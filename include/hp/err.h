@@ -65,7 +65,8 @@ enum hp_exit {
 	X(HP_E_DENIED, "denied", HP_EXIT_DENIED)                                                   \
 	X(HP_E_SIGNATURE, "signature", HP_EXIT_DENIED)                                               \
 	X(HP_E_UNREACHABLE, "unreachable", HP_EXIT_DENIED)                                         \
-	X(HP_E_PARTIAL, "partial", HP_EXIT_PARTIAL)
+	X(HP_E_PARTIAL, "partial", HP_EXIT_PARTIAL)                                                \
+	X(HP_E_READER, "reader", HP_EXIT_REFUSED)
 
 enum hp_err_code {
 	HP_E_BASE = 4095,

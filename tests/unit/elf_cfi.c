@@ -61,7 +61,7 @@ static void tells_entries_from_cold_parts(void **state)
 	assert_true(hp_cfi_find(c, f, &fde));
 	assert_int_equal(fde.lo, f);
 	assert_int_equal(fde.hi, f + size);
-	assert_true(fde.entry_frame);
+	assert_true(hp_cfi_is_entry(c, &fde));
 	assert_true(hp_cfi_find(c, f + size - 1, &fde));
 	assert_int_equal(fde.lo, f);
 	assert_true(hp_cfi_cfa_from_sp(c, f, &offset));
@@ -72,12 +72,12 @@ static void tells_entries_from_cold_parts(void **state)
 	f = value_of(im, "f.cold", &size);
 	assert_true(hp_cfi_find(c, f, &fde));
 	assert_int_equal(fde.lo, f);
-	assert_false(fde.entry_frame);
+	assert_false(hp_cfi_is_entry(c, &fde));
 
 	/* alloca: the CFA is told by rbp in the middle. */
 	f = value_of(im, "framed", &size);
 	assert_true(hp_cfi_find(c, f, &fde));
-	assert_true(fde.entry_frame);
+	assert_true(hp_cfi_is_entry(c, &fde));
 	assert_false(hp_cfi_cfa_from_sp(c, f + size / 2, &offset));
 
 	f = value_of(im, "naked", &size);
@@ -146,7 +146,7 @@ static void agrees_with_libdw(void **state)
 			 0);
 	st = load_symbols(im);
 	c = open_cfi(im);
-	dw = dwarf_getcfi_elf(im->elf);
+	dw = dwarf_getcfi_elf(hp_image_elf(im));
 	assert_non_null(dw);
 	n = hp_symtab_all(st, &v);
 	for (size_t i = 0; i < n; i++) {

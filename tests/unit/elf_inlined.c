@@ -44,7 +44,7 @@ static void find(struct hp_inlined *ret, const char *name)
 		hp_image_open(&im, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), "self", NULL), 0);
 	assert_int_equal(hp_symtab_load(&st, im, NULL, NULL), 0);
 	assert_int_equal(hp_symtab_find(st, name, NULL, &s, 1), 1);
-	hp_inlined_find(ret, im, NULL, s->value);
+	assert_int_equal(hp_inlined_find(ret, im, NULL, s->value, NULL), 0);
 	hp_symtab_free(st);
 	hp_image_free(im);
 }

@@ -30,7 +30,7 @@ bool hp_body_find(const struct hp_calls *c, hp_addr pc, struct hp_body *ret)
 	}
 	if (!hp_cfi_find(c->cfi, pc, &fde))
 		return false;
-	*ret = (struct hp_body){{fde.lo, fde.hi}, NULL, !fde.entry_frame};
+	*ret = (struct hp_body){{fde.lo, fde.hi}, NULL, !hp_cfi_is_entry(c->cfi, &fde)};
 	return true;
 }
 

@@ -99,7 +99,7 @@ static int find(const struct hp_parts *p, hp_addr target, bool surely, struct hp
 		ret->lo = p->f->part[0].hi;
 		return hp_in(*ret, target);
 	}
-	if (!fde.entry_frame || jumps_back(p, *ret))
+	if (!hp_cfi_is_entry(p->cfi, &fde) || jumps_back(p, *ret))
 		return 1;
 	return surely ? is_ours_alone(p, *ret) : 0;
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -13,7 +15,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "hp/err.h"
+
+#define FILTER_MAX 256 /* instructions */
 
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -165,22 +170,19 @@ static int allow_narrowed(scmp_filter_ctx ctx, const struct hp_narrowed *v, size
 	return r;
 }
 
-int hp_confine_calls(enum hp_role role, struct hp_err *err)
+static int refuse(scmp_filter_ctx ctx, const int *call, size_t n)
 {
-	const struct hp_confinement *c = &hp_confinements[role];
-	scmp_filter_ctx ctx;
-	int r = limit(err);
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	if (UNDER_SANITIZER)
-		return 0;
-	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	if (!ctx)
-		return hp_err_sys(err, ENOMEM, "seccomp filter of the %s", c->name);
-	r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
-	if (!r)
-		r = allow(ctx, everybodys, sizeof(everybodys) / sizeof(everybodys[0]));
+	for (size_t i = 0; i < n && !r; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOENT), call[i], 0);
+	return r;
+}
+
+static int add_rules(scmp_filter_ctx ctx, const struct hp_confinement *c)
+{
+	int r = allow(ctx, everybodys, sizeof(everybodys) / sizeof(everybodys[0]));
+
 	if (!r)
 		r = allow(ctx, c->calls, c->n_calls);
 	if (!r)
@@ -188,8 +190,61 @@ int hp_confine_calls(enum hp_role role, struct hp_err *err)
 				   sizeof(everybodys_narrowed) / sizeof(everybodys_narrowed[0]));
 	if (!r)
 		r = allow_narrowed(ctx, c->narrowed, c->n_narrowed);
+	return r ? r : refuse(ctx, c->refused, c->n_refused);
+}
+
+/* --- the program --------------------------------------------------------------------------------- */
+
+/* Made once for all forks: libseccomp takes longer for it than the fork does. */
+static struct {
+	struct sock_filter code[FILTER_MAX];
+	unsigned short n; /* 0: not made yet */
+} prepared[HP_ROLES];
+
+static int read_program(enum hp_role role, int fd)
+{
+	size_t one = sizeof(prepared[role].code[0]);
+	ssize_t n = pread(fd, prepared[role].code, sizeof(prepared[role].code), 0);
+
+	if (n <= 0 || (size_t)n == sizeof(prepared[role].code) || (size_t)n % one)
+		return -E2BIG;
+	prepared[role].n = (unsigned short)((size_t)n / one);
+	return 0;
+}
+
+int hp_confine_prepare(enum hp_role role, struct hp_err *err)
+{
+	const struct hp_confinement *c = &hp_confinements[role];
+	scmp_filter_ctx ctx;
+	int r;
+
+	if (prepared[role].n)
+		return 0;
+	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
+	hp_autoclose int fd = memfd_create("filter", MFD_CLOEXEC);
+	r = fd < 0 ? -errno : ctx ? add_rules(ctx, c) : -ENOMEM;
 	if (!r)
-		r = seccomp_load(ctx);
+		r = seccomp_export_bpf(ctx, fd);
+	if (!r)
+		r = read_program(role, fd);
 	seccomp_release(ctx);
 	return r ? hp_err_sys(err, -r, "seccomp filter of the %s", c->name) : 0;
+}
+
+int hp_confine_calls(enum hp_role role, struct hp_err *err)
+{
+	struct sock_fprog program = {.filter = prepared[role].code};
+	/* The filter comes in a file, and the limits let none be written. */
+	int r = hp_confine_prepare(role, err);
+
+	if (r == 0)
+		r = limit(err);
+	if (r < 0 || UNDER_SANITIZER)
+		return r;
+	program.len = prepared[role].n;
+	/* In all threads. */
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program))
+		return hp_err_sys(err, errno, "seccomp filter of the %s",
+				  hp_confinements[role].name);
+	return 0;
 }

@@ -43,6 +43,8 @@ struct hp_confinement {
 	size_t n_calls;
 	const struct hp_narrowed *narrowed;
 	size_t n_narrowed;
+	const int *refused; /* answered with ENOENT, by nobody */
+	size_t n_refused;
 };
 extern const struct hp_confinement hp_confinements[HP_ROLES];
 
@@ -50,6 +52,9 @@ extern const struct hp_confinement hp_confinements[HP_ROLES];
  * dumpable.  To be called while there is one thread, as root; a signal for the parent's death has to
  * be asked for afterwards (prctl(2): PR_SET_PDEATHSIG). */
 int hp_confine_rights(enum hp_role role, struct hp_err *err);
+
+/* Makes the filter of @role, once; a process that forks others which will want it does that before. */
+int hp_confine_prepare(enum hp_role role, struct hp_err *err);
 
 /* Its calls and no others, in all threads; no files written, no processes begun.  In a build for a
  * sanitizer, whose runtime makes calls of its own, there is no filter. */

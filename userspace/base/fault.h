@@ -92,6 +92,7 @@
 	X(GATEKEEPER_COMMIT, "gatekeeper-commit", "gatekeeper", ENOMEM, "it is about to commit")   \
 	X(GATEKEEPER_DONE, "gatekeeper-done", "gatekeeper", 0, "the page is filled, nobody knows") \
 	X(GATEKEEPER_LATE, "gatekeeper-late", "gatekeeper", 0, "the deadline is about to fill it") \
+	X(READER_ASKED, "reader-asked", "reader", HP_E_BAD_ELF, "the reader has a question")       \
 	X(KEEPER_READY, "keeper-ready", "keeper", 0, "the probe keeper has started")               \
 	X(KEEPER_PROBED, "keeper-probed", "keeper", ENOMEM, "it has attached a probe")             \
 	X(KEEPER_END, "keeper-end", "keeper", 0, "its job is gone, it has done nothing")           \

@@ -52,13 +52,18 @@ static void ignore_signals(void)
 	}
 }
 
-int hp_helper_begin(const char *name, const int *keep, size_t n)
+int hp_helper_strip(const char *name, const int *keep, size_t n)
 {
 	if (n > HP_HELPER_FDS_MAX)
 		return -E2BIG;
 	hp_lifeline_cut();
 	ignore_signals();
-	(void)setsid();                 /* fails for a group leader only: a fork is none */
 	(void)prctl(PR_SET_NAME, name); /* for people; cannot fail with a valid string */
 	return close_others(keep, n);
+}
+
+int hp_helper_begin(const char *name, const int *keep, size_t n)
+{
+	(void)setsid(); /* fails for a group leader only: a fork is none */
+	return hp_helper_strip(name, keep, n);
 }

@@ -12,4 +12,8 @@
  * negative errno; the fork then has to _exit(). */
 int hp_helper_begin(const char *name, const int *keep, size_t n);
 
+/* The same in the session that it was born in, for one that is begun often: a session of its own is
+ * a scheduling group of its own, which costs as much as the fork. */
+int hp_helper_strip(const char *name, const int *keep, size_t n);
+
 #endif

@@ -16,6 +16,7 @@
 
 #include "arch/template.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/caps.h"
@@ -254,6 +255,9 @@ static int open_all(struct hp_daemon *d, struct hp_err *err)
 	hp_front_attend(&d->front);
 	/* For the jobs to inherit; the load that has no memory for it says so. */
 	(void)hp_template_file(&template, &n);
+	for (enum hp_role role = 0; role < HP_ROLES; role++)
+		if ((k = hp_confine_prepare(role, err)) < 0)
+			return k;
 	if (hp_watch_open(&d->watch, &no_bpf) < 0) {
 		d->watch = NULL;
 		snprintf(d->watch_why, sizeof(d->watch_why), "%.255s", no_bpf.text);

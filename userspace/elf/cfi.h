@@ -16,7 +16,6 @@ struct hp_cfi;
 /* An FDE's range, vaddr. */
 struct hp_fde {
 	uint64_t lo, hi;
-	bool entry_frame; /* its first row is a function entry's: CFA = rsp+8 */
 };
 
 /* The image must outlive it.  An image without .eh_frame gives an empty one. */
@@ -25,6 +24,9 @@ void hp_cfi_free(struct hp_cfi *c);
 
 /* The FDE that covers @vaddr; false if there is none. */
 bool hp_cfi_find(const struct hp_cfi *c, uint64_t vaddr, struct hp_fde *ret);
+
+/* Is its first row that of a function's entry: CFA = rsp+8? */
+bool hp_cfi_is_entry(const struct hp_cfi *c, const struct hp_fde *fde);
 
 /* The CFA at @vaddr as rsp + *offset; false if it is not told in terms of rsp (rbp, expression)
  * or not at all. */

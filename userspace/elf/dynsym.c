@@ -249,15 +249,13 @@ bool hp_dynsym_at(const struct hp_dynsym *d, size_t i, Elf64_Sym *ret, const cha
 bool hp_dynsym_has_place(const struct hp_image *im, const Elf64_Sym *e)
 {
 	uint8_t type = ELF64_ST_TYPE(e->st_info);
-	const Elf64_Phdr *p;
 
 	if (e->st_shndx == SHN_UNDEF || e->st_shndx == SHN_ABS || e->st_shndx == SHN_COMMON ||
 	    type == STT_SECTION || type == STT_FILE)
 		return false;
 	if (type != STT_FUNC && type != STT_GNU_IFUNC)
 		return true;
-	p = hp_image_segment(im, e->st_value);
-	return p && (p->p_flags & PF_X) && e->st_size <= p->p_memsz - (e->st_value - p->p_vaddr);
+	return hp_image_is_code(im, e->st_value, e->st_size);
 }
 
 struct wanted {

@@ -40,6 +40,14 @@ bool hp_dynsym_has_place(const struct hp_image *im, const Elf64_Sym *e);
 bool hp_dynsym_find(const struct hp_dynsym *d, const char *name, const char *version,
 		    Elf64_Sym *ret);
 
+/* The same of @im, asked its reader where it has one: 1: found; 0: not there. */
+int hp_dynsym_resolve(const struct hp_image *im, const char *name, const char *version,
+		      Elf64_Sym *ret, struct hp_err *err);
+
+/* Which of @names, a constant list of @n, @im takes from elsewhere: 1, and the place of one; 0: none. */
+int hp_dynsym_imports(const struct hp_image *im, const char *const *names, size_t n, size_t *ret,
+		      struct hp_err *err);
+
 /* The @i-th symbol, its name ("" without), its version (or NULL) and whether that is hidden, not
  * the default; false if there is no such symbol or its name lies outside the strings. */
 bool hp_dynsym_at(const struct hp_dynsym *d, size_t i, Elf64_Sym *ret, const char **name,

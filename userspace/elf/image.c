@@ -271,16 +271,8 @@ static int read_dynamic(struct hp_image *im, struct hp_err *err)
 	return 0;
 }
 
-static void read_build_id(struct hp_image *im, enum kind kind)
+static void read_build_id(struct hp_image *im)
 {
-	/* A debug file keeps its notes, but elsewhere than its segments say. */
-	for (size_t i = 1; kind == DEBUG_FILE && !im->build_id_len && i < im->ehdr.e_shnum; i++) {
-		struct hp_section s;
-
-		if (hp_section_at(im, i, &s) && s.header.sh_type == SHT_NOTE && s.bytes)
-			im->build_id_len = hp_note_build_id(s.bytes, s.header.sh_size,
-							    s.header.sh_addralign, im->build_id);
-	}
 	for (size_t i = 0; !im->build_id_len && i < im->n_phdrs; i++) {
 		const Elf64_Phdr *p = &im->phdr[i];
 
@@ -314,12 +306,7 @@ static int read_image(struct hp_image *im, enum kind kind, struct hp_err *err)
 	r = read_dynamic(im, err);
 	if (r)
 		return r;
-	read_build_id(im, kind);
-	elf_version(EV_CURRENT);
-	/* ELF_C_READ semantics: libelf does not write to what it is given. */
-	im->elf = elf_memory((char *)im->bytes, im->size);
-	if (!im->elf)
-		return hp_err_set(err, -HP_E_BAD_ELF, "%s: %s", im->name, elf_errmsg(-1));
+	read_build_id(im);
 	return 0;
 }
 
@@ -367,6 +354,17 @@ void hp_image_free(struct hp_image *im)
 	free(im);
 }
 
+Elf *hp_image_elf(const struct hp_image *im)
+{
+	if (!im->elf) {
+		elf_version(EV_CURRENT);
+		/* ELF_C_READ semantics: libelf does not write to what it is given.  Kept beside what the
+		 * file says, which stays as it is. */
+		((struct hp_image *)im)->elf = elf_memory((char *)im->bytes, im->size);
+	}
+	return im->elf;
+}
+
 const Elf64_Phdr *hp_image_segment(const struct hp_image *im, uint64_t vaddr)
 {
 	for (size_t i = 0; i < im->n_phdrs; i++) {
@@ -376,6 +374,13 @@ const Elf64_Phdr *hp_image_segment(const struct hp_image *im, uint64_t vaddr)
 			return p;
 	}
 	return NULL;
+}
+
+bool hp_image_is_code(const struct hp_image *im, uint64_t vaddr, uint64_t n)
+{
+	const Elf64_Phdr *p = hp_image_segment(im, vaddr);
+
+	return p && (p->p_flags & PF_X) && n <= p->p_memsz - (vaddr - p->p_vaddr);
 }
 
 size_t hp_image_left(const struct hp_image *im, uint64_t vaddr)
@@ -430,28 +435,6 @@ const char *hp_image_needed(const struct hp_image *im, size_t i)
 	for (size_t k = 0; dyn_at(im, k, &d); k++)
 		if (d.d_tag == DT_NEEDED && i-- == 0)
 			return hp_image_dynstr(im, d.d_un.d_val);
-	return NULL;
-}
-
-const uint8_t *hp_image_section(const struct hp_image *im, const char *name, uint64_t *vaddr,
-				size_t *n)
-{
-	struct hp_section s;
-	size_t n_sections;
-
-	if (hp_section_count(im, &n_sections, NULL))
-		return NULL;
-	for (size_t i = 1; i < n_sections; i++) {
-		if (!hp_section_at(im, i, &s) || strcmp(s.name, name))
-			continue;
-		if (!s.bytes)
-			return NULL;
-		if (vaddr)
-			*vaddr = s.header.sh_addr;
-		if (n)
-			*n = s.header.sh_size;
-		return s.bytes;
-	}
 	return NULL;
 }
 

@@ -20,6 +20,7 @@
 #include <libelf.h>
 
 struct hp_err;
+struct hp_reader;
 
 /* gABI limits hp imposes, so that a lying header costs nothing. */
 #define HP_IMAGE_MAX_BYTES (1ull << 32)
@@ -33,7 +34,7 @@ struct hp_image {
 	 * file meanwhile: what was checked is to be copied first, or safe whatever it says. */
 	const uint8_t *bytes;
 	size_t size;
-	Elf *elf; /* libelf's view of the same bytes, for libdw */
+	Elf *elf; /* hp_image_elf() */
 	Elf64_Ehdr ehdr;
 	Elf64_Phdr phdr[HP_IMAGE_MAX_PHDRS]; /* checked: file ranges inside the file, no wrap */
 	size_t n_phdrs;
@@ -45,14 +46,21 @@ struct hp_image {
 	size_t n_dynamic;
 	const char *dynstr;
 	size_t dynstr_size;
+	struct hp_reader *reader; /* who parses the rest (elf/reader.h); NULL: we */
+	unsigned joined_as;	  /* the how manieth of the reader's; 0: of none */
 };
 
 /* Takes @fd over in every case.  @name is copied.
  * -HP_E_BAD_ELF names what is wrong ("truncated", "machine is AArch64", …). */
 int hp_image_open(struct hp_image **ret, int fd, const char *name, struct hp_err *err);
-/* The same for a separate debug file, which has the segments of another without their bytes. */
+/* The same for a separate debug file, which has the segments of another without their bytes, and no
+ * build-id yet (elf/debug_file.h). */
 int hp_image_open_bare(struct hp_image **ret, int fd, const char *name, struct hp_err *err);
 void hp_image_free(struct hp_image *im);
+
+/* libelf's view of the same bytes, for libdw: not with a reader, which alone may parse them.  NULL:
+ * it has none. */
+Elf *hp_image_elf(const struct hp_image *im);
 
 /* @n bytes of the file that a loader would put at @vaddr (so not .bss), or NULL. */
 const uint8_t *hp_image_at(const struct hp_image *im, uint64_t vaddr, size_t n);
@@ -62,6 +70,9 @@ size_t hp_image_left(const struct hp_image *im, uint64_t vaddr);
 
 /* The PT_LOAD that holds @vaddr, or NULL. */
 const Elf64_Phdr *hp_image_segment(const struct hp_image *im, uint64_t vaddr);
+
+/* Do these @n bytes lie wholly in one executable segment? */
+bool hp_image_is_code(const struct hp_image *im, uint64_t vaddr, uint64_t n);
 
 /* File offset of @vaddr (what a uprobe wants); false if it is not in the file. */
 bool hp_image_offset(const struct hp_image *im, uint64_t vaddr, uint64_t *ret);
@@ -75,8 +86,8 @@ const char *hp_image_dynstr(const struct hp_image *im, uint64_t offset);
 /* Every DT_NEEDED, in order: the @i-th, or NULL after the last. */
 const char *hp_image_needed(const struct hp_image *im, size_t i);
 
-/* The bytes of the first section called @name, or NULL (none, or without bytes in the file).
- * @vaddr and @n may be NULL. */
+/* The bytes of the first section called @name, or NULL (none, or without bytes in the file, or its
+ * reader does not tell).  @vaddr and @n may be NULL. */
 const uint8_t *hp_image_section(const struct hp_image *im, const char *name, uint64_t *vaddr,
 				size_t *n);
 

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct hp_err;
 struct hp_image;
 
 #define HP_INLINED_MAX 16
@@ -19,7 +20,7 @@ struct hp_inlined {
 
 /* Looks for copies of the function at @vaddr of @im, in its own debug information or in @debug
  * (may be NULL).  Without any, ret->n is 0: nothing is known then. */
-void hp_inlined_find(struct hp_inlined *ret, const struct hp_image *im,
-		     const struct hp_image *debug, uint64_t vaddr);
+int hp_inlined_find(struct hp_inlined *ret, const struct hp_image *im,
+		    const struct hp_image *debug, uint64_t vaddr, struct hp_err *err);
 
 #endif

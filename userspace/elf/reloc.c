@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every relocation is checked by itself: where it writes lies in a writable segment of the file, what
- * it names is a symbol of the file.  Nothing is trusted to be sorted, unique or counted right.
+ * Every relocation is checked by itself, where whoever writes it checks: that its place lies in a
+ * writable segment of the file.  Nothing is trusted to be sorted, unique or counted right.
  */
 #include "elf/reloc.h"
 
@@ -12,17 +12,14 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "elf/dynsym.h"
 #include "elf/image.h"
+#include "elf/reloc_list.h"
 #include "hp/err.h"
-
-/* A RELR bitmap makes 63 words of 8 bytes: this bounds what a small file can ask for (96 MB). */
-#define MAX_FIXUPS (4u << 20)
 
 struct job {
 	struct hp_fixups *out;
 	const struct hp_image *im;
-	struct hp_dynsym dynsym;
+	struct hp_told list; /* of struct hp_reloc, and their names */
 	uint64_t bias;
 	hp_reloc_lookup lookup;
 	void *arg;
@@ -70,33 +67,45 @@ struct referent {
 	bool ifunc, tls;
 };
 
-static bool read_symbol(struct job *j, uint32_t index, struct hp_reloc_sym *s, Elf64_Sym *e)
+static int no_resolver(const struct job *j, uint64_t at, struct hp_err *err)
 {
-	bool hidden;
-
-	if (!hp_dynsym_at(&j->dynsym, index, e, &s->name, &s->version, &hidden))
-		return false;
-	s->defined = e->st_shndx != SHN_UNDEF;
-	s->bind = ELF64_ST_BIND(e->st_info);
-	s->type = ELF64_ST_TYPE(e->st_info);
-	s->weak = s->bind == STB_WEAK;
-	s->value = s->defined ? e->st_value : 0;
-	s->size = e->st_size;
-	return true;
+	return hp_err_set(err, -HP_E_BAD_ELF,
+			  "%s: the resolver of an indirect function (0x%" PRIx64
+			  ") lies outside its code",
+			  j->im->name, at);
 }
 
-static void own_definition(const struct job *j, const Elf64_Sym *e, struct referent *ret)
+static int own_definition(const struct job *j, const struct hp_reloc *rel, struct referent *ret,
+			  struct hp_err *err)
 {
-	ret->addr = e->st_value + (e->st_shndx == SHN_ABS ? 0 : j->bias);
-	ret->ifunc = ELF64_ST_TYPE(e->st_info) == STT_GNU_IFUNC;
+	ret->addr = rel->value + (rel->flags & HP_RELOC_ABSOLUTE ? 0 : j->bias);
+	ret->ifunc = rel->sym_type == STT_GNU_IFUNC;
+	return ret->ifunc && !hp_image_is_code(j->im, rel->value, 1) ? no_resolver(j, rel->value, err)
+								     : 0;
 }
 
 /* One definition for the whole process, wherever it is: COMDAT (inline functions, vtables, type
  * info) and GNU_UNIQUE (their static variables).  Anything else that a patch defines it means. */
-static bool is_shared(const struct hp_reloc_sym *s, const Elf64_Sym *e)
+static bool is_shared(const struct hp_reloc *rel)
 {
-	return (s->bind == STB_WEAK || s->bind == STB_GNU_UNIQUE) &&
-	       ELF64_ST_VISIBILITY(e->st_other) == STV_DEFAULT;
+	return (rel->sym_bind == STB_WEAK || rel->sym_bind == STB_GNU_UNIQUE) &&
+	       (rel->flags & HP_RELOC_VISIBLE);
+}
+
+static struct hp_reloc_sym symbol_of(const struct job *j, const struct hp_reloc *rel)
+{
+	bool defined = rel->flags & HP_RELOC_DEFINED;
+
+	return (struct hp_reloc_sym){
+		.name = hp_told_string(&j->list, rel->name),
+		.version = hp_told_string(&j->list, rel->version),
+		.defined = defined,
+		.weak = rel->sym_bind == STB_WEAK,
+		.type = rel->sym_type,
+		.bind = rel->sym_bind,
+		.value = defined ? rel->value : 0,
+		.size = rel->size,
+	};
 }
 
 static int ask(struct job *j, const struct hp_reloc_sym *s, struct referent *ret,
@@ -114,37 +123,28 @@ static int ask(struct job *j, const struct hp_reloc_sym *s, struct referent *ret
 	return 0;
 }
 
-static int refer(struct job *j, uint32_t index, struct referent *ret, struct hp_err *err)
+static int refer(struct job *j, const struct hp_reloc *rel, struct referent *ret,
+		 struct hp_err *err)
 {
-	struct hp_reloc_sym s = {0};
-	Elf64_Sym e;
+	struct hp_reloc_sym s = symbol_of(j, rel);
 	int r;
 
-	*ret = (struct referent){.name = ""};
-	if (index == STN_UNDEF)
+	*ret = (struct referent){.name = s.name ? s.name : ""};
+	if (!s.name)
 		return 0;
-	if (!read_symbol(j, index, &s, &e))
-		return hp_err_set(err, -HP_E_BAD_ELF,
-				  "%s: a relocation names symbol %" PRIu32 ", which is not there",
-				  j->im->name, index);
-	ret->name = s.name;
 	if (s.defined && s.type == STT_TLS)
 		return hp_err_set(err, -HP_E_TLS,
 				  "%s: defines the thread-local variable '%s', which no running "
 				  "thread has room for: define it in the target's own code or make "
 				  "it an ordinary variable",
 				  j->im->name, s.name);
-	if (s.defined && !is_shared(&s, &e)) {
-		own_definition(j, &e, ret);
-		return 0;
-	}
+	if (s.defined && !is_shared(rel))
+		return own_definition(j, rel, ret, err);
 	r = ask(j, &s, ret, err);
 	if (r != -HP_E_UNDEFINED)
 		return r;
-	if (s.defined) {
-		own_definition(j, &e, ret);
-		return 0;
-	}
+	if (s.defined)
+		return own_definition(j, rel, ret, err);
 	/* gABI: an undefined weak symbol that nothing defines is 0. */
 	return s.weak ? 0 : r;
 }
@@ -155,9 +155,6 @@ static int add(struct job *j, struct hp_fixup f, struct hp_err *err)
 {
 	struct hp_fixup *slot;
 
-	if (j->out->n >= MAX_FIXUPS)
-		return hp_err_set(err, -HP_E_RELOC, "%s: more than %u relocations", j->im->name,
-				  MAX_FIXUPS);
 	slot = HP_ARRAY_ADD(j->out);
 	if (!slot)
 		return hp_err_sys(err, ENOMEM, "%s: relocations", j->im->name);
@@ -209,8 +206,8 @@ static int needs_tls_block(const struct job *j, const char *type, const char *na
 			  j->im->name, type, *name ? name : "(of the patch itself)");
 }
 
-static int thread_pointer_offset(struct job *j, const Elf64_Rela *rela, const struct referent *s,
-				 struct hp_err *err)
+static int thread_pointer_offset(struct job *j, const struct hp_reloc *rel,
+				 const struct referent *s, struct hp_err *err)
 {
 	if (!*s->name)
 		return hp_err_set(err, -HP_E_TLS,
@@ -222,20 +219,20 @@ static int thread_pointer_offset(struct job *j, const Elf64_Rela *rela, const st
 				  "%s: '%s' is thread-local in the patch, but not in the target",
 				  j->im->name, s->name);
 	return add(j,
-		   (struct hp_fixup){.where = rela->r_offset,
-				     .value = (uint64_t)s->tpoff + (uint64_t)rela->r_addend,
+		   (struct hp_fixup){.where = rel->where,
+				     .value = (uint64_t)s->tpoff + (uint64_t)rel->addend,
 				     .size = 8},
 		   err);
 }
 
 /* S + A, S + A - P: the psABI's letters. */
-static int calculate(struct job *j, const Elf64_Rela *rela, const struct referent *s,
+static int calculate(struct job *j, const struct hp_reloc *rel, const struct referent *s,
 		     struct hp_err *err)
 {
-	uint32_t type = ELF64_R_TYPE(rela->r_info);
-	uint64_t addend = (uint64_t)rela->r_addend;
-	struct hp_fixup f = {.where = rela->r_offset, .size = 8, .value = s->addr + addend};
-	uint64_t place = j->bias + rela->r_offset;
+	uint32_t type = rel->type;
+	uint64_t addend = (uint64_t)rel->addend;
+	struct hp_fixup f = {.where = rel->where, .size = 8, .value = s->addr + addend};
+	uint64_t place = j->bias + rel->where;
 
 	if (s->ifunc && (addend || (type != R_X86_64_64 && type != R_X86_64_GLOB_DAT &&
 				    type != R_X86_64_JUMP_SLOT)))
@@ -286,22 +283,16 @@ static bool is_symbolic(uint32_t type)
 	return false;
 }
 
-static const char *name_of(struct job *j, uint32_t index)
+static int one(struct job *j, const struct hp_reloc *rel, struct hp_err *err)
 {
-	struct hp_reloc_sym s;
-	Elf64_Sym e;
-
-	return index && read_symbol(j, index, &s, &e) ? s.name : "";
-}
-
-static int one_rela(struct job *j, const Elf64_Rela *rela, struct hp_err *err)
-{
-	uint32_t type = ELF64_R_TYPE(rela->r_info), index = ELF64_R_SYM(rela->r_info);
-	const char *name = name_of(j, index), *kind = type_name(type);
+	const char *name = hp_told_string(&j->list, rel->name), *kind = type_name(rel->type);
+	uint32_t type = rel->type;
 	struct referent s;
 	size_t n = 8;
 	int r;
 
+	if (!name)
+		name = "";
 	if (type == R_X86_64_NONE)
 		return 0;
 	if (type == R_X86_64_DTPMOD64 || type == R_X86_64_DTPOFF64 || type == R_X86_64_TLSDESC)
@@ -313,14 +304,16 @@ static int one_rela(struct job *j, const Elf64_Rela *rela, struct hp_err *err)
 				  j->im->name, name);
 	if (type == R_X86_64_32 || type == R_X86_64_32S || type == R_X86_64_PC32)
 		n = 4;
-	r = check_place(j, rela->r_offset, n, kind, name, err);
+	r = check_place(j, rel->where, n, kind, name, err);
 	if (r)
 		return r;
+	if (type == R_X86_64_IRELATIVE && !hp_image_is_code(j->im, (uint64_t)rel->addend, 1))
+		return no_resolver(j, (uint64_t)rel->addend, err);
 	if (type == R_X86_64_RELATIVE || type == R_X86_64_RELATIVE64 ||
 	    type == R_X86_64_IRELATIVE)
 		return add(j,
-			   (struct hp_fixup){.where = rela->r_offset,
-					     .value = j->bias + (uint64_t)rela->r_addend,
+			   (struct hp_fixup){.where = rel->where,
+					     .value = j->bias + (uint64_t)rel->addend,
 					     .size = 8,
 					     .ifunc = type == R_X86_64_IRELATIVE},
 			   err);
@@ -329,111 +322,17 @@ static int one_rela(struct job *j, const Elf64_Rela *rela, struct hp_err *err)
 				  "%s: relocation type %" PRIu32 " (R_X86_64_%s, against '%s') makes "
 				  "no sense in a patch",
 				  j->im->name, type, kind, name);
-	r = refer(j, index, &s, err);
+	r = refer(j, rel, &s, err);
 	if (r)
 		return r;
 	if (type == R_X86_64_TPOFF64)
-		return thread_pointer_offset(j, rela, &s, err);
+		return thread_pointer_offset(j, rel, &s, err);
 	if (s.tls)
 		return hp_err_set(err, -HP_E_TLS,
 				  "%s: '%s' is thread-local in the target, but not in the patch: "
 				  "declare it extern __thread",
 				  j->im->name, s.name);
-	return calculate(j, rela, &s, err);
-}
-
-/* --- tables ------------------------------------------------------------------------------------- */
-
-static int table_at(const struct job *j, const char *what, int64_t tag, int64_t size_tag,
-		    const uint8_t **ret, size_t *n, struct hp_err *err)
-{
-	uint64_t at, size;
-
-	*n = 0;
-	if (!hp_image_dynamic(j->im, tag, &at) || !hp_image_dynamic(j->im, size_tag, &size) ||
-	    !size)
-		return 0;
-	*ret = hp_image_at(j->im, at, size);
-	if (!*ret)
-		return hp_err_set(err, -HP_E_BAD_ELF,
-				  "%s: its %s relocations (0x%" PRIx64 ", 0x%" PRIx64
-				  " bytes) lie in no segment",
-				  j->im->name, what, at, size);
-	*n = size;
-	return 0;
-}
-
-static int do_rela(struct job *j, const char *what, int64_t tag, int64_t size_tag,
-		   struct hp_err *err)
-{
-	const uint8_t *table = NULL;
-	size_t n;
-	int r;
-
-	r = table_at(j, what, tag, size_tag, &table, &n, err);
-	for (size_t at = 0; !r && n - at >= sizeof(Elf64_Rela); at += sizeof(Elf64_Rela)) {
-		Elf64_Rela rela;
-
-		memcpy(&rela, table + at, sizeof(rela));
-		r = one_rela(j, &rela, err);
-	}
-	return r;
-}
-
-static int relative_word(struct job *j, uint64_t where, struct hp_err *err)
-{
-	const uint8_t *p = hp_image_at(j->im, where, 8);
-	uint64_t addend = 0;
-	int r;
-
-	r = check_place(j, where, 8, "RELATIVE", "", err);
-	if (r)
-		return r;
-	if (p)
-		memcpy(&addend, p, sizeof(addend)); /* else in .bss, which is zero */
-	return add(j,
-		   (struct hp_fixup){.where = where, .value = j->bias + addend, .size = 8}, err);
-}
-
-/* gABI: an even entry is an address; an odd one is a bitmap of the 63 words that follow. */
-static int do_relr(struct job *j, struct hp_err *err)
-{
-	const uint8_t *table = NULL;
-	uint64_t next = 0;
-	size_t n;
-	int r;
-
-	r = table_at(j, "RELR", DT_RELR, DT_RELRSZ, &table, &n, err);
-	for (size_t at = 0; !r && n - at >= sizeof(Elf64_Relr); at += sizeof(Elf64_Relr)) {
-		Elf64_Relr entry;
-
-		memcpy(&entry, table + at, sizeof(entry));
-		if (!(entry & 1)) {
-			r = relative_word(j, entry, err);
-			next = entry + 8;
-			continue;
-		}
-		for (unsigned bit = 0; !r && bit < 63; bit++)
-			if (entry >> (bit + 1) & 1)
-				r = relative_word(j, next + 8 * bit, err);
-		next += 63 * 8;
-	}
-	return r;
-}
-
-static int check_tables(const struct hp_image *im, struct hp_err *err)
-{
-	uint64_t v;
-
-	if ((hp_image_dynamic(im, DT_RELSZ, &v) && v) ||
-	    (hp_image_dynamic(im, DT_PLTREL, &v) && v != DT_RELA))
-		return hp_err_set(err, -HP_E_RELOC,
-				  "%s: has REL relocations, which x86-64 does not use", im->name);
-	if ((hp_image_dynamic(im, DT_RELAENT, &v) && v != sizeof(Elf64_Rela)) ||
-	    (hp_image_dynamic(im, DT_RELRENT, &v) && v != sizeof(Elf64_Relr)))
-		return hp_err_set(err, -HP_E_BAD_ELF, "%s: relocations of %" PRIu64 " bytes",
-				  im->name, v);
-	return 0;
+	return calculate(j, rel, &s, err);
 }
 
 /* After the relocations themselves, which name the symbol: a flag alone names nothing. */
@@ -455,21 +354,17 @@ int hp_reloc_compute(struct hp_fixups *ret, const struct hp_image *im, uint64_t 
 {
 	struct hp_fixups found = {0};
 	struct job j = {.out = &found, .im = im, .bias = bias, .lookup = lookup, .arg = arg};
-	int r;
+	const struct hp_reloc *rel;
+	int r = hp_reloc_list(im, &j.list, err);
 
-	r = check_tables(im, err);
-	if (!r)
-		r = hp_dynsym_open(&j.dynsym, im, err);
 	if (r)
 		return r;
-	r = do_relr(&j, err);
-	if (!r)
-		r = do_rela(&j, "RELA", DT_RELA, DT_RELASZ, err);
-	if (!r)
-		r = do_rela(&j, "PLT", DT_JMPREL, DT_PLTRELSZ, err);
+	rel = j.list.record;
+	for (size_t i = 0; !r && i < j.list.n; i++)
+		r = one(&j, &rel[i], err);
 	if (!r)
 		r = check_textrel_flag(im, err);
-	hp_dynsym_close(&j.dynsym);
+	hp_told_free(&j.list);
 	if (r) {
 		hp_fixups_free(&found);
 		return r;

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "elf/image.h"
+#include "elf/reader.h"
 #include "hp/err.h"
 
 static bool is_function(const struct hp_sym *s)
@@ -75,16 +76,17 @@ int hp_symtab_load(struct hp_symtab **ret, const struct hp_image *im, const stru
 		   struct hp_err *err)
 {
 	struct hp_symtab *st = calloc(1, sizeof(*st));
+	bool asks = hp_reader_of(im);
 	int r;
 
 	if (!st)
 		return hp_err_sys(err, ENOMEM, "%s: reading its symbols", im->name);
-	r = hp_symtab_read(st, im, debug, err);
+	r = asks ? hp_symtab_ask(st, im, debug, err) : hp_symtab_read(st, im, debug, err);
 	if (r) {
 		hp_symtab_free(st);
 		return r;
 	}
-	if (hp_symtab_sort(st) || index_names(st) || index_functions(st)) {
+	if ((!asks && hp_symtab_sort(st)) || index_names(st) || index_functions(st)) {
 		hp_symtab_free(st);
 		return hp_err_sys(err, ENOMEM, "%s: reading its symbols", im->name);
 	}
@@ -99,6 +101,7 @@ void hp_symtab_free(struct hp_symtab *st)
 	for (size_t i = 0; i < st->owned.n; i++)
 		free(st->owned.v[i]);
 	HP_ARRAY_FREE(&st->owned);
+	free(st->text);
 	HP_ARRAY_FREE(&st->syms);
 	free(st->head);
 	free(st->next);

@@ -12,6 +12,7 @@
 struct hp_symtab {
 	HP_ARRAY(struct hp_sym) syms;
 	HP_ARRAY(char *) owned; /* names that had to be cut out of "name@@VERSION" */
+	char *text; /* all names, where a reader told them */
 	uint32_t *head, *next; /* chains of the hash, ascending */
 	uint32_t mask;
 	uint32_t *func; /* functions, ascending by value */
@@ -22,6 +23,10 @@ struct hp_symtab {
 /* Adds what the tables of both files say, in any order and more than once. */
 int hp_symtab_read(struct hp_symtab *st, const struct hp_image *im, const struct hp_image *debug,
 		   struct hp_err *err);
+
+/* What the reader of @im says: sorted, and each thing once. */
+int hp_symtab_ask(struct hp_symtab *st, const struct hp_image *im, const struct hp_image *debug,
+		  struct hp_err *err);
 
 /* Sorts by value, then name, and keeps what describes one thing once.  0 or -ENOMEM. */
 int hp_symtab_sort(struct hp_symtab *st);

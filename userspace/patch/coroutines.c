@@ -19,23 +19,11 @@ static const char *const switches[] = {
 #define LIBC_SWITCHES 1
 #define N_SWITCHES (sizeof(switches) / sizeof(switches[0]))
 
-static const char *switch_called(const char *name)
+static const char *imported(const struct hp_image *im)
 {
-	for (size_t k = 0; k < N_SWITCHES; k++)
-		if (!strcmp(name, switches[k]))
-			return switches[k];
-	return NULL;
-}
+	size_t k;
 
-static const char *imported(const struct hp_dynsym *d)
-{
-	const char *name, *version, *found = NULL;
-	bool hidden;
-	Elf64_Sym e;
-
-	for (size_t i = 0; !found && hp_dynsym_at(d, i, &e, &name, &version, &hidden); i++)
-		found = e.st_shndx == SHN_UNDEF ? switch_called(name) : NULL;
-	return found;
+	return hp_dynsym_imports(im, switches, N_SWITCHES, &k, NULL) == 1 ? switches[k] : NULL;
 }
 
 /* The program is linked statically, or has its own. */
@@ -52,12 +40,12 @@ static const char *contained(struct hp_module *m)
 	return NULL;
 }
 
-static const char *exported(const struct hp_dynsym *d)
+static const char *exported(const struct hp_image *im)
 {
 	Elf64_Sym e;
 
 	for (size_t k = LIBC_SWITCHES; k < N_SWITCHES; k++)
-		if (hp_dynsym_find(d, switches[k], NULL, &e))
+		if (hp_dynsym_resolve(im, switches[k], NULL, &e, NULL) == 1)
 			return switches[k];
 	return NULL;
 }
@@ -65,11 +53,9 @@ static const char *exported(const struct hp_dynsym *d)
 /* All names of the program's are looked at, of libraries those that are hashed. */
 static const char *switch_of(struct hp_module *m)
 {
-	const struct hp_dynsym *d;
-
-	if (hp_module_dynsym(m, &d, NULL) < 0)
-		return NULL;
-	return m->exe ? imported(d) ?: contained(m) : exported(d);
+	if (!m->exe)
+		return exported(m->image);
+	return imported(m->image) ?: contained(m);
 }
 
 bool hp_plan_coroutines(const struct hp_plan *p, char *text, size_t n)

@@ -252,7 +252,7 @@ int hp_counting_baseline(struct hp_session *s, struct hp_census *c, struct hp_er
 		unsigned tries = BASELINE_TRIES;
 		int r = c->v[i].sharer; /* the kernel fires no probe in it: only looks tell */
 
-		while (r == 0 && tries--) {
+		while (r == 0 && tries-- && hp_now_ns() < c->lv->deadline_ns) {
 			r = baseline_one(&h, c, &c->v[i], err);
 			if (r == 0)
 				hp_pause_ns(30 * HP_US);

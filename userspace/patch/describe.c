@@ -55,15 +55,18 @@ static void note_names(struct notes *o, const struct hp_plan_fn *f)
 }
 
 /* Copies of the old body stay where they are. */
-static void note_inlined(struct notes *o, const struct hp_plan_fn *f)
+static int note_inlined(struct notes *o, const struct hp_plan_fn *f, struct hp_err *err)
 {
 	struct hp_inlined in;
+	int r = hp_inlined_find(&in, f->old.module->image, f->old.module->debug, f->old.vaddr, err);
 
-	hp_inlined_find(&in, f->old.module->image, f->old.module->debug, f->old.vaddr);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < in.n && i < HP_INLINED_MAX; i++)
 		note(o, "is inlined into %s, where the old body stays", in.into[i]);
 	if (in.n > HP_INLINED_MAX)
 		note(o, "and into %zu more", in.n - HP_INLINED_MAX);
+	return 0;
 }
 
 static void note_flow(struct notes *o, const struct hp_plan_fn *f)
@@ -85,9 +88,10 @@ static void note_flow(struct notes *o, const struct hp_plan_fn *f)
 			     f->sites.v[i].caller, f->new_name);
 }
 
-static int describe_site(const struct hp_plan_fn *f, struct hp_site_info *s)
+static int describe_site(const struct hp_plan_fn *f, struct hp_site_info *s, struct hp_err *err)
 {
 	struct notes o = {.n = 0};
+	int r;
 
 	*s = (struct hp_site_info){
 		.addr = f->old.addr,
@@ -106,12 +110,12 @@ static int describe_site(const struct hp_plan_fn *f, struct hp_site_info *s)
 	else if (f->method != HP_ENTRY_PUN)
 		note(&o, "entry method %s, because %s", s->method, f->why);
 	note_names(&o, f);
-	note_inlined(&o, f);
+	r = note_inlined(&o, f, err);
 	note_flow(&o, f);
-	if (!o.n)
-		return 0;
+	if (r < 0 || !o.n)
+		return r;
 	s->notes = strdup(o.text);
-	return s->notes ? 0 : -ENOMEM;
+	return s->notes ? 0 : hp_err_set(err, -ENOMEM, "no memory for a plan");
 }
 
 static int copy_pairs(struct hp_pairs *to, const struct hp_pairs *from)
@@ -137,9 +141,9 @@ int hp_plan_describe(const struct hp_plan *p, struct hp_patch_info *ret, struct 
 	info.site = calloc(p->n_fns, sizeof(*info.site));
 	if (!info.site || copy_pairs(&info.replace, &p->replace) < 0 ||
 	    copy_pairs(&info.ref, &p->ref) < 0 || copy_pairs(&info.meta, &p->info.meta) < 0)
-		r = -ENOMEM;
+		r = hp_err_set(err, -ENOMEM, "no memory for a plan");
 	for (size_t i = 0; i < p->n_fns && r >= 0; i++) {
-		r = describe_site(&p->fn[i], &info.site[i]);
+		r = describe_site(&p->fn[i], &info.site[i], err);
 		info.n_sites++;
 	}
 	if (r >= 0) {
@@ -147,5 +151,5 @@ int hp_plan_describe(const struct hp_plan *p, struct hp_patch_info *ret, struct 
 		return 0;
 	}
 	hp_patch_info_clear(&info);
-	return hp_err_set(err, -ENOMEM, "no memory for a plan");
+	return r;
 }

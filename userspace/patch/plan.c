@@ -12,6 +12,7 @@
 
 #include "base/array.h"
 #include "elf/cfi.h"
+#include "elf/reader.h"
 #include "hp/err.h"
 
 void hp_plan_free(struct hp_plan *p)
@@ -33,6 +34,7 @@ void hp_plan_free(struct hp_plan *p)
 	hp_cfi_free(p->cfi);
 	hp_symtab_free(p->symtab);
 	hp_image_free(p->image);
+	hp_reader_free(p->reader);
 	free(p);
 }
 
@@ -342,6 +344,9 @@ int hp_plan_make(struct hp_plan **ret, struct hp_target *t, const struct hp_load
 	p->req = req;
 	p->target = t;
 	p->image = image;
+	if ((r = hp_reader_new(&p->reader, image->name, err)) < 0)
+		goto fail;
+	hp_reader_join(p->reader, image);
 	if ((r = hp_symtab_load(&p->symtab, image, NULL, err)) < 0 ||
 	    (r = hp_patchinfo_read(&p->info, image, p->symtab, err)) < 0 ||
 	    (r = hp_cfi_open(&p->cfi, image, err)) < 0 || (r = check_needed(p, err)) < 0 ||
@@ -354,6 +359,9 @@ int hp_plan_make(struct hp_plan **ret, struct hp_target *t, const struct hp_load
 	}
 	if ((r = plan_functions(p, err)) < 0 || (r = plan_refs_of(p, &p->ref, false, err)) < 0 ||
 	    (r = plan_refs_of(p, &p->info.orig, true, err)) < 0 || (r = plan_code(p, err)) < 0)
+		goto fail;
+	/* What was looked up in passing, and not found, may not have been told. */
+	if ((r = hp_reader_check(p->reader, err)) < 0 || (r = hp_reader_check(t->reader, err)) < 0)
 		goto fail;
 	*ret = p;
 	return 0;

@@ -58,6 +58,7 @@ struct hp_plan {
 	const struct hp_load_request *req;
 	struct hp_target *target;
 	bool probes; /* uprobes can be had: needed to write some entries */
+	struct hp_reader *reader; /* of the patch */
 	struct hp_image *image; /* the patch, from the store */
 	struct hp_symtab *symtab;
 	struct hp_cfi *cfi;

@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/fd.h"
 #include "elf/image.h"
+#include "elf/reader.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
 #include "patch/ledger.h"
@@ -100,14 +101,16 @@ static int select_for(const struct hp_load_request *load, int copy_fd, struct hp
 		      struct hp_err *err)
 {
 	struct hp_patchinfo info = {0};
+	struct hp_reader *reader = NULL;
 	struct hp_symtab *st = NULL;
-	struct hp_image *im;
+	struct hp_image *im = NULL;
 	const char *want;
-	int r = hp_image_open(&im, dup(copy_fd), load->file, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	if ((r = hp_symtab_load(&st, im, NULL, err)) >= 0 &&
+	if ((r = hp_reader_new(&reader, load->file, err)) >= 0 &&
+	    (r = hp_image_open(&im, dup(copy_fd), load->file, err)) >= 0)
+		hp_reader_join(reader, im);
+	if (r >= 0 && (r = hp_symtab_load(&st, im, NULL, err)) >= 0 &&
 	    (r = hp_patchinfo_read(&info, im, st, err)) >= 0) {
 		want = hp_pairs_get(&info.meta, "needs-build-id");
 		r = want ? hp_processes_of_build_id(want, ret, err)
@@ -120,6 +123,7 @@ static int select_for(const struct hp_load_request *load, int copy_fd, struct hp
 	hp_patchinfo_free(&info);
 	hp_symtab_free(st);
 	hp_image_free(im);
+	hp_reader_free(reader);
 	return r;
 }
 

@@ -3,11 +3,14 @@
 
 #include "base/log.h"
 
+enum { HELPERS = 1, OURS }; /* priorities: the two lowest */
+
 bool hp_displace_begin(struct hp_displaced *d, unsigned cpu)
 {
-	const struct sched_param lowest = {.sched_priority = 1};
+	const struct sched_param ours = {.sched_priority = OURS};
 	cpu_set_t one;
 
+	*d = (struct hp_displaced){.cpu = cpu};
 	d->policy = sched_getscheduler(0);
 	if (d->policy < 0 || sched_getparam(0, &d->param) ||
 	    sched_getaffinity(0, sizeof(d->cpus), &d->cpus) || cpu >= CPU_SETSIZE)
@@ -15,7 +18,7 @@ bool hp_displace_begin(struct hp_displaced *d, unsigned cpu)
 	CPU_ZERO(&one);
 	CPU_SET(cpu, &one);
 	/* It returns when we run there, and so the other one does not. */
-	if (sched_setscheduler(0, SCHED_FIFO, &lowest))
+	if (sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &ours))
 		return false;
 	if (sched_setaffinity(0, sizeof(one), &one) == 0)
 		return true;
@@ -23,8 +26,34 @@ bool hp_displace_begin(struct hp_displaced *d, unsigned cpu)
 	return false;
 }
 
+void hp_displace_bring(struct hp_displaced *d, pid_t helper)
+{
+	const struct sched_param its = {.sched_priority = HELPERS};
+	cpu_set_t one;
+
+	if (!helper || helper == d->helper)
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(d->cpu, &one);
+	d->helper = helper;
+	if (sched_setscheduler(helper, SCHED_FIFO, &its) ||
+	    sched_setaffinity(helper, sizeof(one), &one))
+		hp_debug("displace: a helper stays where it is");
+}
+
+/* It may have ended meanwhile. */
+static void send_back(const struct hp_displaced *d)
+{
+	const struct sched_param none = {0};
+
+	(void)sched_setscheduler(d->helper, SCHED_OTHER, &none);
+	(void)sched_setaffinity(d->helper, sizeof(d->cpus), &d->cpus);
+}
+
 void hp_displace_end(const struct hp_displaced *d)
 {
+	if (d->helper)
+		send_back(d);
 	/* Both were allowed a moment ago; a cpuset that changed since keeps us where it wants us. */
 	if (sched_setaffinity(0, sizeof(d->cpus), &d->cpus) ||
 	    sched_setscheduler(0, d->policy, &d->param))

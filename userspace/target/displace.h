@@ -18,10 +18,16 @@ struct hp_displaced {
 	cpu_set_t cpus;	 /* ours before */
 	struct sched_param param;
 	int policy;
+	unsigned cpu;
+	pid_t helper; /* brought along; 0: nobody */
 };
 
 /* False where it cannot be done: no CAP_SYS_NICE, a CPU outside our cpuset. */
 bool hp_displace_begin(struct hp_displaced *d, unsigned cpu);
 void hp_displace_end(const struct hp_displaced *d);
+
+/* Brings a process along that we wait for meanwhile, just below us: while we sleep it runs there, and
+ * not the thread.  Without the right to, the look is found to be torn. */
+void hp_displace_bring(struct hp_displaced *d, pid_t helper);
 
 #endif

@@ -28,6 +28,7 @@ struct judge {
 	bool first, again;
 	bool resumed; /* the walk goes on from @from */
 	struct user_regs_struct from;
+	bool copied; /* all that the verdict is of was read while the thread stood still */
 	bool inside; /* the frame before is of the set: its CFA is to come */
 	unsigned fn;
 	hp_addr last_sp, last_pc;
@@ -147,6 +148,7 @@ static bool leave_own_code(struct judge *j, struct user_regs_struct *regs)
 		return true;
 	case HP_OWN_OUTSIDE:
 		regs->rsp += at.pushed;
+		j->copied = false;
 		if (hp_mem_read(j->l->t, regs->rsp, &caller, sizeof(caller), NULL) < 0)
 			return false;
 		/* inside the call, so that the row and the function are the caller's */
@@ -236,6 +238,7 @@ static enum hp_verdict walk(struct judge *j, const struct user_regs_struct *regs
 		j->first = true;
 		j->resumed = false;
 		w = hp_unwind_walk(j->l->unwind, &from, on_frame, j);
+		j->copied &= !hp_unwind_read_more(j->l->unwind);
 	} while (j->resumed && ++n < WALKS_MAX);
 	if (j->again)
 		return HP_SEEN_AGAIN;
@@ -254,8 +257,9 @@ static bool on_probe(struct judge *j, hp_addr pc)
 	return in_uprobes(j, pc);
 }
 
-void hp_looker_judge(struct hp_looker *l, const struct user_regs_struct *regs,
-		     const struct hp_scene *scene, struct hp_seen *ret)
+bool hp_looker_judge(struct hp_looker *l, const struct user_regs_struct *regs,
+		     const struct hp_scene *scene, hp_still_fn still, void *arg,
+		     struct hp_seen *ret)
 {
 	struct judge j = {.l = l, .scene = scene, .seen = ret};
 	struct user_regs_struct r = *regs;
@@ -273,19 +277,21 @@ void hp_looker_judge(struct hp_looker *l, const struct user_regs_struct *regs,
 	for (size_t i = 0; i < scene->n_own; i++)
 		enclose(&j.own, scene->own[i].lo, scene->own[i].hi);
 	if (on_probe(&j, r.rip) || !leave_own_code(&j, &r))
-		return;
+		return false;
 	recognised = hp_stack_recognised(l->t, r.rsp, &stack);
 	hit = recognised ? scan(&j, r.rsp & ~7ull, stack.hi, &n) : 1;
 	if (hit < 0) {
 		ret->verdict = HP_SEEN_UNKNOWN;
-		return;
+		return false;
 	}
 	hit |= j.placed || part_at(&j, r.rip);
 	l->stats.scan_hits += hit;
 	if (!hit) {
 		ret->verdict = HP_SEEN_OUTSIDE;
-		return;
+		return false;
 	}
+	j.copied = still && still(arg);
 	hp_unwind_seed(l->unwind, r.rsp & ~7ull, l->chunk, n);
 	ret->verdict = walk(&j, &r);
+	return j.copied;
 }

@@ -60,8 +60,6 @@ int hp_looker_refresh(struct hp_looker *l, struct hp_err *err)
 	uint64_t seen = l->t->modules_seen;
 	int r = hp_target_refresh(l->t, err);
 
-	if (r == 0)
-		hp_unwind_refresh(l->unwind);
 	if (r == 0 && seen != l->t->modules_seen)
 		l->n_restorers = hp_restorers_all(l->t, l->restorer);
 	return r;
@@ -119,28 +117,46 @@ static int gone(struct hp_looker *l, struct hp_seen *ret, struct hp_err *err)
 	return hp_target_check(l->t, err);
 }
 
+struct snapshot {
+	struct hp_looker *l;
+	pid_t tid;
+	const struct hp_reading *before;
+};
+
+/* 1: it has not run since; 0: it has. */
+static int unchanged(const struct snapshot *s, struct hp_err *err)
+{
+	struct hp_reading now;
+	int r = hp_looker_read(s->l, s->tid, &now, err);
+
+	return r ? r : !now.on_cpu && now.switches == s->before->switches;
+}
+
+static bool still(void *arg)
+{
+	return unchanged(arg, NULL) == 1;
+}
+
 /* 1: seen; 0: it ran meanwhile. */
 static int look_once(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,
 		     const struct hp_reading *before, struct hp_seen *ret, struct hp_err *err)
 {
-	struct hp_reading after;
-	int r;
+	struct snapshot s = {l, tid, before};
+	bool stands = hp_looker_judge(l, &before->regs, scene, still, &s, ret);
+	int r = hp_unwind_check(l->unwind, err);
 
-	hp_looker_judge(l, &before->regs, scene, ret);
 	ret->altstack = before->altstack;
-	r = hp_looker_read(l, tid, &after, err);
-	if (r == -ESRCH || (r == 0 && ret->verdict != HP_SEEN_OUTSIDE && ended(tid))) {
+	if (r < 0)
+		return r;
+	r = stands ? 1 : unchanged(&s, err);
+	if (r == -ESRCH || (r >= 0 && ret->verdict != HP_SEEN_OUTSIDE && ended(tid))) {
 		r = gone(l, ret, err);
 		return r < 0 ? r : 1;
 	}
-	if (r < 0)
-		return r;
-	if (after.on_cpu || after.switches != before->switches) {
-		l->stats.torn++;
-		return 0;
-	}
-	ret->switches = before->switches;
-	return 1;
+	if (r == 1)
+		ret->switches = before->switches;
+	l->stats.torn += r == 0;
+	return r;
 }
 
 /* The same with hp in its place on the CPU.  *able: that can be done here. */
@@ -151,13 +167,19 @@ static int look_displaced(struct hp_looker *l, pid_t tid, const struct hp_scene 
 	struct hp_displaced d;
 	int r;
 
+	/* Nothing is to be begun at that priority. */
+	r = hp_unwind_prepare(l->unwind, err);
+	if (r < 0)
+		return r;
 	*able = hp_displace_begin(&d, before->cpu);
 	if (!*able)
 		return 0;
 	l->stats.displaced++;
+	hp_unwind_displaced(l->unwind, &d);
 	r = hp_looker_read(l, tid, before, err);
 	if (r == 0 && !before->on_cpu)
 		r = look_once(l, tid, scene, before, ret, err);
+	hp_unwind_displaced(l->unwind, NULL);
 	hp_displace_end(&d);
 	return r;
 }
@@ -197,8 +219,8 @@ int hp_look_stopped(struct hp_looker *l, pid_t tid, const struct hp_scene *scene
 	ret->altstack = (struct hp_range){0};
 	if (hp_thread_regs(tid, &regs) < 0)
 		return gone(l, ret, err);
-	hp_looker_judge(l, &regs, scene, ret);
-	return 0;
+	(void)hp_looker_judge(l, &regs, scene, NULL, NULL, ret); /* it cannot run meanwhile */
+	return hp_unwind_check(l->unwind, err);
 }
 
 static int look_held(struct hp_looker *l, pid_t tid, const struct hp_scene *scene,

@@ -32,9 +32,13 @@ struct hp_reading {
 /* 0; -ESRCH: no such thread; another code: the program cannot be run. */
 int hp_looker_read(struct hp_looker *l, pid_t tid, struct hp_reading *ret, struct hp_err *err);
 
-/* The verdict on a thread with these registers, whose memory does not change meanwhile (or is
- * found out to have changed afterwards). Fills all of @ret but stopped and switches. */
-void hp_looker_judge(struct hp_looker *l, const struct user_regs_struct *regs,
-		     const struct hp_scene *scene, struct hp_seen *ret);
+/* The verdict on a thread with these registers.  @still (NULL: it is stopped) says whether it has
+ * not run since they were read; it is asked when its stack was read and has to be walked, which takes
+ * a while.  Fills all of @ret but stopped and switches.
+ * True: the verdict stands, whatever the thread does by now; false: if it has not run meanwhile. */
+typedef bool (*hp_still_fn)(void *arg);
+bool hp_looker_judge(struct hp_looker *l, const struct user_regs_struct *regs,
+		     const struct hp_scene *scene, hp_still_fn still, void *arg,
+		     struct hp_seen *ret);
 
 #endif

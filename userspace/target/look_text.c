@@ -35,13 +35,14 @@ static int add_line(void *arg, const struct hp_frame *f)
 	return 0;
 }
 
-static int list(struct hp_looker *l, const struct user_regs_struct *regs, struct hp_stack *ret)
+static int list(struct hp_looker *l, const struct user_regs_struct *regs, struct hp_stack *ret,
+		struct hp_err *err)
 {
 	struct listing li = {.l = l, .stack = ret};
 
 	ret->n = 0;
 	(void)hp_unwind_walk(l->unwind, regs, add_line, &li); /* as far as it goes */
-	return li.r;
+	return li.r < 0 ? hp_err_sys(err, -li.r, "a stack's lines") : hp_unwind_check(l->unwind, err);
 }
 
 static int list_stopped(struct hp_looker *l, pid_t tid, struct hp_stack *ret, struct hp_err *err)
@@ -52,10 +53,12 @@ static int list_stopped(struct hp_looker *l, pid_t tid, struct hp_stack *ret, st
 	if (r < 0)
 		return r;
 	r = hp_thread_regs(tid, &regs);
-	if (r == 0)
-		r = list(l, &regs, ret);
+	if (r < 0)
+		r = hp_err_sys(err, -r, "stack of thread %d", (int)tid);
+	else
+		r = list(l, &regs, ret, err);
 	(void)hp_thread_release(tid); /* 0 when it died meanwhile */
-	return r < 0 ? hp_err_sys(err, -r, "stack of thread %d", (int)tid) : 0;
+	return r;
 }
 
 int hp_look_stack(struct hp_looker *l, pid_t tid, struct hp_stack *ret, struct hp_err *err)
@@ -67,7 +70,7 @@ int hp_look_stack(struct hp_looker *l, pid_t tid, struct hp_stack *ret, struct h
 		if (r == 0 && before.on_cpu)
 			break;
 		if (r == 0)
-			r = list(l, &before.regs, ret);
+			r = list(l, &before.regs, ret, err);
 		if (r == 0)
 			r = hp_looker_read(l, tid, &after, err);
 		if (r == -ESRCH)

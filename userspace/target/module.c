@@ -22,8 +22,8 @@
 #include "base/log.h"
 #include "elf/cfi.h"
 #include "elf/debug_file.h"
-#include "elf/dynsym.h"
 #include "elf/image.h"
+#include "elf/reader.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
 #include "target/linkmap.h"
@@ -38,9 +38,6 @@ static void module_free(struct hp_module *m)
 	hp_cfi_free(m->cfi);
 	hp_symtab_free(m->symtab);
 	hp_symtab_free(m->fewer);
-	if (m->dynsym)
-		hp_dynsym_close(m->dynsym);
-	free(m->dynsym);
 	if (m->debug)
 		hp_image_free(m->debug);
 	if (m->image)
@@ -148,6 +145,7 @@ static int module_open(const struct hp_target *t, const struct hp_map *map, stru
 		free(m.path);
 		return 0;
 	}
+	hp_reader_join(t->reader, image);
 	m.name = strrchr(m.path, '/') ? strrchr(m.path, '/') + 1 : m.path;
 	m.image = image;
 	m.bias = bias;
@@ -313,7 +311,7 @@ int hp_module_symtab(struct hp_module *m, const struct hp_symtab **ret, struct h
 	int r = 0;
 
 	if (!m->symtab) {
-		/* A debug file that cannot be read is as good as none. */
+		/* A debug file that cannot be read is as good as none, its reader's death is not. */
 		if (!m->debug && hp_debug_file_open(&m->debug, m->image, NULL) < 0)
 			m->debug = NULL;
 		r = hp_symtab_load(&m->symtab, m->image, m->debug, err);
@@ -349,26 +347,6 @@ int hp_module_cfi(struct hp_module *m, const struct hp_cfi **ret, struct hp_err 
 	if (r == 0)
 		*ret = m->cfi;
 	return r;
-}
-
-int hp_module_dynsym(struct hp_module *m, const struct hp_dynsym **ret, struct hp_err *err)
-{
-	struct hp_dynsym *d;
-	int r;
-
-	if (!m->dynsym) {
-		d = malloc(sizeof(*d));
-		if (!d)
-			return hp_err_sys(err, ENOMEM, "%s: its dynamic symbols", m->path);
-		r = hp_dynsym_open(d, m->image, err);
-		if (r < 0) {
-			free(d);
-			return r;
-		}
-		m->dynsym = d;
-	}
-	*ret = m->dynsym;
-	return 0;
 }
 
 int hp_module_each_text(const struct hp_module *m,

@@ -265,15 +265,14 @@ int hp_resolve_import(struct hp_target *t, const char *name, const char *version
 
 	for (size_t i = 0; i < t->n_modules; i++) {
 		struct hp_module *m = &t->module[i];
-		const struct hp_dynsym *d;
 		Elf64_Sym sym;
 		int r;
 
 		if (is_of_hp(m))
 			continue;
-		if ((r = hp_module_dynsym(m, &d, err)) < 0)
+		if ((r = hp_dynsym_resolve(m->image, name, version, &sym, err)) < 0)
 			return r;
-		if (hp_dynsym_find(d, name, version, &sym)) {
+		if (r) {
 			found(ret, m, &(struct hp_sym){.name = name,
 						       .value = sym.st_value,
 						       .size = sym.st_size,

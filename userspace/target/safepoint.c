@@ -16,6 +16,7 @@
 
 #include "elf/image.h"
 #include "elf/symtab.h"
+#include "hp/err.h"
 #include "target/look_priv.h"
 #include "target/module.h"
 
@@ -248,6 +249,7 @@ bool hp_safepoint(struct hp_looker *l, pid_t tid, bool stopped, char *why, size_
 {
 	struct frames fr;
 	struct hp_reading now;
+	struct hp_err err;
 	enum hp_walk w;
 
 	if (!l)
@@ -260,6 +262,10 @@ bool hp_safepoint(struct hp_looker *l, pid_t tid, bool stopped, char *why, size_
 	fr.n = 0;
 	fr.too_deep = false;
 	w = hp_unwind_walk(l->unwind, &now.regs, collect, &fr);
+	if (hp_unwind_check(l->unwind, &err) < 0) {
+		(void)snprintf(why, n, "%s", err.text);
+		return false;
+	}
 	if (fr.n == 0 || w != HP_WALK_END)
 		return refuse_walk(&fr, tid, why, n);
 	return has_libc(l->t) ? judge_dynamic(&fr, why, n) : judge_static(&fr, why, n);

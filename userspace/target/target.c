@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/target.h"
 
+#define VDSO_MAX (64u << 10)
+
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "elf/reader.h"
 #include "hp/err.h"
 #include "target/module.h"
 #include "target/procfs.h"
@@ -104,6 +107,36 @@ static int open_mem(struct hp_target *t, struct hp_err *err)
 						 : hp_err_sys(err, errno, "cannot open %s", path);
 }
 
+/* One for all of its files: they are one stranger's, who can make no more of one than of another. */
+static int open_reader(struct hp_target *t, struct hp_err *err)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "the files of process %d (%s)", (int)t->pid, t->comm);
+	return hp_reader_new(&t->reader, name, err);
+}
+
+/* Without it a walk from there is broken, and says so. */
+static void copy_vdso(struct hp_target *t)
+{
+	const struct hp_map *m = NULL;
+	uint8_t *bytes;
+
+	for (size_t i = 0; i < t->maps.n && !m; i++)
+		if (strcmp(t->maps.v[i].path, "[vdso]") == 0)
+			m = &t->maps.v[i];
+	if (!m || m->hi - m->lo > VDSO_MAX)
+		return;
+	bytes = malloc(m->hi - m->lo);
+	if (!bytes || hp_mem_read(t, m->lo, bytes, m->hi - m->lo, NULL) < 0) {
+		free(bytes);
+		return;
+	}
+	t->vdso = bytes;
+	t->vdso_at = m->lo;
+	t->vdso_n = m->hi - m->lo;
+}
+
 static int open_parts(struct hp_target *t, struct hp_err *err)
 {
 	struct hp_stat st;
@@ -133,9 +166,12 @@ static int open_parts(struct hp_target *t, struct hp_err *err)
 	if (r == 0)
 		r = open_mem(t, err);
 	if (r == 0)
+		r = open_reader(t, err);
+	if (r == 0)
 		r = hp_target_refresh(t, err);
 	if (r < 0)
 		return r;
+	copy_vdso(t);
 	/* The pid could have been given to another process between the first and the last step. */
 	if (hp_stat_read(t->pid, &st) < 0 || st.field[HP_STAT_START_TIME] != t->start_time)
 		return gone(t->pid, err);
@@ -165,6 +201,8 @@ void hp_target_free(struct hp_target *t)
 	if (!t)
 		return;
 	hp_modules_free(t);
+	hp_reader_free(t->reader);
+	free(t->vdso);
 	hp_maps_free(&t->maps);
 	hp_close(&t->mem_fd);
 	hp_close(&t->pidfd);

@@ -21,7 +21,7 @@ struct hp_err;
 struct hp_image;
 struct hp_symtab;
 struct hp_cfi;
-struct hp_dynsym;
+struct hp_reader;
 
 /* A mapped ELF file. */
 struct hp_module {
@@ -38,7 +38,6 @@ struct hp_module {
 	struct hp_symtab *fewer;  /* what symtab was before it was fetched */
 	bool fetched;		  /* or tried to */
 	struct hp_cfi *cfi;	  /* lazily: hp_module_cfi() */
-	struct hp_dynsym *dynsym; /* lazily: hp_module_dynsym() */
 };
 
 struct hp_target {
@@ -51,6 +50,11 @@ struct hp_target {
 	ino_t exe_ino;
 	uint64_t start_stack; /* random, where an exec put it: /proc/PID/stat field 28 */
 	char comm[16 + 1];
+	struct hp_reader *reader; /* of its files */
+	/* The vDSO is no file: a copy of it; NULL: none. */
+	uint8_t *vdso;
+	size_t vdso_n;
+	hp_addr vdso_at;
 	struct hp_maps maps; /* as of the last hp_target_refresh() */
 	struct hp_module *module;
 	size_t n_modules; /* the executable first, then in load order; vdso and files that are no ELF
@@ -99,7 +103,6 @@ int hp_module_symtab(struct hp_module *m, const struct hp_symtab **ret, struct h
 /* Asks debuginfod for more (elf/debug_file.h), once: 1: there is more.  May take long. */
 int hp_module_fetch_symtab(struct hp_module *m, struct hp_err *err);
 int hp_module_cfi(struct hp_module *m, const struct hp_cfi **ret, struct hp_err *err);
-int hp_module_dynsym(struct hp_module *m, const struct hp_dynsym **ret, struct hp_err *err);
 
 /* "func (libfoo.so.1+0x1234)" or "0x…" for messages; returns @buf. */
 const char *hp_target_describe(struct hp_target *t, hp_addr a, char *buf, size_t n);

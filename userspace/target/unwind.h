@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * target/unwind.h – walking a stack with the call frame information of the mapped files (libdwfl).
- * Internal to target/.
+ * target/unwind.h – walking a stack with the call frame information of the mapped files, which the
+ * target's reader has (elf/reader.h).  Internal to target/.
  */
 #ifndef HP_TARGET_UNWIND_H
 #define HP_TARGET_UNWIND_H
@@ -11,6 +11,7 @@
 
 #include "target/target.h"
 
+struct hp_displaced;
 struct hp_unwind;
 
 #define HP_FRAMES_MAX (1u << 17)
@@ -19,7 +20,7 @@ struct hp_frame {
 	hp_addr pc, sp;
 	bool activation; /* pc is where it stands, not a return address */
 	bool no_cfi;	 /* nothing is known about this pc: what would follow is a guess */
-	void *state;	 /* libdwfl's, while the callback runs */
+	uint64_t reg[16]; /* by DWARF's numbers; 0 where one was not kept */
 };
 
 enum hp_walk {
@@ -32,21 +33,27 @@ enum hp_walk {
 /* Nonzero stops the walk. */
 typedef int (*hp_frame_fn)(void *arg, const struct hp_frame *f);
 
-/* The registers of the frame, to walk on from elsewhere; 0 where one was not kept.  In the callback
- * only. */
+/* The registers of the frame, to walk on from elsewhere; 0 where one was not kept. */
 void hp_frame_regs(const struct hp_frame *f, struct user_regs_struct *ret);
 
 int hp_unwind_open(struct hp_unwind **ret, struct hp_target *t, struct hp_err *err);
 void hp_unwind_free(struct hp_unwind *u);
 
-/* Takes over what hp_target_refresh() found. */
-void hp_unwind_refresh(struct hp_unwind *u);
 /* Does now what the next walk would do first: while nobody waits. */
 int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err);
+
+/* While @d is not NULL, walks are made beside a thread that was displaced. */
+void hp_unwind_displaced(struct hp_unwind *u, struct hp_displaced *d);
+
+/* 0, or -HP_E_READER: walks end early because nobody can make them any more. */
+int hp_unwind_check(const struct hp_unwind *u, struct hp_err *err);
 
 /* From @regs outwards.  Memory is read anew in every walk. */
 enum hp_walk hp_unwind_walk(struct hp_unwind *u, const struct user_regs_struct *regs,
 			    hp_frame_fn fn, void *arg);
+
+/* Did the last walk read other memory than what it had been given (hp_unwind_seed())? */
+bool hp_unwind_read_more(const struct hp_unwind *u);
 
 /* A walk that has read [lo, lo+n) of the stack already. */
 void hp_unwind_seed(struct hp_unwind *u, hp_addr lo, const uint8_t *bytes, size_t n);
