@@ -11,7 +11,6 @@
 #include <sys/uio.h>
 
 #include "restart/fds.h"
-#include "target/blocked.h"
 #include "target/threads.h"
 
 #define POLLFDS_MAX 4096
@@ -46,26 +45,24 @@ static bool in_read_set(pid_t pid, const struct hp_blocked *b, int fd)
 	       word >> fd % 64 & 1;
 }
 
-bool hp_thread_waits_for(pid_t pid, pid_t tid, int fd)
+bool hp_blocked_waits_for(const struct hp_blocked *b, pid_t pid, int fd)
 {
-	struct hp_blocked b;
-
-	if (!hp_blocked_read(&b, pid, tid) || b.running)
+	if (b->running)
 		return false;
-	switch (b.nr) {
+	switch (b->nr) {
 	case SYS_accept:
 	case SYS_accept4:
 	case SYS_recvfrom:
 	case SYS_recvmsg:
 	case SYS_recvmmsg:
 	case SYS_read:
-		return (int)b.args[0] == fd;
+		return (int)b->args[0] == fd;
 	case SYS_poll:
 	case SYS_ppoll:
-		return in_pollfds(pid, &b, fd);
+		return in_pollfds(pid, b, fd);
 	case SYS_select:
 	case SYS_pselect6:
-		return in_read_set(pid, &b, fd);
+		return in_read_set(pid, b, fd);
 	}
 	return false;
 }
@@ -73,6 +70,7 @@ bool hp_thread_waits_for(pid_t pid, pid_t tid, int fd)
 /* Calls @fn for the threads that wait for @fd, until one returns true: whether one did. */
 static bool each_waiting(pid_t pid, int fd, bool (*fn)(pid_t tid))
 {
+	struct hp_blocked b;
 	struct dirent *e;
 	bool found = false;
 	char path[64];
@@ -82,7 +80,8 @@ static bool each_waiting(pid_t pid, int fd, bool (*fn)(pid_t tid))
 	d = opendir(path);
 	while (d && !found && (e = readdir(d)))
 		found = e->d_name[0] >= '0' && e->d_name[0] <= '9' &&
-			hp_thread_waits_for(pid, atoi(e->d_name), fd) && fn(atoi(e->d_name));
+			hp_blocked_read(&b, pid, atoi(e->d_name)) &&
+			hp_blocked_waits_for(&b, pid, fd) && fn(atoi(e->d_name));
 	if (d)
 		closedir(d);
 	return found;

@@ -8,6 +8,7 @@
 
 #include "restart/inventory.h"
 #include "restart/procs.h"
+#include "target/blocked.h"
 
 /* What is known of each listener, in their order. */
 struct hp_readiness {
@@ -22,9 +23,9 @@ int hp_readiness_read(struct hp_readiness *ret, const struct hp_listeners *l,
 		      const struct hp_procs *procs);
 void hp_readiness_free(struct hp_readiness *r);
 
-/* The thread is blocked in a call that would take a connection or a datagram from @fd, or waits for
- * that to be possible. */
-bool hp_thread_waits_for(pid_t pid, pid_t tid, int fd);
+/* A thread of @pid is blocked in a call that would take a connection or a datagram from @fd, or waits
+ * for that to be possible. */
+bool hp_blocked_waits_for(const struct hp_blocked *b, pid_t pid, int fd);
 
 /* Makes every thread that waits for @fd begin its call anew. */
 void hp_wake_acceptors(pid_t pid, int fd);

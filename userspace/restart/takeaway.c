@@ -3,8 +3,9 @@
  * An agent that shares the program's descriptors does it: DEL in each epoll, then dup3 of a socket
  * of hp's over the number, which is one step for every thread.  A thread that is blocked in accept
  * holds the file itself: it is made to begin its call anew, and finds the other one.  One that is
- * just on its way there accepts, and serves, one more connection.  Datagram sockets go in a moment in
- * which nobody has a datagram in hand (quiet.h), for the answer goes out by them.
+ * just on its way there accepts, and serves, one more connection: the program is not taken for idle
+ * before each thread was seen blocked.  Datagram sockets go in a moment in which nobody has a datagram
+ * in hand (quiet.h), for the answer goes out by them.
  */
 #include "restart/takeaway.h"
 
@@ -26,11 +27,12 @@
 #include "restart/quiet.h"
 #include "restart/ready.h"
 #include "target/agent.h"
+#include "target/blocked.h"
 #include "target/target.h"
 #include "target/threads.h"
 
-#define PASSES	3
-#define PASS_NS (2 * HP_MS)
+#define PASS_NS	  (1 * HP_MS)
+#define SETTLE_NS (500 * HP_MS)
 
 struct taking {
 	struct hp_target *t;
@@ -38,7 +40,7 @@ struct taking {
 	const struct hp_listeners *l;
 	struct hp_fd_list fds;	   /* of the target */
 	struct hp_interests waits; /* of its epolls */
-	struct hp_tids woken;
+	struct hp_tids settled;
 };
 
 int hp_take_away_check(const struct hp_procs *procs, struct hp_err *err)
@@ -133,57 +135,72 @@ static int put_dummy(struct taking *k, int fd, const struct hp_listener *l, stru
 	return r < 0 ? failed(k, r, "dup3", err) : 0;
 }
 
-static bool was_woken(const struct taking *k, pid_t tid)
+static bool is_settled(const struct taking *k, pid_t tid)
 {
-	for (size_t i = 0; i < k->woken.n; i++)
-		if (k->woken.v[i] == tid)
+	for (size_t i = 0; i < k->settled.n; i++)
+		if (k->settled.v[i] == tid)
 			return true;
 	return false;
 }
 
-static bool waits_at_one(const struct taking *k, pid_t tid)
+static bool waits_at_one(const struct taking *k, const struct hp_blocked *b)
 {
 	for (size_t i = 0; i < k->fds.n; i++)
 		if (hp_listeners_find(k->l, k->fds.v[i].ino) &&
-		    hp_thread_waits_for(k->t->pid, tid, k->fds.v[i].fd))
+		    hp_blocked_waits_for(b, k->t->pid, k->fds.v[i].fd))
 			return true;
 	return false;
 }
 
-/* Once each: afterwards it waits at the socket that is there now. */
-static int wake(struct taking *k, pid_t tid, struct hp_err *err)
+/* 1: whatever it does with those numbers from now on, it finds the sockets that are there now.
+ * 0: it runs, and may be on its way into a call with one that was there before. */
+static int settle(struct taking *k, pid_t tid, struct hp_err *err)
 {
+	struct hp_blocked b;
 	pid_t *v;
-	int r;
+	int r = 0;
 
-	if (was_woken(k, tid) || !waits_at_one(k, tid))
+	if (is_settled(k, tid) || !hp_blocked_read(&b, k->t->pid, tid))
+		return 1;
+	if (b.running)
 		return 0;
-	r = hp_thread_stop(tid, 0, err);
-	if (r == 0)
-		r = hp_thread_release(tid);
+	/* It begins its call anew. */
+	if (waits_at_one(k, &b))
+		r = hp_thread_stop(tid, 0, err) ?: hp_thread_release(tid);
 	if (r < 0)
-		return r == -ESRCH ? 0 : r;
-	v = HP_ARRAY_ADD(&k->woken);
+		return r == -ESRCH ? 1 : r;
+	v = HP_ARRAY_ADD(&k->settled);
 	if (!v)
 		return hp_err_sys(err, ENOMEM, "threads of process %d", (int)k->t->pid);
 	*v = tid;
-	return 0;
+	return 1;
 }
 
-static int wake_all(struct taking *k, struct hp_err *err)
+/* 1: all are. */
+static int settle_all(struct taking *k, struct hp_err *err)
 {
 	struct hp_tids tids = {0};
-	int r = 0;
+	int r = hp_threads_list(k->t, &tids, err), all = 1;
 
-	for (int pass = 0; r == 0 && pass < PASSES; pass++) {
-		if (pass)
-			hp_pause_ns(PASS_NS);
-		r = hp_threads_list(k->t, &tids, err);
-		for (size_t i = 0; r == 0 && i < tids.n; i++)
-			r = wake(k, tids.v[i], err);
+	for (size_t i = 0; r >= 0 && i < tids.n; i++) {
+		r = settle(k, tids.v[i], err);
+		all &= r == 1;
 	}
 	hp_tids_free(&tids);
-	return r;
+	return r < 0 ? r : all;
+}
+
+/* Each thread has to be seen blocked once; one that computes all the time is not waited for. */
+static int wait_settled(struct taking *k, struct hp_err *err)
+{
+	uint64_t end = hp_now_ns() + SETTLE_NS;
+	int r = settle_all(k, err);
+
+	while (r == 0 && hp_now_ns() < end) {
+		hp_pause_ns(PASS_NS);
+		r = settle_all(k, err);
+	}
+	return r < 0 ? r : 0;
 }
 
 static int take_all(struct taking *k, bool datagrams, struct hp_err *err)
@@ -254,7 +271,7 @@ static int take_from(struct taking *k, pid_t pid, uint64_t deadline_ns, struct h
 			r = e;
 	}
 	if (r == 0)
-		r = wake_all(k, err);
+		r = wait_settled(k, err);
 	if (r == -HP_E_GONE && (!k->t || hp_target_check(k->t, NULL) < 0))
 		r = 0; /* it ended by itself */
 	hp_target_free(k->t);
@@ -272,7 +289,7 @@ int hp_take_away(const struct hp_procs *procs, const struct hp_listeners *l, uin
 		r = take_from(&k, procs->v[i], deadline_ns, err);
 		hp_fd_list_free(&k.fds);
 		hp_interests_free(&k.waits);
-		hp_tids_free(&k.woken);
+		hp_tids_free(&k.settled);
 	}
 	return r;
 }
