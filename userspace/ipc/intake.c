@@ -143,46 +143,51 @@ static bool is_span(uint64_t ns)
 	return ns > 0 && ns <= SPAN_MAX_NS;
 }
 
+/* Which bits name which members. */
+static const struct {
+	unsigned bits;
+	size_t at, n;
+} members[] = {
+#define MEMBER(bits, m) {(bits), offsetof(struct hp_record, m), sizeof(((struct hp_record *)0)->m)}
+	MEMBER(CONN, conn),
+	MEMBER(LISTENER, listener),
+	MEMBER(KIND, kind),
+	MEMBER(PID | ANY_PID, pid),
+	MEMBER(COUNT, n),
+	MEMBER(ITEMS, n_items),
+	MEMBER(LOADING, mode),
+	MEMBER(LOADING, quiesce),
+	MEMBER(LOADING, timeout_ns),
+	MEMBER(LOADING, park_ns),
+	MEMBER(LEAVING, drain),
+	MEMBER(LEAVING, drain_signal),
+	MEMBER(LEAVING, ready),
+	MEMBER(LEAVING, env),
+	MEMBER(LEAVING, ready_ns),
+	MEMBER(LEAVING, drain_ns),
+	MEMBER(ADDR, family),
+	MEMBER(ADDR, port),
+	MEMBER(ADDR, addr),
+	MEMBER(FILE_, file),
+	MEMBER(EXE, exe),
+	MEMBER(PIDFILE, pidfile),
+	MEMBER(ID | ANY_ID, id),
+	MEMBER(USER, user),
+	MEMBER(TOKEN, token),
+#undef MEMBER
+};
+
 /* Whether nothing is said beyond what the rule names. */
 static bool only(const struct hp_record *rec, const struct rule *rule)
 {
 	static const struct hp_record nothing;
 	struct hp_record r = *rec;
-	unsigned f = rule->fields;
 
-#define CLEAR(bits, member)                                                                        \
-	do {                                                                                       \
-		if (f & (bits))                                                                    \
-			memset(&r.member, 0, sizeof(r.member));                                    \
-	} while (0)
 	r.ask = 0;
 	r.flags &= ~rule->flags;
-	CLEAR(CONN, conn);
-	CLEAR(LISTENER, listener);
-	CLEAR(KIND, kind);
-	CLEAR(PID | ANY_PID, pid);
-	CLEAR(COUNT, n);
-	CLEAR(ITEMS, n_items);
-	CLEAR(LOADING, mode);
-	CLEAR(LOADING, quiesce);
-	CLEAR(LOADING, timeout_ns);
-	CLEAR(LOADING, park_ns);
-	CLEAR(LEAVING, drain);
-	CLEAR(LEAVING, drain_signal);
-	CLEAR(LEAVING, ready);
-	CLEAR(LEAVING, env);
-	CLEAR(LEAVING, ready_ns);
-	CLEAR(LEAVING, drain_ns);
-	CLEAR(ADDR, family);
-	CLEAR(ADDR, port);
-	CLEAR(ADDR, addr);
-	CLEAR(FILE_, file);
-	CLEAR(EXE, exe);
-	CLEAR(PIDFILE, pidfile);
-	CLEAR(ID | ANY_ID, id);
-	CLEAR(USER, user);
-	CLEAR(TOKEN, token);
-#undef CLEAR
+	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
+		if (rule->fields & members[i].bits)
+			memset((char *)&r + members[i].at, 0, members[i].n);
 	return !memcmp(&r, &nothing, sizeof(r));
 }
 
