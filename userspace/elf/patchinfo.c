@@ -11,6 +11,7 @@
 
 #include "base/array.h"
 #include "elf/image.h"
+#include "elf/reader.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
 #include "hp/patch.h"
@@ -135,7 +136,7 @@ static int read_records(struct hp_patchinfo *pi, const struct hp_image *im, stru
 
 	bytes = hp_image_section(im, SECTION, NULL, &n);
 	if (!bytes)
-		return 0;
+		return hp_reader_of(im) ? hp_reader_check(im->reader, err) : 0;
 	if (n % sizeof(record))
 		return hp_err_set(err, -HP_E_BAD_ELF,
 				  "%s: " SECTION " has %zu bytes, which are no whole records of %zu: "

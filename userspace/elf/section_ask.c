@@ -48,8 +48,12 @@ const uint8_t *hp_image_section(const struct hp_image *im, const char *name, uin
 	const uint8_t *bytes = NULL;
 	struct hp_told a;
 
-	if (hp_reader_ask(reader, &q, &a, NULL) < 0)
+	if (hp_reader_ask(reader, &q, &a, NULL) < 0) {
+		/* Not to be taken for a file without: hp_reader_check() tells. */
+		if (reader && hp_reader_check(reader, NULL) == 0)
+			(void)hp_reader_distrust(reader, &verb, NULL, "nothing of %s", name);
 		return NULL;
+	}
 	s = a.record;
 	if (a.n && (s->offset > im->size || s->size > im->size - s->offset)) {
 		(void)hp_reader_distrust(reader, &verb, NULL, "%s lies outside the file", name);
