@@ -46,6 +46,8 @@ int hp_buf_printf(struct hp_buf *b, const char *fmt, ...)
 
 void hp_buf_drop(struct hp_buf *b, size_t n)
 {
+	if (!n) /* perhaps there is no memory yet */
+		return;
 	b->n -= n;
 	memmove(b->v, b->v + n, b->n);
 }
