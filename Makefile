@@ -250,6 +250,7 @@ lint-layers: $(call upto,$(lastword $(LAYERS)))
 
 # --- install -----------------------------------------------------------------------------------------------
 BINDIR	:= $(PREFIX)/bin
+LIBEXECDIR := $(PREFIX)/libexec/hp
 UNITDIR	:= $(PREFIX)/lib/systemd/system
 MANDIR	:= $(PREFIX)/share/man
 MAN	:= $(sort $(wildcard docs/man/*.[1-8]))
@@ -264,10 +265,11 @@ endef
 HPINCLUDE := $(PREFIX)/include/hp
 API	:= err.h hp.h patch.h upgrade.h
 VERSION	:= $(shell sed -n 's/^.define HP_VERSION[^"]*"\(.*\)"/\1/p' userspace/base/defaults.h)
-# hpctl finds hpd beside itself: both go into one folder.
+# hpctl finds hpd beside itself, and hpd its front in ../libexec/hp.
 install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
 	install -d $(addprefix $(DESTDIR),$(BINDIR) $(HPINCLUDE) $(UNITDIR) $(LIBDIR)/pkgconfig)
-	install -m 755 $(O)/hpctl $(O)/hpd $(O)/hpd-front $(DESTDIR)$(BINDIR)
+	install -m 755 $(O)/hpctl $(O)/hpd $(DESTDIR)$(BINDIR)
+	install -D -m 755 $(O)/hpd-front $(DESTDIR)$(LIBEXECDIR)/hpd-front
 	install -m 644 $(addprefix include/hp/,$(API)) $(DESTDIR)$(HPINCLUDE)
 	install -D -m 644 tools/completion/hpctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/hpctl
@@ -280,14 +282,14 @@ install: all	## into $(DESTDIR)$(PREFIX) (/usr/local)
 	$(foreach m,$(MAN),install -D -m 644 $(m) $(call man_to,$(m))/$(notdir $(m))$(newline))
 
 uninstall:	## removes what install put there
-	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd hpd-front) $(addprefix $(DESTDIR)$(UNITDIR)/,hpd.service hpd.socket)
+	rm -f $(addprefix $(DESTDIR)$(BINDIR)/,hpctl hpd) $(DESTDIR)$(LIBEXECDIR)/hpd-front $(addprefix $(DESTDIR)$(UNITDIR)/,hpd.service hpd.socket)
 	rm -f $(foreach m,$(MAN),$(call man_to,$(m))/$(notdir $(m)))
 	rm -f $(addprefix $(DESTDIR)$(HPINCLUDE)/,$(API))
 	rm -f $(foreach p,$(PUBLIC),$(addprefix $(DESTDIR)$(LIBDIR)/,$(files_$(p))))
 	rm -f $(DESTDIR)$(PREFIX)/share/hp/hp-gdb.py
 	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hpctl
 	rm -f $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions/_hpctl
-	-rmdir $(DESTDIR)$(HPINCLUDE) $(DESTDIR)$(PREFIX)/share/hp
+	-rmdir $(DESTDIR)$(HPINCLUDE) $(DESTDIR)$(PREFIX)/share/hp $(DESTDIR)$(LIBEXECDIR)
 
 define newline
 

@@ -14,7 +14,7 @@ version=$("$O/hpd" --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+')
 other=9${version:1}
 sed "s/\\b$version\\b/$other/g" "$O/hpd" >"$T/other/hpd"
 chmod +x "$T/other/hpd"
-cp "$O/hpctl" "$T/other/"
+cp "$O/hpctl" "$O/hpd-front" "$T/other/"
 
 is_at() {
 	hp --json status

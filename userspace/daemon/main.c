@@ -140,17 +140,20 @@ static int take_option(struct hp_daemon_options *o, int c, const char *arg)
 	return HP_EXIT_USAGE + 1; /* getopt_long(3) has said why */
 }
 
-/* Beside our own file. */
+/* Beside our own file, as it is built, or where it is installed: nobody calls it by hand. */
 static const char *find_front(void)
 {
-	static char path[PATH_MAX] = "hpd";
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("/hpd-front"));
-	char *slash;
+	static char path[PATH_MAX];
+	static const char installed[] = "../libexec/hp/hpd-front";
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof(installed));
+	char *slash, *name;
 
-	if (n > 0)
-		path[n] = 0;
+	path[n > 0 ? n : 0] = 0;
 	slash = strrchr(path, '/');
-	snprintf(slash ? slash + 1 : path, sizeof("hpd-front"), "hpd-front");
+	name = slash ? slash + 1 : path;
+	snprintf(name, sizeof("hpd-front"), "hpd-front");
+	if (access(path, X_OK) < 0)
+		snprintf(name, sizeof(installed), "%s", installed);
 	return path;
 }
 

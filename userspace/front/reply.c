@@ -45,7 +45,9 @@ int hp_reply_status(int code)
 static void reply(struct hp_conn *c, int status, const char *type, const char *doc, size_t n,
 		  const char *end)
 {
-	if (hp_http_head(&c->out, status, type, (long long)(n + strlen(end)), hp_conn_keeps(c),
+	size_t length = n + strlen(end);
+
+	if (hp_http_head(&c->out, status, type, (long long)length, hp_conn_keeps(c),
 			 status == 405 ? hp_api_allowed(c->http.path) : NULL) < 0 ||
 	    hp_buf_add(&c->out, doc, n) < 0 || hp_buf_add(&c->out, end, strlen(end)) < 0)
 		hp_conn_no_memory(c);

@@ -249,13 +249,15 @@ int hp_counting_baseline(struct hp_session *s, struct hp_census *c, struct hp_er
 	struct held h = {.s = s, .lv = c->lv};
 
 	for (size_t i = 0; i < c->n; i++) {
-		unsigned tries = BASELINE_TRIES;
 		int r = c->v[i].sharer; /* the kernel fires no probe in it: only looks tell */
 
-		while (r == 0 && tries-- && hp_now_ns() < c->lv->deadline_ns) {
-			r = baseline_one(&h, c, &c->v[i], err);
-			if (r == 0)
+		/* Once in any case: what is still in use at the deadline is for the caller to say. */
+		for (unsigned try = 0; r == 0 && try < BASELINE_TRIES; try++) {
+			if (try && hp_now_ns() >= c->lv->deadline_ns)
+				break;
+			if (try)
 				hp_pause_ns(30 * HP_US);
+			r = baseline_one(&h, c, &c->v[i], err);
 		}
 		if (r < 0)
 			return r;
