@@ -30,6 +30,7 @@ be_systemd() {
 	mount -t proc proc /proc
 	mount --bind -o ro /proc/sys /proc/sys
 	mount -t tmpfs tmpfs /run
+	mkdir -p /var/lib/hp
 	mount -t tmpfs tmpfs /var/lib/hp
 	mountpoint -q /sys/fs/cgroup && umount -R /sys/fs/cgroup
 	mount -t cgroup2 cgroup2 /sys/fs/cgroup

@@ -85,6 +85,8 @@ static void filter_allow(void)
 		IS(SYS_mmap, ALLOW), IS(SYS_munmap, ALLOW), IS(SYS_rt_sigaction, ALLOW),
 		IS(SYS_pipe2, ALLOW), IS(SYS_newfstatat, ALLOW), IS(SYS_fstat, ALLOW),
 		IS(SYS_lseek, ALLOW), IS(SYS_getrandom, ALLOW),
+		/* a thread that is just starting */
+		IS(SYS_rseq, ALLOW), IS(SYS_set_robust_list, ALLOW),
 		BPF_STMT(BPF_RET | BPF_K, KILL),
 	};
 
