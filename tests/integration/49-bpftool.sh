@@ -77,7 +77,8 @@ is "and stays" "$sums" true
 # What is read first may only be less than what is read later: entries is read behind calls.
 is "calls and entries agree" "$(counts | jq '.functions.new_step.calls <= .session.entries and
 	.session.overflow == 0')" true
-like "hpctl shows the same" "$(grep 'new_step$' "$T/watch.out" | tail -n 1)" '^ +[12] +[0-9.-]+ +[0-9]+  new_step$'
+check "hpctl shows the same" \
+	wait_until "$PATIENCE" grep -qE '^ +[12] +[0-9.-]+ +[0-9]+  new_step$' "$T/watch.out"
 
 # --- what the maps say of themselves ---------------------------------------------------------------------
 bpftool -j map show pinned "/sys/fs/bpf/hp/$PID/inflight" >"$T/show.json"
