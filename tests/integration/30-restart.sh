@@ -27,9 +27,7 @@ shape() {
 shape "threads in accept" tcp:127.0.0.1:$PORT threads
 shape "a SO_REUSEPORT socket a thread" tcp:127.0.0.1:$PORT reuseport
 shape "a SO_REUSEPORT socket a process" tcp:127.0.0.1:$PORT workers
-# Of some thirty restarts one does not get the listener out of a child, which goes on until the drain's
-# deadline (hp-restart(7), LIMITS): until that is mended, in the soak only.
-[ "$rounds" -lt 20 ] || shape "preforked children" tcp:127.0.0.1:$PORT prefork
+shape "preforked children" tcp:127.0.0.1:$PORT prefork
 shape "epoll" tcp:127.0.0.1:$PORT epoll
 shape "epoll, told before the bind" tcp:127.0.0.1:$PORT epoll early
 shape "poll" tcp:127.0.0.1:$PORT poll

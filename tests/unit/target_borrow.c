@@ -387,6 +387,60 @@ static void signals_wait(void **state)
 	victim_free(r.v);
 }
 
+static void *nothing(void *arg)
+{
+	return arg;
+}
+
+static _Noreturn void bear_threads(_Atomic unsigned *born)
+{
+	pthread_t t;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+
+	for (;; ++*born)
+		if (pthread_create(&t, NULL, nothing, NULL) || pthread_join(t, NULL))
+			_exit(1);
+}
+
+static bool grows(const _Atomic unsigned *born)
+{
+	unsigned was = *born;
+
+	for (int i = 0; i < 2000 && *born < was + 2; i++)
+		hp_pause_ns(HP_MS);
+	return *born >= was + 2;
+}
+
+/* A thread that asks for another while hp stops it: the other one is nobody's to hold. */
+static void who_is_born_meanwhile_runs_on(void **state)
+{
+	_Atomic unsigned *born = mmap(NULL, HP_PAGE, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	const uint64_t none[6] = {0};
+	struct victim v;
+	struct rig r = {.v = &v};
+	struct hp_err err;
+
+	v.pid = fork();
+	if (v.pid == 0)
+		bear_threads(born);
+	assert_true(grows(born));
+	if (hp_target_open(&r.t, v.pid, &err) < 0 || hp_looker_open(&r.l, r.t, NULL, &err) < 0)
+		fail_msg("%s", err.text);
+	for (int i = 0; i < 300; i++) {
+		borrow(&r, HP_BORROW_SYSCALL);
+		assert_int_equal(hp_borrow_syscall(r.b, SYS_getpid, none), v.pid);
+		give_back(&r);
+		assert_true(grows(born));
+	}
+	kill(v.pid, SIGKILL);
+	waitpid(v.pid, NULL, 0);
+	hp_looker_free(r.l);
+	hp_target_free(r.t);
+	munmap(born, HP_PAGE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +452,7 @@ int main(void)
 		cmocka_unit_test(the_middle_of_libc_is_no_safe_point),
 		cmocka_unit_test(stopped_process_is_told),
 		cmocka_unit_test(signals_wait),
+		cmocka_unit_test(who_is_born_meanwhile_runs_on),
 	};
 
 	return cmocka_run_group_tests(tests, map_stub, NULL);

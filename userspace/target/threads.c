@@ -299,7 +299,9 @@ static int busy(pid_t tid, struct hp_err *err)
 	return hp_err_set(err, -EBUSY, "thread %d is in an uninterruptible wait", (int)tid);
 }
 
-static int seize(pid_t tid, long options, struct hp_err *err)
+/* Without options: until it stops it goes on with its own affairs, and what it clones then is not ours
+ * to trace.  A child that were would be held for as long as this process lives. */
+static int seize(pid_t tid, struct hp_err *err)
 {
 	struct hp_stat st;
 
@@ -309,7 +311,7 @@ static int seize(pid_t tid, long options, struct hp_err *err)
 		return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
 	if (st.state == 'D')
 		return busy(tid, err);
-	if (ptrace(PTRACE_SEIZE, tid, NULL, options))
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL))
 		return seize_failed(tid, errno, err);
 	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid);
@@ -325,13 +327,13 @@ int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
 	/* From the interrupt to the mending the thread would go on with an EINTR. */
 	hp_lifeline_hold();
 	if (!was_left)
-		r = seize(tid, options, err);
+		r = seize(tid, err);
 	if (r == 0)
 		r = await_stop(tid, was_left ? 0 : hp_now_ns() + HP_THREAD_STOP_NS);
 	hp_lifeline_resume();
 	if (r < 0 && r != -ETIMEDOUT && r != -ESRCH)
 		return r;
-	if (r == 0 && was_left && ptrace(PTRACE_SETOPTIONS, tid, NULL, options))
+	if (r == 0 && (was_left || options) && ptrace(PTRACE_SETOPTIONS, tid, NULL, options))
 		r = -ESRCH; /* no stopped thread refuses */
 	if (r == -ETIMEDOUT) {
 		hp_thread_leave(tid);

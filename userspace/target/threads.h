@@ -27,9 +27,9 @@ void hp_tids_free(struct hp_tids *tids);
 
 /* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
  * delivered).  A system call that it interrupts is restarted when the thread goes on.
- * @options: PTRACE_O_*.  -ESRCH: it is gone; -HP_E_DENIED: somebody else traces it; -EBUSY: it is
- * in an uninterruptible wait: not touched, or left as by hp_thread_leave() when the wait began as it
- * was asked to stop. */
+ * @options: PTRACE_O_*, in force from the stop on.  -ESRCH: it is gone; -HP_E_DENIED: somebody else
+ * traces it; -EBUSY: it is in an uninterruptible wait: not touched, or left as by hp_thread_leave()
+ * when the wait began as it was asked to stop. */
 int hp_thread_stop(pid_t tid, long options, struct hp_err *err);
 
 /* How long a thread that was asked to stop is waited for. */
