@@ -477,7 +477,7 @@ done < <("$O/hpd" --fault-points)
 
 # Probe keepers detach when the answer is out already.
 no_keeper() {
-	! pgrep -x -s "$HPD" hp-probes >"$T/keepers"
+	[ -z "$(one_of_ours '^hp-probes')" ]
 }
 
 # survey SCENARIO: which points does it pass?

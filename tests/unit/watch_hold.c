@@ -67,12 +67,13 @@ _Noreturn static void victim_main(struct shared *s)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
-		bool new_is_right = s->new_is_right;
+		bool new_is_right;
 		int got;
 
 		s->stopped = s->stop;
 		if (s->stopped)
 			continue;
+		new_is_right = s->new_is_right;
 		got = held();
 		if (got != OLD && !(got == NEW && new_is_right)) {
 			s->last_wrong = got;
