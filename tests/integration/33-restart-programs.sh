@@ -62,16 +62,7 @@ program "memcached that has given up its rights" memcached -- "${memcached[@]}" 
 is "and the new one has no others" "$(awk '/^Uid/ { print $2 }' "/proc/$MAIN/status")" "$(id -u nobody)"
 end_server
 
-cat >"$T/haproxy.cfg" <<END
-defaults
-	mode http
-	timeout connect 5s
-	timeout client 30s
-	timeout server 30s
-frontend f
-	bind 127.0.0.1:$PORT
-	http-request return status 200 content-type text/plain string hello
-END
+haproxy_config "$PORT" hello
 program "haproxy, as hp knows it" http -- haproxy -db -f "$T/haproxy.cfg"
 end_server
 program "haproxy, external" http --drain external -- haproxy -db -f "$T/haproxy.cfg"

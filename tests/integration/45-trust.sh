@@ -9,16 +9,6 @@ as_root() { AS=(); }
 as_alice() { AS=(setpriv "--reuid=$ALICE" "--regid=$ALICE" --clear-groups); }
 as_bob() { AS=(setpriv "--reuid=$BOB" "--regid=$BOB" --clear-groups); }
 
-# policy LINE…: the new rules, in force
-policy() {
-	local from
-
-	printf '%s\n' "$@" >"$T/policy.conf"
-	from=$(stat -c %s "$T/hpd.log")
-	kill -HUP "$HPD"
-	wait_line "$T/hpd.log" 'SIGHUP: the policy' "$from"
-}
-
 # denied NAME REGEX ARGS…: with exit status 5, and said in hpd's log
 denied() {
 	local name=$1 regex=$2 from

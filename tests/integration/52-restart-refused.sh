@@ -38,14 +38,6 @@ as_alice() {
 
 	"$@"
 }
-policy() {
-	local from
-
-	printf '%s\n' "$@" >"$T/policy.conf"
-	from=$(stat -c %s "$T/hpd.log")
-	kill -HUP "$HPD"
-	wait_line "$T/hpd.log" 'SIGHUP: the policy' "$from"
-}
 as_alice refused 5 "one who may load, not restart" 'not permitted|may not' restart "$MAIN"
 policy 'allow root' "allow user $ALICE to restart"
 as_alice refused 5 "one who may restart, but not what he likes" 'only root may say' restart "$MAIN" -- id

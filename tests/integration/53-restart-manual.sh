@@ -24,16 +24,7 @@ http {
 	server { listen 127.0.0.1:$PORT; return 200 nginx; }
 }
 END
-cat >"$T/haproxy.cfg" <<END
-defaults
-	mode http
-	timeout connect 5s
-	timeout client 30s
-	timeout server 30s
-frontend f
-	bind 127.0.0.1:$((PORT + 1))
-	http-request return status 200 content-type text/plain string haproxy
-END
+haproxy_config $((PORT + 1)) haproxy
 cat >"$T/redis.conf" <<END
 port 0
 unixsocket $T/run/redis.sock

@@ -156,6 +156,16 @@ start_hpd() {
 	rm "$T/ready"
 }
 
+# policy LINE…: the new rules of an hpd that has its policy in $T/policy.conf, in force
+policy() {
+	local from
+
+	printf '%s\n' "$@" >"$T/policy.conf"
+	from=$(stat -c %s "$T/hpd.log")
+	kill -HUP "$HPD"
+	wait_line "$T/hpd.log" 'SIGHUP: the policy' "$from"
+}
+
 session_of() {
 	ps -o pid= -s "$1" | tr -d ' ' | grep -v "^$HPD\$"
 }

@@ -50,6 +50,20 @@ start_daemon() {
 	GENERATIONS+=("$MAIN")
 }
 
+# haproxy_config PORT WORD: $T/haproxy.cfg, which has WORD answered
+haproxy_config() {
+	cat >"$T/haproxy.cfg" <<-END
+		defaults
+			mode http
+			timeout connect 5s
+			timeout client 30s
+			timeout server 30s
+		frontend f
+			bind 127.0.0.1:$1
+			http-request return status 200 content-type text/plain string $2
+	END
+}
+
 # start_netsvc WAY OPTION…
 start_netsvc() {
 	start_server "$SVC/netsvc" "$@"
