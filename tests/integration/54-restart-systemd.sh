@@ -17,6 +17,11 @@ of() {
 	inside cat "/proc/$1/$2"
 }
 
+# caps PID SET: of capabilities
+caps() {
+	echo "0x$(of "$1" status | awk -v set="$2:" '$1 == set { print $2 }')"
+}
+
 # as_it_was NAME BEFORE: unit, main process, group and limits
 as_it_was() {
 	local name=$1 old=$2
@@ -79,6 +84,17 @@ like "and told so" "$ERR" 'the old process is under [0-9]+ seccomp filters?, whi
 restart --wait
 is "again, nothing is lost" "$STATUS $ERR" "0 "
 inside systemctl stop filtered
+
+is "hpd may not load modules" "$(($(caps "$(show hpd MainPID)" CapBnd) >> 16 & 1))" 0
+unit capable "${common[@]}" 'CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SYS_MODULE' \
+	"ExecStart=$SVC/netsvc threads $address"
+begin capable
+wait_until "$PATIENCE" bash -c ": >$http"
+restart --wait
+is "a capability is lost that hpd has not: it is restarted" "$STATUS" 0
+like "and told so" "$ERR" 'is without the capabilities 0x10000,'
+is "the other one is there" "$(caps "$MAIN" CapBnd)" 0x0000000000000400
+inside systemctl stop capable
 
 unit crashing "${common[@]}" Restart=on-failure "ExecStart=$SVC/netsvc threads $address"
 survives crashing line

@@ -90,11 +90,23 @@ static int take_inventory(struct hp_supervisor *s, struct hp_err *err)
 	return r == 0 ? refuse_worker(s, err) : r;
 }
 
+/* Those that somebody has left to the process.  Of what has the set of PID 1 whole nobody has chosen
+ * it: there it is what a process without all of root's rights holds. */
+static uint64_t chosen_caps(const struct hp_creds *c, pid_t pid)
+{
+	uint64_t all = 0, held = 0;
+
+	if (hp_status_number(1, "CapBnd", 16, &all) && all & ~c->bounding)
+		return c->bounding;
+	(void)hp_status_number(pid, "CapPrm", 16, &held); /* it has ended: that is found out elsewhere */
+	return all & ~held ? held : 0;
+}
+
 /* What the new one cannot have, and may need. */
 static void tell_losses(struct hp_supervisor *s)
 {
 	char text[HP_WARNING_TEXT];
-	uint64_t ours = ~0ull, filters = 0;
+	uint64_t ours = ~0ull, caps = chosen_caps(&s->spec.creds, s->req->pid), filters = 0;
 
 	if (*s->spec.left_out) {
 		(void)snprintf(text, sizeof(text),
@@ -102,11 +114,11 @@ static void tell_losses(struct hp_supervisor *s)
 			       s->spec.left_out);
 		hp_supervisor_warn(s, text);
 	}
-	if (hp_status_number(getpid(), "CapBnd", 16, &ours) && s->spec.creds.bounding & ~ours) {
+	if (hp_status_number(getpid(), "CapBnd", 16, &ours) && caps & ~ours) {
 		(void)snprintf(text, sizeof(text),
 			       "the new process is without the capabilities %#" PRIx64
 			       ", which hpd has not (capsh --decode)",
-			       s->spec.creds.bounding & ~ours);
+			       caps & ~ours);
 		hp_supervisor_warn(s, text);
 	}
 	/* What hp has started has one of hp's. */
