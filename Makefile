@@ -158,7 +158,7 @@ unit: $(UNIT) $(O)/hpd-front	## builds the unit tests
 
 # tests/fuzz/<layer>_<what>.c is one LLVMFuzzerTestOneInput().  With SAN=fuzz it becomes a fuzzer,
 # else a plain program that runs the files it is given: the corpus as a regression test.
-FUZZ_SRC := $(filter-out tests/fuzz/replay.c,$(sort $(wildcard tests/fuzz/*.c)))
+FUZZ_SRC := $(sort $(wildcard tests/fuzz/*_*.c))
 FUZZ	:= $(patsubst tests/fuzz/%.c,$(O)/tests/fuzz/%,$(FUZZ_SRC))
 FUZZ_MAIN := $(if $(filter fuzz,$(SAN)),,$(O)/tests/fuzz/replay.o)
 FUZZ_SECONDS ?= 60
@@ -168,6 +168,7 @@ $(O)/tests/fuzz/$(1): $(O)/tests/fuzz/$(1).o $(FUZZ_MAIN) $(call upto,$(firstwor
 	$$(Q)$$(CC) $$(CFLAGS) $$(subst fuzzer-no-link,fuzzer,$$(SANFLAGS)) $$(LDFLAGS) -o $$@ $$^ $$(LIBS)
 endef
 $(foreach t,$(notdir $(FUZZ)),$(eval $(call fuzz_rule,$(t))))
+$(O)/tests/fuzz/arch_move: $(O)/tests/fuzz/box.o
 fuzzers: $(FUZZ)
 
 tests: unit fuzzers services

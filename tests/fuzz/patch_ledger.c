@@ -14,19 +14,28 @@
 
 static uint8_t *area;
 
-static void put_right(struct hp_ledger *l)
+/* The counts are what they are: with too large ones nothing can be sealed. */
+static void put_right(void)
 {
-	struct hp_ledger_fixed *f = &l->fixed;
-	uint64_t moved = (uintptr_t)area - f->area_lo;
+	static struct hp_ledger l;
+	struct hp_ledger_fixed *f = &l.fixed;
 	uint64_t *const part[] = {&f->area_lo, &f->area_hi, &f->table, &f->gate,
 				  &f->gate_back, &f->data, &f->code};
+	uint64_t moved;
 
+	memcpy(&l, area, offsetof(struct hp_ledger, fixed.fn));
+	if (f->n_fns > HP_LEDGER_FNS || f->n_ranges > HP_LEDGER_RANGES || f->text_n > HP_LEDGER_TEXT)
+		return;
+	memcpy(f->fn, area + hp_ledger_size(0, 0, 0), f->n_fns * sizeof(f->fn[0]));
+	memcpy(f->range, area + hp_ledger_size(f->n_fns, 0, 0), f->n_ranges * sizeof(f->range[0]));
+	memcpy(f->text, area + hp_ledger_size(f->n_fns, f->n_ranges, 0), f->text_n);
+	moved = (uintptr_t)area - f->area_lo;
 	f->magic = HP_LEDGER_MAGIC;
 	f->version = HP_LEDGER_VERSION;
 	for (size_t i = 0; i < sizeof(part) / sizeof(part[0]); i++)
 		*part[i] += moved;
-	if (l->fixed.n_fns <= HP_LEDGER_FNS)
-		hp_ledger_seal(l);
+	hp_ledger_seal(&l);
+	hp_ledger_pack(&l, area);
 }
 
 static void use(const struct hp_ledger *l, const struct hp_target *t)
@@ -56,17 +65,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 	struct hp_target t = {.pid = getpid(), .mem_fd = -1, .maps = {.v = &map, .n = 1}};
 	struct hp_err err = {0};
 	struct hp_ledgers ls;
-	struct hp_ledger *l;
 
 	if (!area)
 		area = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (area == MAP_FAILED || !n)
 		return 0;
-	l = (struct hp_ledger *)area;
 	memset(area, 0, room);
 	memcpy(area, bytes + 1, n - 1 < room ? n - 1 : room);
 	if (bytes[0] % 2 == 0)
-		put_right(l);
+		put_right();
 	map.lo = (uintptr_t)area;
 	map.hi = map.lo + room;
 	if (hp_ledgers_read(&t, &ls, &err) < 0)

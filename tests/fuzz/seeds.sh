@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
 #
-# tests/fuzz/seeds.sh: makes the seeds of tests/fuzz/corpus/elf_* anew: small files that between them
-# have what hp reads in an ELF file.  What fuzzing found lies beside them as found-*.
+# tests/fuzz/seeds.sh: makes the seeds of tests/fuzz/corpus/{elf_*,arch_move} anew: small files that
+# between them have what hp reads in an ELF file, and heads of functions.  What fuzzing found lies beside
+# them as found-*.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 include=$PWD/include
@@ -60,3 +61,48 @@ put() {
 put elf_image patch.so versions.so stripped.so tls.so program object.o truncated.so
 put elf_reloc patch.so relr.so tls.so versions.so
 put elf_cfi frames.so program patch.so
+
+# Heads: place (from 128 on: what is addressed from rip is turned to where something is), size, flags, the
+# registers rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi, r8-r15; then the code.
+mkdir -p "$corpus/arch_move"
+n=0
+while read -r text; do
+	n=$((n + 1))
+	printf '%s\n' "$text" | as -o head.o -
+	objcopy -O binary -j .text head.o head.bin
+	{
+		# shellcheck disable=SC2059 # an escape
+		printf "\\x$(printf %02x $((128 + n % 3)))"
+		printf '\x00\x41\x45\xe1\x22\x80\x50\x60\x70\x48\x58\x24\xe9\x21\x68\x78\x88\x98'
+		cat head.bin
+	} > "$corpus/arch_move/$(printf 'head%02d' $n)"
+done <<'EOF'
+mov 0x1000(%rip),%rax; mov %edi,0x1000(%rip)
+movl $0x12345678,0x10000(%rip); cmpb $7,0x20000(%rip)
+lea 0x10008(%rip),%rsi; imul $0x1234567,0x1000(%rip),%eax
+vmovdqu 0x30(%rip),%ymm3; movups %xmm1,0x1000(%rip)
+jmp *0x1000(%rip)
+call *0x1008(%rip)
+push 0x1000(%rip); pop %fs:8
+jmp .+0x40
+.byte 0xe9,0,1,3,0
+test %edi,%edi; je .+0x20; xor %eax,%eax
+.byte 0x0f,0x84,0x10,0x20,3,0
+jo .+4; jne .+0x10; jmp .+6
+.byte 0xe8,0,1,3,0
+.byte 0xe8,0,0,0,0
+call *%rcx; nop; nop; nop
+push %rbx; push %r12; call *8(%rdi)
+call *0x40(%rdi,%r9,8)
+notrack jmp *(%rdi,%rbx)
+endbr64; push %rbp; mov %rsp,%rbp
+push %rbp; mov %rsp,%rbp; and $-32,%rsp; sub $0x50,%rsp
+rep movsb; mov %rax,(%rdi)
+cmpxchg %rcx,0x1000(%rip); lock xadd %eax,(%rdi)
+mov %fs:0x28,%rax; mov %rax,0x8(%rsp)
+div %rcx; add $1,%eax
+ud2; nop; nop; nop
+ret; nopw 0(%rax,%rax,1)
+fldl 0x1000(%rip); fstpl (%rdi)
+xor %eax,%eax; cld; cld; movq $0x11223344,-0x48(%rsp,%rcx,1)
+EOF

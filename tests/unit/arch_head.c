@@ -81,6 +81,8 @@ extern char __ehdr_start[];
 	X(call_middle, "push %rax; call *%rcx; pop %rdx; ret", NULL, "overwritten")                \
 	X(call_stack, "call *8(%rsp); ret; nop; nop", "is a call that", "is a call that")          \
 	X(call_rsp, "call *%rsp; nop; nop; nop; ret", "is a call that", "overwritten")             \
+	X(call_esp, "call *8(%esp); ret; nop; nop", "is a call that", "is a call that")            \
+	X(call_two_bytes, ".byte 0x66; call *%rcx; nop; nop; ret", "is a call that", "overwritten") \
 	X(call_far, "lcall *(%rdi); nop; nop; nop; ret", "is a call that", "overwritten")          \
 	X(eip_load, "mov memory(%eip),%rax; ret", "cannot be moved", "cannot be moved")
 

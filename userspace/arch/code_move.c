@@ -148,12 +148,20 @@ static int put_rebased(struct moved *m, const struct hp_insn *in, const uint8_t 
 	return 0;
 }
 
+/* 16 bits of it make AMD and Intel differ (SDM and APM, "jmp", "call"): AMD pushes two bytes. */
+static bool has_operand_size(const struct hp_insn *in)
+{
+	return in->i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE;
+}
+
+/* rsp is no index; esp is a base in an instruction with the address-size prefix. */
 static bool uses_rsp(const ZydisDecodedOperand *op)
 {
-	if (op->type == ZYDIS_OPERAND_TYPE_REGISTER)
-		return op->reg.value == ZYDIS_REGISTER_RSP;
-	return op->type == ZYDIS_OPERAND_TYPE_MEMORY &&
-	       (op->mem.base == ZYDIS_REGISTER_RSP || op->mem.index == ZYDIS_REGISTER_RSP);
+	ZydisRegister r = op->type == ZYDIS_OPERAND_TYPE_REGISTER ? op->reg.value
+			: op->type == ZYDIS_OPERAND_TYPE_MEMORY	 ? op->mem.base
+								 : ZYDIS_REGISTER_NONE;
+
+	return r == ZYDIS_REGISTER_RSP || r == ZYDIS_REGISTER_ESP;
 }
 
 /* call *x: the return address is pushed, then ff /2 (call) becomes ff /4 (jmp). */
@@ -163,7 +171,8 @@ static int move_indirect_call(struct moved *m, const struct hp_insn *in, struct 
 	uint8_t b[HP_INSN_MAX];
 	int r;
 
-	if (in->i.opcode != 0xff || in->i.raw.modrm.reg != 2 || uses_rsp(&in->op[0]))
+	if (in->i.opcode != 0xff || in->i.raw.modrm.reg != 2 || has_operand_size(in) ||
+	    uses_rsp(&in->op[0]))
 		return refuse(m, in, err, "is a call that cannot run elsewhere");
 	memcpy(b, m->h->bytes + (in->at - m->h->at), in->len);
 	b[in->i.raw.modrm.offset] = (uint8_t)((b[in->i.raw.modrm.offset] & ~(7 << 3)) | 4 << 3);
@@ -181,8 +190,7 @@ static int move_branch(struct moved *m, const struct hp_insn *in, struct hp_err 
 
 	if (r)
 		return r;
-	/* a 16-bit operand size makes AMD and Intel differ (SDM and APM, "jmp") */
-	if (in->i.attributes & ZYDIS_ATTRIB_HAS_OPERANDSIZE)
+	if (has_operand_size(in))
 		return refuse(m, in, err, "has an operand size that cannot be moved");
 	if (in->flow == HP_INSN_COND)
 		return move_cond(m, in, err);
