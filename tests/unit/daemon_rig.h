@@ -125,6 +125,17 @@ static void stub_wait(const char *file)
 	close(fd);
 }
 
+/* What no job says, and then nothing for ever. */
+static _Noreturn void stub_forge(const struct hp_ops *ops)
+{
+	static const char junk[4096] = "{\"result\":{}}\n";
+	const struct hp_job *job = ops->report.arg;
+
+	(void)hp_write_all(job->sock, junk, sizeof(junk));
+	for (;;)
+		pause();
+}
+
 void hp_ops_end(struct hp_ops *ops)
 {
 }
@@ -142,6 +153,8 @@ int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_
 	stub_step(ops, "plan");
 	if (!strcmp(name, "crash.so"))
 		raise(SIGKILL);
+	if (!strcmp(name, "forge.so"))
+		stub_forge(ops);
 	if (!strncmp(name, "wait", 4))
 		stub_wait(req->file);
 	/* "four.so": until four run, or it is plain that they will not. */

@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "daemon/daemon.h"
-#include "daemon/json_out.h"
+#include "daemon/doc.h"
 #include "daemon/serve.h"
 #include "hp/err.h"
+#include "ipc/json.h"
 
 struct hp_client *hp_client_find(struct hp_daemon *d, uint64_t conn)
 {
@@ -71,49 +72,48 @@ void hp_clients_leave(struct hp_daemon *d)
 
 /* --- answers ------------------------------------------------------------------------------------- */
 
-/* What cannot be made of want of memory is no answer: the client is cut off. */
-static void tell(struct hp_client *c, struct hp_tell_head head, const json_t *doc)
+/* What cannot be made for want of memory is no answer: the client is cut off. */
+static void tell(struct hp_client *c, struct hp_tell_head head, int k, const struct hp_buf *text)
 {
-	char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
-
 	head.conn = c->conn;
-	if (!text && head.tell != HP_TELL_LAST) {
+	if (k < 0 && head.tell != HP_TELL_LAST) {
 		head = (struct hp_tell_head){.tell = HP_TELL_REPLY,
 					     .conn = c->conn,
 					     .code = -ENOMEM,
 					     .flags = HP_TELL_CLOSE};
 	}
-	hp_front_tell(&c->d->front, &head, text ? text : "", text ? strlen(text) : 0);
-	free(text);
+	if (k < 0 || !text->n)
+		hp_front_tell(&c->d->front, &head, "", 0);
+	else
+		hp_front_tell(&c->d->front, &head, text->v, text->n);
+}
+
+/* Takes @doc, and is the last that @c is told. */
+static void reply(struct hp_client *c, struct hp_tell_head head, json_t *doc)
+{
+	struct hp_buf text = {0};
+	int k = hp_doc_put(&text, doc);
+
+	head.tell = HP_TELL_REPLY;
+	tell(c, head, k, &text);
+	hp_buf_free(&text);
+	client_free(c);
 }
 
 void hp_client_reply(struct hp_client *c, json_t *doc)
 {
-	tell(c, (struct hp_tell_head){.tell = HP_TELL_REPLY}, doc);
-	json_decref(doc);
-	client_free(c);
-}
-
-static void reply_error(struct hp_client *c, struct hp_tell_head head, const char *text)
-{
-	json_t *doc = hp_json_error(head.code, text);
-
-	head.tell = HP_TELL_REPLY;
-	tell(c, head, doc);
-	json_decref(doc);
-	client_free(c);
+	reply(c, (struct hp_tell_head){0}, doc);
 }
 
 void hp_client_reply_error(struct hp_client *c, int code, const char *text)
 {
-	reply_error(c, (struct hp_tell_head){.code = code}, text);
+	reply(c, (struct hp_tell_head){.code = code}, hp_json_error(code, text));
 }
 
 void hp_client_turn_away(struct hp_client *c, int code, unsigned status, const char *text)
 {
-	reply_error(c,
-		    (struct hp_tell_head){.code = code, .status = status, .flags = HP_TELL_CLOSE},
-		    text);
+	reply(c, (struct hp_tell_head){.code = code, .status = status, .flags = HP_TELL_CLOSE},
+	      hp_json_error(code, text));
 }
 
 void hp_client_reply_metrics(struct hp_client *c, const struct hp_buf *text)
@@ -125,24 +125,21 @@ void hp_client_reply_metrics(struct hp_client *c, const struct hp_buf *text)
 	client_free(c);
 }
 
-static int code_of(const json_t *error)
-{
-	return hp_err_code(json_string_value(json_object_get(error, "code")) ?: "");
-}
-
 /* hotgo's face makes its own of the whole. */
-void hp_client_answer(struct hp_client *c, const json_t *answer)
+void hp_client_answer(struct hp_client *c, const struct hp_job_said *said)
 {
-	const json_t *error = json_object_get(answer, "error");
-	struct hp_tell_head head = {.tell = HP_TELL_REPLY};
+	const struct hp_tell_head head = {.tell = HP_TELL_REPLY, .code = said->head->code};
+	struct hp_buf text = {0};
+	int k;
 
 	if (c->stream) {
-		hp_client_end(c, answer);
+		hp_client_end(c, said);
 		return;
 	}
-	if (error)
-		head.code = code_of(error);
-	tell(c, head, error || c->from ? answer : json_object_get(answer, "result"));
+	k = head.code || c->from ? hp_doc_answer(&text, said)
+				 : hp_buf_add(&text, said->doc, said->n_doc);
+	tell(c, head, k, &text);
+	hp_buf_free(&text);
 	client_free(c);
 }
 
@@ -154,13 +151,19 @@ void hp_client_stream(struct hp_client *c)
 	hp_front_tell(&c->d->front, &head, "", 0);
 }
 
-void hp_client_line(struct hp_client *c, const json_t *doc)
+void hp_client_line(struct hp_client *c, const char *line, size_t n)
 {
-	tell(c, (struct hp_tell_head){.tell = HP_TELL_LINE}, doc);
+	const struct hp_tell_head head = {.tell = HP_TELL_LINE, .conn = c->conn};
+
+	hp_front_tell(&c->d->front, &head, line, n);
 }
 
-void hp_client_end(struct hp_client *c, const json_t *last)
+void hp_client_end(struct hp_client *c, const struct hp_job_said *last)
 {
-	tell(c, (struct hp_tell_head){.tell = HP_TELL_LAST}, last);
+	struct hp_buf text = {0};
+	int k = last ? hp_doc_answer(&text, last) : 0;
+
+	tell(c, (struct hp_tell_head){.tell = HP_TELL_LAST}, k, &text);
+	hp_buf_free(&text);
 	client_free(c);
 }

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "base/buf.h"
+#include "daemon/job_record.h"
 #include "daemon/peer.h"
 
 struct hp_daemon;
@@ -49,13 +50,13 @@ void hp_client_reply_error(struct hp_client *c, int code, const char *text);
 void hp_client_turn_away(struct hp_client *c, int code, unsigned status, const char *text);
 /* HP_METRICS_TYPE. */
 void hp_client_reply_metrics(struct hp_client *c, const struct hp_buf *text);
-/* {"result":…} or {"error":…}, borrowed. */
-void hp_client_answer(struct hp_client *c, const json_t *answer);
+/* What a job said, borrowed. */
+void hp_client_answer(struct hp_client *c, const struct hp_job_said *said);
 
-/* A stream of lines.  A line is not taken, so that many may get the same; a client too slow loses
- * some, but never the last one (NULL: none). */
+/* A stream of lines, JSON without their ends.  A client too slow loses some, but never the last one
+ * (NULL: none). */
 void hp_client_stream(struct hp_client *c);
-void hp_client_line(struct hp_client *c, const json_t *doc);
-void hp_client_end(struct hp_client *c, const json_t *last);
+void hp_client_line(struct hp_client *c, const char *line, size_t n);
+void hp_client_end(struct hp_client *c, const struct hp_job_said *last);
 
 #endif

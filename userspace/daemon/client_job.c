@@ -28,8 +28,8 @@ static void client_gone(struct hp_client *c)
 }
 
 int hp_client_job_new(struct hp_client *c, struct hp_job_request *req, const struct hp_peer *peer,
-		      void (*on_event)(struct hp_job *job, const json_t *event),
-		      void (*on_answer)(struct hp_job *job, const json_t *answer),
+		      void (*on_step)(struct hp_job *job, const struct hp_job_said *said),
+		      void (*on_answer)(struct hp_job *job, const struct hp_job_said *said),
 		      struct hp_job **ret, struct hp_err *err)
 {
 	struct hp_subject *s = req->pid ? hp_subject_find(c->d, req->pid) : NULL;
@@ -44,7 +44,7 @@ int hp_client_job_new(struct hp_client *c, struct hp_job_request *req, const str
 	if (!job)
 		return hp_err_set(err, -ENOMEM, "no memory for the operation");
 	job->client = c;
-	job->on_event = on_event;
+	job->on_step = on_step;
 	job->on_answer = on_answer;
 	c->owner = job;
 	c->gone = client_gone;

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "daemon/client.h"
 #include "daemon/daemon.h"
+#include "daemon/doc.h"
 #include "daemon/json_out.h"
 #include "daemon/status.h"
 #include "hp/err.h"
@@ -32,13 +33,13 @@ static void tell_patches(struct hp_client *c, pid_t pid)
 	struct hp_subject *s;
 
 	TAILQ_FOREACH(s, &c->d->subjects, link) {
-		json_t *event;
+		struct hp_buf event = {0};
 
 		if (s->gone || !s->patches || (pid && s->pid != pid))
 			continue;
-		event = hp_subject_event(s);
-		hp_client_line(c, event);
-		json_decref(event);
+		if (hp_doc_put(&event, hp_subject_event(s)) == 0)
+			hp_client_line(c, event.v, event.n);
+		hp_buf_free(&event);
 	}
 }
 
@@ -86,17 +87,32 @@ json_t *hp_event_new(const char *kind, pid_t pid, json_t *more)
 	return e;
 }
 
-void hp_events_send(struct hp_daemon *d, pid_t pid, bool calls_only, json_t *event)
+static void send_text(struct hp_daemon *d, pid_t pid, bool calls_only, const char *event, size_t n)
 {
 	struct hp_watcher *w;
 
 	TAILQ_FOREACH(w, &d->watchers, link)
-		if (event && (!w->pid || w->pid == pid) && (!calls_only || w->calls))
-			hp_client_line(w->c, event);
-	json_decref(event);
+		if ((!w->pid || w->pid == pid) && (!calls_only || w->calls))
+			hp_client_line(w->c, event, n);
 }
 
-static void end(struct hp_daemon *d, struct hp_watcher *w, const json_t *last)
+void hp_events_send_text(struct hp_daemon *d, pid_t pid, const char *event, size_t n)
+{
+	send_text(d, pid, false, event, n);
+}
+
+void hp_events_send(struct hp_daemon *d, pid_t pid, bool calls_only, json_t *event)
+{
+	struct hp_buf text = {0};
+
+	if (TAILQ_EMPTY(&d->watchers))
+		json_decref(event);
+	else if (hp_doc_put(&text, event) == 0) /* or it is lost, for want of memory */
+		send_text(d, pid, calls_only, text.v, text.n);
+	hp_buf_free(&text);
+}
+
+static void end(struct hp_daemon *d, struct hp_watcher *w, const struct hp_job_said *last)
 {
 	struct hp_client *c = w->c;
 
@@ -115,7 +131,7 @@ static struct hp_watcher *find_calls(struct hp_daemon *d, pid_t pid)
 	return NULL;
 }
 
-void hp_events_end_calls(struct hp_daemon *d, pid_t pid, const json_t *answer)
+void hp_events_end_calls(struct hp_daemon *d, pid_t pid, const struct hp_job_said *answer)
 {
 	struct hp_watcher *w;
 

@@ -20,10 +20,11 @@
 #include "base/log.h"
 #include "daemon/client.h"
 #include "daemon/daemon.h"
+#include "daemon/doc.h"
 #include "daemon/events.h"
 #include "daemon/job.h"
-#include "daemon/json_out.h"
 #include "hp/err.h"
+#include "ipc/json.h"
 
 #define AT_ONCE_MIN 4
 #define AT_ONCE_MAX 16
@@ -49,7 +50,11 @@ struct member {
 	char comm[17];
 	bool named; /* by its pid: it must be there */
 	enum outcome outcome;
-	json_t *result, *error; /* of its job */
+	/* What its job said. */
+	int code;
+	char *text; /* of an error */
+	struct hp_buf result;
+	bool retained;
 };
 
 struct hp_family {
@@ -69,7 +74,7 @@ struct hp_family {
 	bool looked;	/* no selection is under way */
 	bool restless;	/* there may be processes that were not found */
 	bool undoing, in_turn;
-	json_t *failure; /* of the first selection: the answer */
+	struct hp_err failure; /* of the first selection: the answer; code 0: none */
 };
 
 static void turn(struct hp_family *f);
@@ -146,31 +151,23 @@ static void family_free(struct hp_family *f)
 	tdestroy(f->by_pid, leave_tree);
 	while ((m = TAILQ_FIRST(&f->members))) {
 		TAILQ_REMOVE(&f->members, m, link);
-		json_decref(m->result);
-		json_decref(m->error);
+		hp_buf_free(&m->result);
+		free(m->text);
 		free(m);
 	}
-	json_decref(f->failure);
 	hp_job_request_free(&f->req);
 	free(f);
-}
-
-static bool is_code(const json_t *error, int code)
-{
-	const char *name = json_string_value(json_object_get(error, "code"));
-
-	return name && !strcmp(name, hp_err_name(-code));
 }
 
 static enum outcome outcome_of(const struct member *m)
 {
 	bool undoing = m->f->undoing, load = m->f->kind == HP_JOB_LOAD && !undoing;
 
-	if (!m->error)
+	if (!m->code)
 		return undoing ? UNDONE : DONE;
-	if (is_code(m->error, HP_E_GONE) && (!m->named || undoing))
+	if (m->code == -HP_E_GONE && (!m->named || undoing))
 		return GONE;
-	if (is_code(m->error, load ? HP_E_ALREADY : HP_E_NOT_LOADED))
+	if (m->code == (load ? -HP_E_ALREADY : -HP_E_NOT_LOADED))
 		return undoing ? UNDONE : ALREADY;
 	return undoing ? STUCK : FAILED;
 }
@@ -183,8 +180,7 @@ static const char *outcome_name(const struct member *m)
 	case DONE:
 		if (load)
 			return "loaded";
-		return json_is_true(json_object_get(m->result, "retained")) ? "retained"
-									     : "unloaded";
+		return m->retained ? "retained" : "unloaded";
 	case ALREADY:
 		return load ? "already-loaded" : "not-loaded";
 	case GONE:
@@ -212,7 +208,7 @@ static int worst(const struct hp_family *f)
 	int status = HP_EXIT_FAILED;
 
 	TAILQ_FOREACH(m, &f->members, link) {
-		int s = (int)json_integer_value(json_object_get(m->error, "status"));
+		int s = (int)hp_err_exit(m->code);
 
 		if (m->outcome == FAILED && s > status)
 			status = s;
@@ -235,71 +231,115 @@ static int status_of(const struct hp_family *f)
 	return n[ALREADY] ? HP_EXIT_REFUSED : HP_EXIT_FAILED;
 }
 
-static json_t *row(const struct member *m)
+/* NULL: it did not fail, or no memory. */
+static json_t *error_of(const struct member *m)
 {
-	return json_pack("{s:i,s:o,s:s,s:O*,s:O*}", "pid", (int)m->pid, "comm",
-			 hp_json_text(m->comm), "result", outcome_name(m), "details", m->result,
-			 "error", m->error);
+	return m->code ? hp_json_error_body(m->code, m->text ? m->text : "") : NULL;
 }
 
-static json_t *answer_of(const struct hp_family *f)
+static int put_row(struct hp_buf *ret, const struct member *m)
+{
+	int k = hp_doc_put(ret, json_pack("{s:i,s:o,s:s,s:o*}", "pid", (int)m->pid, "comm",
+					  hp_json_text(m->comm), "result", outcome_name(m), "error",
+					  error_of(m)));
+
+	return k == 0 && m->result.n ? hp_doc_add(ret, "details", m->result.v, m->result.n) : k;
+}
+
+static int put_rows(struct hp_buf *ret, const struct hp_family *f)
 {
 	const struct member *m;
-	json_t *rows;
+	int k = hp_buf_add(ret, "[", 1);
 
-	if (f->failure)
-		return json_incref(f->failure);
-	rows = json_array();
-	TAILQ_FOREACH(m, &f->members, link)
-		if (json_array_append_new(rows, row(m)) < 0)
-			break;
-	return json_pack("{s:i,s:{s:i,s:s,s:i,s:b,s:i,s:i,s:o}}", "schema", 1, "result", "schema", 1,
-			 "hp_id", f->id, "status", status_of(f), "complete",
-			 !f->restless && !f->count[WAITING], "done",
-			 (int)(f->count[DONE] + f->count[ALREADY]), "failed",
-			 (int)(f->count[FAILED] + f->count[STUCK]), "targets", rows);
+	TAILQ_FOREACH(m, &f->members, link) {
+		if (k == 0 && m != TAILQ_FIRST(&f->members))
+			k = hp_buf_add(ret, ",", 1);
+		if (k == 0)
+			k = put_row(ret, m);
+	}
+	return k == 0 ? hp_buf_add(ret, "]", 1) : k;
+}
+
+static int put_result(struct hp_buf *ret, const struct hp_family *f)
+{
+	struct hp_buf rows = {0};
+	int k = hp_doc_put(ret, json_pack("{s:i,s:s,s:i,s:b,s:i,s:i}", "schema", 1, "hp_id", f->id,
+					  "status", status_of(f), "complete",
+					  !f->restless && !f->count[WAITING], "done",
+					  (int)(f->count[DONE] + f->count[ALREADY]), "failed",
+					  (int)(f->count[FAILED] + f->count[STUCK])));
+
+	if (k == 0)
+		k = put_rows(&rows, f);
+	if (k == 0)
+		k = hp_doc_add(ret, "targets", rows.v, rows.n);
+	hp_buf_free(&rows);
+	return k;
+}
+
+static void answer(const struct hp_family *f)
+{
+	struct hp_job_head head = {.word = HP_WORD_ANSWER, .code = f->failure.code};
+	struct hp_job_said said = {.head = &head};
+	struct hp_buf result = {0};
+
+	snprintf(head.text, sizeof(head.text), "%s", f->failure.text);
+	if (!head.code && put_result(&result, f) < 0) {
+		head.code = -ENOMEM;
+		snprintf(head.text, sizeof(head.text), "no memory for the answer");
+		hp_buf_free(&result);
+	}
+	said.doc = result.v;
+	said.n_doc = result.n;
+	hp_client_answer(f->c, &said);
+	hp_buf_free(&result);
 }
 
 static void finish(struct hp_family *f)
 {
-	json_t *answer = answer_of(f);
-
 	hp_log(HP_LOG_INFO, "%s in %zu processes: done in %zu, failed in %zu",
 	       hp_job_kind_name(f->kind), f->n, f->count[DONE], f->count[FAILED]);
 	if (f->c) {
 		f->c->gone = NULL;
-		hp_client_answer(f->c, answer);
+		answer(f);
 	}
-	json_decref(answer);
 	family_free(f);
 }
 
 static void tell(struct hp_family *f, const struct member *m)
 {
-	json_t *e;
+	struct hp_buf e = {0};
 
 	if (!f->c || !f->c->stream)
 		return;
-	e = hp_event_new("target", m->pid,
-			 json_pack("{s:s,s:o,s:I,s:I,s:O*}", "result", outcome_name(m), "comm",
-				   hp_json_text(m->comm), "done", (json_int_t)f->answered, "of",
-				   (json_int_t)f->n, "error", m->error));
-	if (e)
-		hp_client_line(f->c, e);
-	json_decref(e);
+	if (hp_doc_put(&e, hp_event_new("target", m->pid,
+					json_pack("{s:s,s:o,s:I,s:I,s:o*}", "result",
+						  outcome_name(m), "comm", hp_json_text(m->comm),
+						  "done", (json_int_t)f->answered, "of",
+						  (json_int_t)f->n, "error", error_of(m)))) == 0)
+		hp_client_line(f->c, e.v, e.n);
+	hp_buf_free(&e);
 }
 
 /* --- work ------------------------------------------------------------------------------------- */
 
-static void member_answered(struct hp_job *job, const json_t *answer)
+static void set_said(struct member *m, int code, const char *text)
+{
+	free(m->text);
+	m->code = code;
+	m->text = code ? strdup(text) : NULL; /* without memory an error has no sentence */
+}
+
+static void member_answered(struct hp_job *job, const struct hp_job_said *said)
 {
 	struct member *m = job->client;
 	struct hp_family *f = m->f;
 
-	json_decref(m->result);
-	json_decref(m->error);
-	m->result = json_incref(json_object_get(answer, "result"));
-	m->error = json_incref(json_object_get(answer, "error"));
+	set_said(m, said->head->code, said->head->text);
+	m->retained = said->head->retained;
+	hp_buf_drop(&m->result, m->result.n);
+	if (hp_buf_add(&m->result, said->doc, said->n_doc) < 0)
+		hp_log(HP_LOG_ERROR, "process %d: no memory for what became of it", m->pid);
 	set_outcome(m, outcome_of(m));
 	/* Only what was changed may have been forked before. */
 	f->worked = f->worked || m->outcome == DONE;
@@ -330,11 +370,7 @@ static int request_for(const struct member *m, struct hp_job_request *ret, struc
 
 static void fail(struct member *m, const struct hp_err *err)
 {
-	json_t *doc = hp_json_error(err->code, err->text);
-
-	json_decref(m->error);
-	m->error = json_incref(json_object_get(doc, "error"));
-	json_decref(doc);
+	set_said(m, err->code, err->text);
 	set_outcome(m, m->f->undoing ? STUCK : FAILED);
 	m->f->answered += !m->f->undoing;
 	tell(m->f, m);
@@ -366,33 +402,21 @@ static void start(struct member *m)
 	hp_job_submit(job, false);
 }
 
-/* Of the first look: what the others and the members go by. */
-static void take_first(struct hp_family *f, const json_t *answer, const json_t *result)
-{
-	const char *id = json_string_value(json_object_get(result, "hp_id"));
-
-	if (!result) {
-		f->failure = json_incref((json_t *)answer);
-		return;
-	}
-	snprintf(f->id, sizeof(f->id), "%s", id ? id : "");
-}
-
-static void selected(struct hp_job *job, const json_t *answer)
+static void selected(struct hp_job *job, const struct hp_job_said *said)
 {
 	struct hp_family *f = job->client;
-	const json_t *result = json_object_get(answer, "result");
-	const json_t *error = json_object_get(answer, "error");
-	size_t i;
-	json_t *pid;
+	const struct hp_job_head *h = said->head;
 
 	f->looked = true;
-	if (f->rounds == 1)
-		take_first(f, answer, result);
-	else if (error && !is_code(error, HP_E_GONE) && !is_code(error, HP_E_NOT_LOADED))
+	/* Of the first look: what the others and the members go by. */
+	if (f->rounds == 1 && h->code)
+		(void)hp_err_set(&f->failure, h->code, "%s", h->text);
+	else if (f->rounds == 1)
+		snprintf(f->id, sizeof(f->id), "%.64s", h->id);
+	else if (h->code && h->code != -HP_E_GONE && h->code != -HP_E_NOT_LOADED)
 		f->restless = true;
-	json_array_foreach (json_object_get(result, "pids"), i, pid)
-		if (!add_member(f, (pid_t)json_integer_value(pid)))
+	for (size_t i = 0; i < h->n[HP_FACT_PID]; i++)
+		if (!add_member(f, said->pid[i]))
 			f->restless = true;
 	turn(f);
 }
@@ -414,7 +438,7 @@ static void look(struct hp_family *f)
 	if (!job) {
 		f->looked = true;
 		if (f->rounds == 1)
-			f->failure = hp_json_error(-ENOMEM, "no memory for the operation");
+			(void)hp_err_set(&f->failure, -ENOMEM, "no memory for the operation");
 		return;
 	}
 	job->client = f;
@@ -467,7 +491,7 @@ static bool step(struct hp_family *f)
 		begin_undo(f);
 		return false;
 	}
-	if (!f->worked || f->undoing || f->failure || f->d->stopping)
+	if (!f->worked || f->undoing || f->failure.code || f->d->stopping)
 		return true;
 	if (f->rounds == ROUNDS_MAX) {
 		f->restless = true;

@@ -36,8 +36,9 @@ struct hp_dropped {
 
 void hp_guarded_free(struct hp_guarded *g)
 {
-	json_decref(g->wrong);
+	free(g->wrong);
 	g->wrong = NULL;
+	g->n_wrong = 0;
 }
 
 /* --- what is told ------------------------------------------------------------------------------- */
@@ -47,54 +48,64 @@ static void tell(struct hp_subject *s, const char *did)
 	const struct hp_log_about about = {.message_id = HP_MESSAGE_RECOVERED, .pid = s->pid};
 
 	hp_log_about(HP_LOG_WARNING, &about, "process %d: %zu patched entries were not right: %s",
-		     s->pid, json_array_size(s->guard.wrong), did);
+		     s->pid, s->guard.n_wrong, did);
 	hp_events_send(s->d, s->pid, false,
 		       hp_event_new("guard", s->pid,
-				    json_pack("{s:s,s:O,s:b}", "detail", did, "functions",
-					      s->guard.wrong, "set_atomic", false)));
+				    json_pack("{s:s,s:o,s:b}", "detail", did, "functions",
+					      hp_json_guard(s->guard.wrong, s->guard.n_wrong),
+					      "set_atomic", false)));
 }
 
 json_t *hp_guard_status(const struct hp_subject *s)
 {
 	const struct hp_guarded *g = &s->guard;
 
-	return json_pack("{s:O?,s:i,s:i,s:b}", "wrong", g->wrong, "seen", (int)g->seen, "mended",
-			 (int)g->mended, "set_atomic", g->wrong == NULL);
+	return json_pack("{s:o?,s:i,s:i,s:b}", "wrong",
+			 g->n_wrong ? hp_json_guard(g->wrong, g->n_wrong) : NULL, "seen",
+			 (int)g->seen, "mended", (int)g->mended, "set_atomic", !g->n_wrong);
 }
 
 /* --- one target ---------------------------------------------------------------------------------- */
 
-static const char *found_in(const json_t *site)
-{
-	return json_string_value(json_object_get(site, "found")) ?: "";
-}
+/* Those of one target, in an answer. */
+struct sites {
+	const struct hp_fact_site *v;
+	size_t n;
+};
 
-static bool any_found(const json_t *wrong, const char *what)
+static bool any_found(struct sites wrong, enum hp_guard_found what)
 {
-	size_t i;
-	json_t *site;
-
-	json_array_foreach (wrong, i, site)
-		if (!strcmp(found_in(site), what))
+	for (size_t i = 0; i < wrong.n; i++)
+		if (wrong.v[i].found == what)
 			return true;
 	return false;
 }
 
-static bool all_mended(const json_t *wrong)
+static bool all_mended(struct sites wrong)
 {
-	size_t i;
-	json_t *site;
-
-	json_array_foreach (wrong, i, site)
-		if (!json_is_true(json_object_get(site, "mended")))
+	for (size_t i = 0; i < wrong.n; i++)
+		if (!wrong.v[i].mended)
 			return false;
 	return true;
 }
 
-static void set_wrong(struct hp_subject *s, json_t *wrong)
+/* Without memory what was known stays. */
+static void set_wrong(struct hp_subject *s, struct sites wrong)
 {
-	json_decref(s->guard.wrong);
-	s->guard.wrong = json_incref(wrong);
+	struct hp_fact_site *copy = wrong.n ? malloc(wrong.n * sizeof(*copy)) : NULL;
+
+	if (wrong.n && !copy)
+		return;
+	if (wrong.n)
+		memcpy(copy, wrong.v, wrong.n * sizeof(*copy));
+	hp_guarded_free(&s->guard);
+	s->guard.wrong = copy;
+	s->guard.n_wrong = wrong.n;
+}
+
+static bool is_known(const struct hp_guarded *g, struct sites wrong)
+{
+	return g->n_wrong == wrong.n && !memcmp(g->wrong, wrong.v, wrong.n * sizeof(*wrong.v));
 }
 
 static void fought(struct hp_guarded *g)
@@ -108,44 +119,50 @@ static void fought(struct hp_guarded *g)
 	g->again_ns = hp_now_ns() + wait;
 }
 
-static const json_t *sites_of(const json_t *answer, size_t i)
+/* From *@at on: those of @pid. */
+static struct sites sites_of(const struct hp_job_said *said, pid_t pid, size_t *at)
 {
-	const json_t *targets = json_object_get(json_object_get(answer, "result"), "targets");
+	struct sites s = {said->site + *at, 0};
 
-	return json_object_get(json_array_get(targets, i), "wrong");
+	for (; *at < said->head->n[HP_FACT_SITE] && said->site[*at].pid == pid; ++*at)
+		s.n++;
+	return s;
 }
 
-static void mended(struct hp_job *job, const json_t *answer)
+static void mended(struct hp_job *job, const struct hp_job_said *said)
 {
 	struct hp_subject *s = job->subject;
-	json_t *wrong = (json_t *)sites_of(answer, 0);
+	struct sites wrong;
+	size_t at = 0;
 
-	if (!s || s->gone || !json_array_size(wrong))
+	if (!s || s->gone || !said->head->n[HP_FACT_SITE])
+		return;
+	wrong = sites_of(said, s->pid, &at);
+	if (!wrong.n)
 		return;
 	set_wrong(s, wrong);
 	s->guard.seen++;
-	if (any_found(wrong, hp_guard_name(HP_GUARD_PROBE)))
+	if (any_found(wrong, HP_GUARD_PROBE))
 		fought(&s->guard);
 	if (!all_mended(wrong)) {
 		tell(s, "they cannot be put back: calls may run old code");
 		return;
 	}
-	s->guard.mended += (unsigned)json_array_size(wrong);
-	hp_metrics_add(s->d, HP_COUNT_REPAIRED, json_array_size(wrong));
+	s->guard.mended += (unsigned)wrong.n;
+	hp_metrics_add(s->d, HP_COUNT_REPAIRED, wrong.n);
 	tell(s, s->guard.fights >= FIGHTS_MAX
 			? "put back; whoever changes them does it again and again, so that they "
 			  "are put back less often from now on"
 			: "put back; until then calls ran old code");
-	set_wrong(s, NULL);
+	hp_guarded_free(&s->guard);
 }
 
 /* Whether a job may come to anything: a debugger's int3 is left to it, and what nobody knows. */
-static bool may_mend(const struct hp_subject *s, const json_t *wrong)
+static bool may_mend(const struct hp_subject *s, struct sites wrong)
 {
-	if (hp_now_ns() < s->guard.again_ns && any_found(wrong, hp_guard_name(HP_GUARD_PROBE)))
+	if (hp_now_ns() < s->guard.again_ns && any_found(wrong, HP_GUARD_PROBE))
 		return false;
-	return any_found(wrong, hp_guard_name(HP_GUARD_PROBE)) ||
-	       any_found(wrong, hp_guard_name(HP_GUARD_ORIGINAL));
+	return any_found(wrong, HP_GUARD_PROBE) || any_found(wrong, HP_GUARD_ORIGINAL);
 }
 
 static void mend(struct hp_subject *s)
@@ -161,14 +178,12 @@ static void mend(struct hp_subject *s)
 	hp_job_submit(job, false);
 }
 
-static void note_wrong(struct hp_subject *s, json_t *wrong)
+static void note_wrong(struct hp_subject *s, struct sites wrong)
 {
-	bool known = s->guard.wrong && json_equal(s->guard.wrong, wrong);
-
 	if (may_mend(s, wrong)) {
 		set_wrong(s, wrong);
 		mend(s);
-	} else if (!known) {
+	} else if (!is_known(&s->guard, wrong)) {
 		set_wrong(s, wrong);
 		s->guard.seen++;
 		tell(s, "left as they are for now: calls may run old code");
@@ -183,33 +198,29 @@ struct round {
 	void *arg;
 };
 
-static void note_target(struct hp_daemon *d, const json_t *t)
+static void note_target(struct hp_daemon *d, const struct hp_fact_target *t, struct sites wrong)
 {
-	pid_t pid = (pid_t)json_integer_value(json_object_get(t, "pid"));
-	struct hp_subject *s = hp_subject_find(d, pid);
-	json_t *wrong = json_object_get(t, "wrong");
+	struct hp_subject *s = hp_subject_find(d, t->pid);
 
 	/* What is being done just now its own answer will tell. */
 	if (!s || s->running || s->queued || !s->patches || d->stopping)
 		return;
-	if (json_array_size(wrong)) {
+	if (wrong.n)
 		note_wrong(s, wrong);
-	} else if (json_integer_value(json_object_get(t, "patches")) == 0) {
+	else if (!t->patches)
 		hp_guard_dropped(s);
-	} else {
-		set_wrong(s, NULL); /* or somebody else put it right */
-	}
+	else
+		hp_guarded_free(&s->guard); /* or somebody else put it right */
 }
 
-static void looked(struct hp_job *job, const json_t *answer)
+static void looked(struct hp_job *job, const struct hp_job_said *said)
 {
 	struct round *r = job->client;
 	struct hp_daemon *d = job->d;
-	size_t i;
-	json_t *t;
+	size_t at = 0;
 
-	json_array_foreach (json_object_get(json_object_get(answer, "result"), "targets"), i, t)
-		note_target(d, t);
+	for (size_t i = 0; i < said->head->n[HP_FACT_TARGET]; i++)
+		note_target(d, &said->target[i], sites_of(said, said->target[i].pid, &at));
 	d->guard_cost_ns = hp_now_ns() - r->since_ns;
 	r->done(r->arg);
 	free(r);

@@ -11,16 +11,19 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 struct hp_daemon;
 struct hp_err;
+struct hp_fact_site;
 struct hp_subject;
 
 /* What is known of a subject's entries. */
 struct hp_guarded {
-	json_t *wrong;	 /* as last seen: the sites that are not right, or NULL */
+	struct hp_fact_site *wrong; /* as last seen: the entries that are not right */
+	size_t n_wrong;
 	unsigned seen;	 /* times that something was wrong */
 	unsigned mended; /* entries put right */
 	unsigned fights; /* times in a row that a probe was written over */

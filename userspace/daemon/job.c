@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -22,11 +23,11 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
+#include "daemon/doc.h"
 #include "daemon/events.h"
-#include "daemon/json_out.h"
 #include "hp/err.h"
+#include "ipc/json.h"
 
-#define LINE_MAX_BYTES (64u << 20)
 /* What a job may take beyond the request's own time-out before it is taken for hung. */
 #define STOPS_MAX 3 /* by somebody's SIGSTOP, before it is ended */
 #define GRACE_NS (60 * HP_S)
@@ -55,47 +56,44 @@ void hp_job_free(struct hp_job *job)
 	hp_timer_clear(job->d->ring, &job->deadline);
 	hp_close(&job->pidfd);
 	hp_close(&job->sock);
-	hp_buf_free(&job->lines);
+	hp_buf_free(&job->heard);
 	hp_job_request_free(&job->req);
 	free(job->peer);
 	free(job);
 }
 
-static bool is_denied(const json_t *error)
+static bool is_denied(int code)
 {
-	return json_integer_value(json_object_get(error, "status")) == HP_EXIT_DENIED;
+	return hp_err_exit(code) == HP_EXIT_DENIED;
 }
 
-static void log_answer(const struct hp_job *job, const json_t *answer)
+static void log_answer(const struct hp_job *job, const struct hp_job_head *said)
 {
-	const json_t *error = json_object_get(answer, "error");
 	const char *verb = hp_job_kind_name(job->req.kind);
 	struct hp_log_about about = {
-		.message_id = error			      ? HP_MESSAGE_FAILED
+		.message_id = said->code		      ? HP_MESSAGE_FAILED
 			      : job->req.kind == HP_JOB_LOAD ? HP_MESSAGE_LOADED
 			      : job->req.kind == HP_JOB_RESTART
 				      ? HP_MESSAGE_RESTARTED
 				      : HP_MESSAGE_UNLOADED,
 		.pid = job->req.pid,
-		.id = json_string_value(
-			json_object_get(json_object_get(answer, "result"), "hp_id")),
+		.id = *said->id ? said->id : NULL,
 	};
 	double ms = (double)(hp_now_ns() - job->since_ns) / (double)HP_MS;
 
-	if (error && job->peer && is_denied(error)) {
+	if (job->peer && is_denied(said->code)) {
 		about.message_id = HP_MESSAGE_DENIED;
 		hp_log_about(HP_LOG_WARNING, &about,
 			     "%s in process %d, asked for by process %d of uid %u: %s", verb,
-			     job->req.pid, job->peer->pid, job->peer->uid,
-			     json_string_value(json_object_get(error, "text")));
+			     job->req.pid, job->peer->pid, job->peer->uid, said->text);
 		return;
 	}
 	if (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD &&
 	    job->req.kind != HP_JOB_RESTART)
 		return;
-	if (error)
+	if (said->code)
 		hp_log_about(HP_LOG_INFO, &about, "%s in process %d: %s", verb, job->req.pid,
-			     json_string_value(json_object_get(error, "text")));
+			     said->text);
 	else if (job->req.kind == HP_JOB_RESTART)
 		hp_log_about(HP_LOG_INFO, &about, "restart of process %d: done in %.1f ms",
 			     job->req.pid, ms);
@@ -105,101 +103,109 @@ static void log_answer(const struct hp_job *job, const json_t *answer)
 		       job->req.pid, ms);
 }
 
-/* Gives the answer to whom it concerns, once. */
-static void answer(struct hp_job *job, const json_t *doc)
+/* What watchers are told when something was done, or was not. */
+static void send_end(const struct hp_job *job, const struct hp_job_said *said)
 {
-	const json_t *error = json_object_get(doc, "error");
+	const struct hp_job_head *h = said->head;
+	const char *kind = hp_job_kind_name(job->req.kind);
+	struct hp_buf event = {0};
+	int k;
+
+	if (h->code)
+		k = hp_doc_put(&event, hp_event_new("failed", job->req.pid,
+						    json_pack("{s:s,s:o}", "job", kind, "error",
+							      hp_json_error_body(h->code, h->text))));
+	else
+		k = hp_doc_put(&event, hp_event_new("done", job->req.pid,
+						    json_pack("{s:s}", "job", kind)));
+	if (k == 0 && !h->code)
+		k = hp_doc_add(&event, "result", said->doc, said->n_doc);
+	if (k == 0)
+		hp_events_send_text(job->d, job->req.pid, event.v, event.n);
+	hp_buf_free(&event);
+}
+
+/* Gives the answer to whom it concerns, once. */
+static void answer(struct hp_job *job, const struct hp_job_said *said)
+{
+	int code = said->head->code;
 
 	if (job->answered)
 		return;
 	hp_fault_pass(HP_FAULT_HPD_HEARD);
 	job->answered = true;
-	log_answer(job, doc);
-	hp_metrics_job(job->d, job, doc);
-	if (!error)
-		hp_targets_learn(job->d, job, json_object_get(doc, "result"));
+	log_answer(job, said->head);
+	hp_metrics_job(job->d, job, said->head);
+	if (!code)
+		hp_targets_learn(job->d, job, said);
 	if (job->on_answer)
-		job->on_answer(job, doc);
+		job->on_answer(job, said);
 	if (job->req.kind == HP_JOB_LOAD || job->req.kind == HP_JOB_UNLOAD ||
-	    job->req.kind == HP_JOB_RESTART) {
-		json_t *more = json_pack("{s:s,s:O}", "job", hp_job_kind_name(job->req.kind),
-					 error ? "error" : "result",
-					 json_object_get(doc, error ? "error" : "result"));
-
-		hp_events_send(job->d, job->req.pid, false,
-			       hp_event_new(error ? "failed" : "done", job->req.pid, more));
-	}
-	if (job->subject && error)
-		hp_subject_failed(job->subject, json_string_value(json_object_get(error, "code")));
+	    job->req.kind == HP_JOB_RESTART)
+		send_end(job, said);
+	if (job->subject && code)
+		hp_subject_failed(job->subject, code);
 	if (job->subject)
 		hp_subject_answered(job->subject, job);
 }
 
 static void answer_error(struct hp_job *job, int code, const char *text)
 {
-	json_t *doc = hp_json_error(code, text);
+	struct hp_job_head head = {.word = HP_WORD_ANSWER, .code = code};
+	const struct hp_job_said said = {.head = &head};
 
-	answer(job, doc);
-	json_decref(doc);
+	snprintf(head.text, sizeof(head.text), "%s", text);
+	answer(job, &said);
 }
 
-static void log_step(const struct hp_job *job, const json_t *event)
+static void log_step(const struct hp_job *job, const struct hp_job_head *said)
 {
 	const struct hp_log_about about = {.message_id = HP_MESSAGE_STEP, .pid = job->req.pid};
-	double ms = (double)json_integer_value(json_object_get(event, "ns")) / (double)HP_MS;
 
 	hp_log_about(HP_LOG_DEBUG, &about, "%s in process %d: %s: %.1f ms %s",
-		     hp_job_kind_name(job->req.kind), job->req.pid, job->step, ms,
-		     json_string_value(json_object_get(event, "detail")) ?: "");
+		     hp_job_kind_name(job->req.kind), job->req.pid, job->step,
+		     (double)said->ns / (double)HP_MS, said->text);
 }
 
-/* Takes @event. */
-static void told(struct hp_job *job, json_t *event)
+static void step(struct hp_job *job, const struct hp_job_said *said)
 {
-	const char *step = json_string_value(json_object_get(event, "step"));
-
-	snprintf(job->step, sizeof(job->step), "%s", step ? step : "");
-	job->gate_closed = !strcmp(job->step, "gate") &&
-			   !json_integer_value(json_object_get(event, "ns"));
-	log_step(job, event);
-	if (job->on_event && event)
-		job->on_event(job, event);
-	hp_events_send(job->d, job->req.pid, false, event);
+	snprintf(job->step, sizeof(job->step), "%s", said->head->step);
+	job->gate_closed = !strcmp(job->step, "gate") && !said->head->ns;
+	log_step(job, said->head);
+	if (job->on_step)
+		job->on_step(job, said);
+	hp_events_send_text(job->d, job->req.pid, said->doc, said->n_doc);
 }
 
-static void take_line(struct hp_job *job, const char *line, size_t n)
+static void take(struct hp_job *job, const struct hp_job_said *said)
 {
-	json_t *doc = json_loadb(line, n, 0, NULL), *body;
+	if (said->head->word == HP_WORD_ANSWER)
+		answer(job, said);
+	else if (!job->answered || job->req.kind == HP_JOB_RESTART)
+		step(job, said);
+}
 
-	if (!doc) {
-		hp_log(HP_LOG_ERROR, "job %d said what is no JSON", job->child);
+static void hear(struct hp_job *job, const void *data, size_t n)
+{
+	struct hp_job_said said;
+	struct hp_err err;
+	size_t size;
+	int k;
+
+	if (job->distrusted)
 		return;
+	k = hp_buf_add(&job->heard, data, n);
+	if (k < 0)
+		(void)hp_err_sys(&err, -k, "hear it");
+	while (k >= 0 && (k = hp_job_hear(&job->heard, job->req.kind, &said, &size, &err)) == 1) {
+		take(job, &said);
+		hp_buf_drop(&job->heard, size);
 	}
-	body = json_object_get(doc, "event");
-	if (body && (!job->answered || job->req.kind == HP_JOB_RESTART))
-		told(job, hp_event_new("step", job->req.pid, json_incref(body)));
-	else if (!body)
-		answer(job, doc);
-	json_decref(doc);
-}
-
-static void take_lines(struct hp_job *job, const void *data, size_t n)
-{
-	size_t looked = job->lines.n;
-	char *end;
-
-	if (job->lines.n + n > LINE_MAX_BYTES || hp_buf_add(&job->lines, data, n) < 0) {
-		hp_log(HP_LOG_ERROR, "job %d says too much: killed", job->child);
-		hp_job_stop(job, true);
+	if (k >= 0)
 		return;
-	}
-	while ((end = memchr(job->lines.v + looked, '\n', job->lines.n - looked))) {
-		size_t len = (size_t)(end - job->lines.v);
-
-		take_line(job, job->lines.v, len);
-		hp_buf_drop(&job->lines, len + 1);
-		looked = 0;
-	}
+	hp_log(HP_LOG_ERROR, "job %d is killed: %s", job->child, err.text);
+	job->distrusted = true;
+	hp_job_stop(job, true);
 }
 
 /* Its process is gone and all it said was heard. */
@@ -245,7 +251,7 @@ static void recv_done(struct hp_ring_op *op, int res, const void *data)
 	struct hp_job *job = (struct hp_job *)((char *)op - offsetof(struct hp_job, recv));
 
 	if (res > 0)
-		take_lines(job, data, (size_t)res);
+		hear(job, data, (size_t)res);
 	if (!op->armed && (res > 0 || res == -ENOBUFS))
 		hp_ring_recv(job->d->ring, op, job->sock);
 	maybe_ended(job);

@@ -3,22 +3,21 @@
  * daemon/job.h – one operation in a process of its own.
  *
  * A job is a fork of hpd: it inherits the BPF programs and the view, may wait and may crash.  Over
- * its socket come lines of JSON: {"event":{…}} any number of times, then {"result":{…}} or
- * {"error":…} once, or both where something was done all the same.  With the answer its target is
- * free for the next job; the process may live on a little (the one of a restart follows the drain of
- * the old process, and goes on telling events).
+ * its socket (job_record.h) come steps, any number of them, then one answer.  With the answer its
+ * target is free for the next job; the process may live on a little (the one of a restart follows the
+ * drain of the old process, and goes on telling steps).
  * It dies with hpd.  The other direction of the socket says "stop" by its end.
  */
 #ifndef HP_DAEMON_JOB_H
 #define HP_DAEMON_JOB_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 
 #include "base/buf.h"
+#include "daemon/job_record.h"
 #include "daemon/peer.h"
 #include "ipc/request.h"
 #include "ipc/ring.h"
@@ -43,13 +42,14 @@ struct hp_job {
 	int pidfd, sock;
 	struct hp_ring_op recv, exited;
 	struct hp_timer deadline;
-	struct hp_buf lines;
+	struct hp_buf heard; /* not whole yet */
 	unsigned stops; /* times that somebody stopped its process */
 	bool stop_asked, late, answered;
+	bool distrusted; /* nothing more that it says is taken */
 
-	/* @event and @answer are borrowed. Both may be NULL. */
-	void (*on_event)(struct hp_job *job, const json_t *event);
-	void (*on_answer)(struct hp_job *job, const json_t *answer);
+	/* @said is borrowed. Both may be NULL. */
+	void (*on_step)(struct hp_job *job, const struct hp_job_said *said);
+	void (*on_answer)(struct hp_job *job, const struct hp_job_said *said);
 	void *client;
 };
 

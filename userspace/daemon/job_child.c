@@ -18,30 +18,42 @@
 #include "daemon/caps.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
+#include "daemon/events.h"
 #include "daemon/json_out.h"
 #include "daemon/patch_file.h"
 #include "hp/err.h"
 
-/* A report to hpd. That cannot fail but by hpd's death, which is the job's too. */
-static void tell(int sock, json_t *doc)
+/* That cannot fail but by hpd's death, which is the job's too, or without memory, which hpd tells from the
+ * missing answer. */
+static void tell(int sock, struct hp_job_saying *s)
 {
-	char *text = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
+	if (hp_job_say(sock, s) < 0)
+		_exit(1);
+}
 
-	json_decref(doc);
-	if (!text)
-		_exit(1); /* no memory: hpd says so from the missing answer */
-	(void)hp_write_all(sock, text, strlen(text)); /* see above */
-	(void)hp_write_all(sock, "\n", 1);
-	free(text);
+static void tell_event(const struct hp_job *job, const char *kind, const char *step, uint64_t ns,
+		       const char *detail, json_t *more)
+{
+	struct hp_job_saying s = {.head = {.word = HP_WORD_STEP, .ns = ns}};
+	json_t *body = json_pack("{s:s,s:s,s:I,s:o}", "job", hp_job_kind_name(job->req.kind), "step",
+				 step, "ns", (json_int_t)ns, "detail", hp_json_text(detail));
+
+	if (more && json_object_update(body, more) < 0) {
+		json_decref(body);
+		body = NULL;
+	}
+	json_decref(more);
+	snprintf(s.head.step, sizeof(s.head.step), "%s", step);
+	snprintf(s.head.text, sizeof(s.head.text), "%s", detail);
+	s.doc = body ? hp_event_new(kind, job->req.pid, body) : NULL;
+	if (!s.doc)
+		_exit(1);
+	tell(job->sock, &s);
 }
 
 static void tell_step(void *arg, const char *step, uint64_t ns, const char *detail)
 {
-	struct hp_job *job = arg;
-
-	tell(job->sock, json_pack("{s:{s:s,s:s,s:I,s:s}}", "event", "job",
-				  hp_job_kind_name(job->req.kind), "step", step, "ns",
-				  (json_int_t)ns, "detail", detail ? detail : ""));
+	tell_event(arg, "step", step, ns, detail ? detail : "", NULL);
 }
 
 static int open_patch(const struct hp_job *job, const char *path, int *ret, struct hp_err *err)
@@ -50,7 +62,22 @@ static int open_patch(const struct hp_job *job, const char *path, int *ret, stru
 				  : hp_patch_file_open(job->peer, path, ret, err);
 }
 
-static int do_load(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static void note_load(struct hp_job_head *h, const struct hp_load_result *r)
+{
+	snprintf(h->id, sizeof(h->id), "%s", r->id);
+	h->total_ns = r->total_ns;
+	h->quiesce_ns = r->quiesce_ns;
+	h->gate_ns = r->gate_ns;
+	h->longest_park_ns = r->longest_park_ns;
+	h->threads_parked = r->threads_parked;
+	h->patches_left = r->patches_left;
+	h->functions_left = r->functions_left;
+	for (size_t i = 0; i < r->n_superseded; i++)
+		h->retained |= !strcmp(r->superseded[i].state, "retained");
+}
+
+static int do_load(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		   struct hp_err *err)
 {
 	struct hp_load_request *req = &job->req.load;
 	struct hp_load_result result = {0};
@@ -62,55 +89,99 @@ static int do_load(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 		return k;
 	if (job->req.kind == HP_JOB_LOAD) {
 		k = hp_op_load(ops, req, &result, err);
-		if (k == 0)
-			*ret = hp_json_load_result(req->pid, &result);
+		if (k == 0) {
+			note_load(&ret->head, &result);
+			ret->doc = hp_json_load_result(req->pid, &result);
+		}
 	} else {
 		k = hp_op_check(ops, req, &plan, err);
 		if (k == 0)
-			*ret = hp_json_patches(&plan);
+			ret->doc = hp_json_patches(&plan);
 		hp_patch_list_free(&plan);
 	}
 	close(req->file_fd);
 	return k;
 }
 
-static int do_unload(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static int do_unload(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		     struct hp_err *err)
 {
-	struct hp_unload_result result = {0};
-	int k = hp_op_unload(ops, &job->req.unload, &result, err);
+	struct hp_unload_result r = {0};
+	struct hp_job_head *h = &ret->head;
+	int k = hp_op_unload(ops, &job->req.unload, &r, err);
 
-	if (k == 0)
-		*ret = hp_json_unload_result(job->req.pid, &result);
-	return k;
+	if (k < 0)
+		return k;
+	snprintf(h->id, sizeof(h->id), "%s", r.id);
+	h->total_ns = r.total_ns;
+	h->quiesce_ns = r.quiesce_ns;
+	h->gate_ns = r.gate_ns;
+	h->longest_park_ns = r.longest_park_ns;
+	h->threads_parked = r.threads_parked;
+	h->patches_left = r.patches_left;
+	h->functions_left = r.functions_left;
+	h->retained = r.retained;
+	ret->doc = hp_json_unload_result(job->req.pid, &r);
+	return 0;
 }
 
-static int do_explain(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static int do_explain(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		      struct hp_err *err)
 {
 	struct hp_explain result = {0};
 	int k = hp_op_explain(ops, job->req.pid, job->req.fns, job->req.n_fns, &result, err);
 
 	if (k == 0)
-		*ret = hp_json_explain(job->req.pid, &result);
+		ret->doc = hp_json_explain(job->req.pid, &result);
 	hp_explain_free(&result);
 	return k;
 }
 
-static int pid_array(const struct hp_pids *pids, json_t **ret, struct hp_err *err)
+static int note_pids(const struct hp_pids *pids, struct hp_job_saying *ret, struct hp_err *err)
 {
-	json_t *a = json_array();
+	for (size_t i = 0; i < pids->n; i++) {
+		int32_t *pid = hp_job_add_fact(ret, HP_FACT_PID);
 
-	for (size_t i = 0; i < pids->n; i++)
-		if (json_array_append_new(a, json_integer(pids->v[i])) < 0)
-			break;
-	if (json_array_size(a) < pids->n) {
-		json_decref(a);
-		return hp_err_sys(err, ENOMEM, "list of processes");
+		if (!pid)
+			return hp_err_sys(err, ENOMEM, "list of processes");
+		*pid = pids->v[i];
 	}
-	*ret = a;
 	return 0;
 }
 
-static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static enum hp_fact_state state_of(const struct hp_patch_info *p)
+{
+	return !strcmp(p->state, "retained")	? HP_STATE_RETAINED
+	       : !strcmp(p->state, "loading")	? HP_STATE_LOADING
+	       : !strcmp(p->state, "unloading") ? HP_STATE_UNLOADING
+						: HP_STATE_SETTLED;
+}
+
+static int note_patches(const struct hp_patch_list *l, struct hp_job_saying *ret, struct hp_err *err)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct hp_fact_patch *f = hp_job_add_fact(ret, HP_FACT_PATCH);
+
+		if (!f)
+			return hp_err_sys(err, ENOMEM, "list of patches");
+		f->pid = l->v[i].pid;
+		f->state = state_of(&l->v[i]);
+		f->functions = l->v[i].n_sites;
+		snprintf(f->id, sizeof(f->id), "%s", l->v[i].id);
+	}
+	for (size_t i = 0; i < l->unknown.n; i++) {
+		struct hp_fact_unknown *f = hp_job_add_fact(ret, HP_FACT_UNKNOWN);
+
+		if (!f)
+			return hp_err_sys(err, ENOMEM, "list of ledgers");
+		f->pid = l->unknown.v[i].pid;
+		snprintf(f->detail, sizeof(f->detail), "%s", l->unknown.v[i].detail);
+	}
+	return 0;
+}
+
+static int do_list(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		   struct hp_err *err)
 {
 	pid_t below = job->d->opt.below;
 	const struct hp_selector one = {.pids = &job->req.pid, .n_pids = 1}, all = {.all = true};
@@ -118,7 +189,6 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 	const struct hp_selector *sel = job->req.pid ? &one : &job->req.sel;
 	struct hp_patch_list list = {0};
 	struct hp_pids traces = {0};
-	json_t *pids = NULL;
 	int k;
 
 	if (!job->req.pid && !hp_job_request_is_family(&job->req))
@@ -126,15 +196,17 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 	if (job->req.traces)
 		hp_restart_repair();
 	k = hp_op_list(ops, sel, &list, err);
-	if (k == 0 && job->req.traces && (k = hp_op_traces(sel, &traces, err)) == 0)
-		k = pid_array(&traces, &pids, err);
+	if (k == 0 && job->req.traces)
+		k = hp_op_traces(sel, &traces, err);
+	if (k == 0)
+		k = note_pids(&traces, ret, err);
+	if (k == 0)
+		k = note_patches(&list, ret, err);
 	if (k == 0) {
-		*ret = hp_json_patches(&list);
-		(void)json_object_set_new(*ret, "unknown_ledgers", /* no memory: they are not told */
+		ret->doc = hp_json_patches(&list);
+		(void)json_object_set_new(ret->doc, "unknown_ledgers", /* no memory: they are not told */
 					  hp_json_unknown_ledgers(&list));
-		if (pids)
-			(void)json_object_set_new(*ret, "traces", pids); /* no memory: none are listed */
-		(void)json_object_set_new(*ret, "generations", /* no memory: they are not told */
+		(void)json_object_set_new(ret->doc, "generations", /* no memory: they are not told */
 					  hp_generations_list(job->req.pid));
 	}
 	HP_ARRAY_FREE(&traces);
@@ -142,12 +214,11 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct 
 	return k;
 }
 
-static int do_select(struct hp_job *job, json_t **ret, struct hp_err *err)
+static int do_select(struct hp_job *job, struct hp_job_saying *ret, struct hp_err *err)
 {
 	struct hp_load_request *load = &job->req.load;
 	char id[HP_ID_LEN + 1] = "";
 	struct hp_pids pids = {0};
-	json_t *a;
 	int k;
 
 	load->file_fd = -1;
@@ -157,28 +228,52 @@ static int do_select(struct hp_job *job, json_t **ret, struct hp_err *err)
 	k = hp_op_select(&job->req.sel, load->file ? load : NULL, job->req.unload.id, &pids, id,
 			 err);
 	hp_close(&load->file_fd);
-	if (k < 0)
-		return k;
-	k = pid_array(&pids, &a, err);
-	HP_ARRAY_FREE(&pids);
 	if (k == 0)
-		*ret = json_pack("{s:i,s:s,s:o}", "schema", 1, "hp_id", id, "pids", a);
+		k = note_pids(&pids, ret, err);
+	HP_ARRAY_FREE(&pids);
+	snprintf(ret->head.id, sizeof(ret->head.id), "%s", id);
 	return k;
 }
 
-static int do_recover(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static int do_recover(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		      struct hp_err *err)
 {
 	char did[256] = "";
 	int k = hp_op_recover(ops, job->req.pid, did, sizeof(did), err);
 
 	if (k == 0)
-		*ret = json_pack("{s:i,s:i,s:s}", "schema", 1, "pid", (int)job->req.pid, "did",
-				 did);
+		snprintf(ret->head.text, sizeof(ret->head.text), "%s", did);
 	return k;
 }
 
+static int note_guard(const struct hp_guard *g, struct hp_job_saying *ret, struct hp_err *err)
+{
+	for (size_t i = 0; i < g->targets.n; i++) {
+		struct hp_fact_target *f = hp_job_add_fact(ret, HP_FACT_TARGET);
+
+		if (!f)
+			return hp_err_sys(err, ENOMEM, "list of targets");
+		f->pid = g->targets.v[i].pid;
+		f->patches = g->targets.v[i].patches;
+	}
+	for (size_t i = 0; i < g->sites.n; i++) {
+		const struct hp_guard_site *s = &g->sites.v[i];
+		struct hp_fact_site *f = hp_job_add_fact(ret, HP_FACT_SITE);
+
+		if (!f)
+			return hp_err_sys(err, ENOMEM, "list of entries");
+		f->pid = s->pid;
+		f->found = s->found;
+		f->addr = s->addr;
+		f->mended = s->mended;
+		snprintf(f->fn, sizeof(f->fn), "%s", s->fn);
+	}
+	return 0;
+}
+
 /* Of one target it is to be put right, in its turn; of many it is looked at only. */
-static int do_guard(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static int do_guard(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		    struct hp_err *err)
 {
 	const struct hp_job_request *req = &job->req;
 	struct hp_guard g = {0};
@@ -186,33 +281,38 @@ static int do_guard(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct
 			 : hp_op_guard(ops, req->sel.pids, req->sel.n_pids, false, &g, err);
 
 	if (k == 0)
-		*ret = hp_json_guard(&g);
+		k = note_guard(&g, ret, err);
 	hp_guard_free(&g);
 	return k;
 }
 
-static int do_watch(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static int do_watch(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		    struct hp_err *err)
 {
 	int k = hp_op_watch_calls(ops, job->req.pid, job->sock, err);
 
 	if (k == 0)
-		*ret = json_pack("{s:i,s:i}", "schema", 1, "pid", (int)job->req.pid);
+		ret->doc = json_pack("{s:i,s:i}", "schema", 1, "pid", (int)job->req.pid);
 	return k;
 }
 
-/* With @result: what was done all the same, or NULL. */
-static void tell_error(int sock, const struct hp_err *err, json_t *result)
+static void tell_result(const struct hp_job *job, struct hp_job_saying *s)
 {
-	json_t *doc = hp_json_error(err->code, err->text);
+	bool for_us = job->req.kind == HP_JOB_SELECT || job->req.kind == HP_JOB_RECOVER ||
+		      job->req.kind == HP_JOB_GUARD;
 
-	if (result)
-		(void)json_object_set_new(doc, "result", result); /* no memory: it is not told */
-	tell(sock, doc);
+	if (!s->doc && !for_us)
+		_exit(1); /* no memory */
+	tell(job->sock, s);
 }
 
-static void tell_result(int sock, json_t *result)
+/* @result: what was done all the same, or NULL. */
+static void tell_error(int sock, int code, const char *text, json_t *result)
 {
-	tell(sock, json_pack("{s:i,s:o}", "schema", 1, "result", result));
+	struct hp_job_saying s = {.head = {.word = HP_WORD_ANSWER, .code = code}, .doc = result};
+
+	snprintf(s.head.text, sizeof(s.head.text), "%s", text);
+	tell(sock, &s);
 }
 
 /* A rule lets somebody restart a service, not run what he likes with that one's rights. */
@@ -230,7 +330,8 @@ static int refuse_choices(const struct hp_job *job, struct hp_err *err)
 }
 
 /* The answer comes at the switch, or with "wait" at the end of the drain. */
-static int do_restart(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static int do_restart(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+		      struct hp_err *err)
 {
 	struct hp_restart_drained drained;
 	struct hp_restart_result result = {0};
@@ -244,21 +345,21 @@ static int do_restart(struct hp_job *job, struct hp_ops *ops, json_t **ret, stru
 	if (k < 0 && k != -HP_E_PARTIAL)
 		return k;
 	answered = k < 0 || !job->req.wait;
-	if (k < 0)
-		tell_error(job->sock, err, hp_json_restart_result(&result));
-	else if (answered)
-		tell_result(job->sock, hp_json_restart_result(&result));
-	else
-		*ret = hp_json_restart_result(&result);
+	if (k < 0) {
+		tell_error(job->sock, k, err->text, hp_json_restart_result(&result));
+	} else {
+		ret->head.ns = result.ready_ns;
+		ret->doc = hp_json_restart_result(&result);
+		if (answered)
+			tell_result(job, ret);
+	}
 	k = hp_restart_follow(r, job->sock, &drained, err);
 	if (k == 0) {
 		json_t *how = hp_json_restart_drained(&drained);
 
-		if (*ret)
-			(void)json_object_set(*ret, "drained", how); /* no memory: it is not told */
-		tell(job->sock, json_pack("{s:{s:s,s:s,s:s,s:I,s:s,s:o}}", "event", "event", "drained",
-					  "job", "restart", "step", "drained", "ns",
-					  (json_int_t)drained.ns, "detail", "", "drained", how));
+		if (!answered)
+			(void)json_object_set(ret->doc, "drained", how); /* no memory: it is not told */
+		tell_event(job, "drained", "drained", drained.ns, "", json_pack("{s:o}", "drained", how));
 	}
 	hp_restart_end(r);
 	if (answered)
@@ -266,7 +367,8 @@ static int do_restart(struct hp_job *job, struct hp_ops *ops, json_t **ret, stru
 	return k;
 }
 
-static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_err *err)
+static int run(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
+	       struct hp_err *err)
 {
 	switch (job->req.kind) {
 	case HP_JOB_LOAD:
@@ -285,7 +387,7 @@ static int run(struct hp_job *job, struct hp_ops *ops, json_t **ret, struct hp_e
 	case HP_JOB_RESTART:
 		return do_restart(job, ops, ret, err);
 	case HP_JOB_DOCTOR:
-		*ret = hp_doctor(job->d);
+		ret->doc = hp_doctor(job->d);
 		return 0;
 	case HP_JOB_SELECT:
 		return do_select(job, ret, err);
@@ -349,7 +451,7 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		.peer = job->peer,
 		.by_target = job->req.by_target ? job->req.pid : 0,
 	};
-	json_t *result = NULL;
+	struct hp_job_saying said = {.head = {.word = HP_WORD_ANSWER}};
 	int k;
 
 	begin(job, parent);
@@ -370,12 +472,12 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 	if (k == 0)
 		k = hp_caps_job(job->req.kind == HP_JOB_RESTART, &err);
 	if (k == 0)
-		k = run(job, &ops, &result, &err);
+		k = run(job, &ops, &said, &err);
 	hp_fault_pass(HP_FAULT_JOB_DONE);
 	if (k == 0)
-		tell_result(sock, result);
+		tell_result(job, &said);
 	else
-		tell(sock, hp_json_error(k, err.text[0] ? err.text : strerror(k > -4096 ? -k : 0)));
+		tell_error(sock, k, err.text[0] ? err.text : strerror(k > -4096 ? -k : 0), NULL);
 	hp_fault_pass(HP_FAULT_JOB_TOLD);
 	hp_ops_end(&ops);
 	_exit(0);

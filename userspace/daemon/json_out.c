@@ -191,32 +191,20 @@ json_t *hp_json_unknown_ledgers(const struct hp_patch_list *l)
 	return a;
 }
 
-static json_t *guard_site(const struct hp_guard_site *s)
+json_t *hp_json_guard(const struct hp_fact_site *sites, size_t n)
 {
-	return json_pack("{s:o,s:o,s:s,s:b}", "function", hp_json_text(s->fn), "addr", addr(s->addr),
-			 "found", hp_guard_name(s->found), "mended", s->mended);
-}
+	json_t *a = json_array();
 
-/* The sites are in the order of their targets. */
-json_t *hp_json_guard(const struct hp_guard *g)
-{
-	json_t *targets = json_array();
-	size_t k = 0;
-
-	for (size_t i = 0; i < g->targets.n; i++) {
-		pid_t pid = g->targets.v[i].pid;
-		json_t *wrong = json_array();
-
-		for (; k < g->sites.n && g->sites.v[k].pid == pid; k++)
-			if (json_array_append_new(wrong, guard_site(&g->sites.v[k])) < 0)
-				break;
-		if (json_array_append_new(targets, json_pack("{s:i,s:o,s:o}", "pid", (int)pid,
-							     "patches",
-							     number(g->targets.v[i].patches), "wrong",
-							     wrong)) < 0)
-			break;
-	}
-	return json_pack("{s:i,s:o}", "schema", 1, "targets", targets);
+	for (size_t i = 0; a && i < n; i++)
+		if (json_array_append_new(
+			    a, json_pack("{s:o,s:o,s:s,s:b}", "function", hp_json_text(sites[i].fn),
+					 "addr", addr(sites[i].addr), "found",
+					 hp_guard_name((enum hp_guard_found)sites[i].found), "mended",
+					 (int)sites[i].mended)) < 0) {
+			json_decref(a);
+			a = NULL;
+		}
+	return a;
 }
 
 static json_t *frames(const struct hp_stack *s)

@@ -5,8 +5,10 @@
 #define HP_DAEMON_JSON_OUT_H
 
 #include <jansson.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "daemon/job_record.h"
 #include "ipc/json.h"
 #include "patch/ops.h"
 #include "restart/restart.h"
@@ -19,8 +21,8 @@ json_t *hp_json_patches(const struct hp_patch_list *l);
 json_t *hp_json_unknown_ledgers(const struct hp_patch_list *l);
 json_t *hp_json_restart_result(const struct hp_restart_result *r);
 json_t *hp_json_restart_drained(const struct hp_restart_drained *d);
-/* {"targets":[{"pid","patches","wrong":[{"function","addr","found","mended"}]}]} */
-json_t *hp_json_guard(const struct hp_guard *g);
+/* [{"function","addr","found","mended"}] */
+json_t *hp_json_guard(const struct hp_fact_site *sites, size_t n);
 json_t *hp_json_explain(pid_t pid, const struct hp_explain *e);
 
 #endif

@@ -6,6 +6,7 @@
 #include "daemon/metrics.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -57,26 +58,22 @@ static const char *result_name(size_t i)
 	return names[i];
 }
 
-static size_t result_of(const json_t *error)
+static size_t result_of(int code)
 {
-	const char *code = json_string_value(json_object_get(error, "code"));
-
-	if (!error)
+	switch (-code) {
+	case 0:
 		return HP_RESULT_DONE;
-	for (size_t i = 0; code && i < HP_RESULT_DONE; i++)
-		if (!strcmp(result_name(i), code))
-			return i;
+#define RESULT(code, name, status)                                                                 \
+	case code:                                                                                 \
+		return HP_RESULT_##code;
+		HP_ERR_LIST(RESULT)
+#undef RESULT
+	}
 	return HP_RESULT_OTHER;
 }
 
-static uint64_t number(const json_t *o, const char *name)
+void hp_metrics_job(struct hp_daemon *d, const struct hp_job *job, const struct hp_job_head *said)
 {
-	return (uint64_t)json_integer_value(json_object_get(o, name));
-}
-
-void hp_metrics_job(struct hp_daemon *d, const struct hp_job *job, const json_t *answer)
-{
-	const json_t *result = json_object_get(answer, "result");
 	struct hp_metrics *m = &d->metrics;
 	size_t op = job->req.kind == HP_JOB_LOAD     ? HP_METRICS_LOAD
 		    : job->req.kind == HP_JOB_UNLOAD ? HP_METRICS_UNLOAD
@@ -84,18 +81,18 @@ void hp_metrics_job(struct hp_daemon *d, const struct hp_job *job, const json_t 
 
 	if (op == HP_METRICS_RESTART && job->req.kind != HP_JOB_RESTART)
 		return;
-	m->result[op][result_of(json_object_get(answer, "error"))]++;
-	if (!result)
+	m->result[op][result_of(said->code)]++;
+	if (said->code)
 		return;
 	if (op == HP_METRICS_RESTART) {
-		observe(&m->ready, number(result, "ready_ns"));
+		observe(&m->ready, said->ns);
 		return;
 	}
-	observe(&m->whole[op], number(result, "total_ns"));
-	observe(&m->quiesce[op], number(result, "quiesce_ns"));
-	observe(&m->gate[op], number(result, "gate_ns"));
-	observe(&m->park[op], number(result, "longest_park_ns"));
-	m->counter[HP_COUNT_PARKED] += number(result, "threads_parked");
+	observe(&m->whole[op], said->total_ns);
+	observe(&m->quiesce[op], said->quiesce_ns);
+	observe(&m->gate[op], said->gate_ns);
+	observe(&m->park[op], said->longest_park_ns);
+	m->counter[HP_COUNT_PARKED] += said->threads_parked;
 }
 
 /* --- telling ------------------------------------------------------------------------------------- */
@@ -249,8 +246,8 @@ static void generations(struct writer *w)
 		snprintf(comm, sizeof(comm), "%s", text ? text : "");
 		clean(comm);
 		PUT(w, "hp_generation{pid=\"%llu\",comm=\"%s\"} %llu\n",
-		    (unsigned long long)number(g, "pid"), comm,
-		    (unsigned long long)number(g, "generation"));
+		    (unsigned long long)json_integer_value(json_object_get(g, "pid")), comm,
+		    (unsigned long long)json_integer_value(json_object_get(g, "generation")));
 	}
 	json_decref(all);
 }

@@ -3,7 +3,6 @@
 #ifndef HP_DAEMON_METRICS_H
 #define HP_DAEMON_METRICS_H
 
-#include <jansson.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -11,6 +10,7 @@
 
 struct hp_daemon;
 struct hp_job;
+struct hp_job_head;
 
 /* X(name of the enum, name of the metric, what it counts) */
 #define HP_COUNTER_LIST(X)                                                                         \
@@ -67,7 +67,7 @@ struct hp_metrics {
 void hp_metrics_add(struct hp_daemon *d, enum hp_counter which, uint64_t n);
 
 /* To be called with every answer of a job. */
-void hp_metrics_job(struct hp_daemon *d, const struct hp_job *job, const json_t *answer);
+void hp_metrics_job(struct hp_daemon *d, const struct hp_job *job, const struct hp_job_head *said);
 
 #define HP_METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
 /* All of it.  0 or -ENOMEM. */

@@ -10,6 +10,7 @@
 #include "daemon/access.h"
 #include "daemon/client_job.h"
 #include "daemon/daemon.h"
+#include "daemon/doc.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
 #include "daemon/json_out.h"
@@ -19,32 +20,48 @@
 
 /* --- jobs ---------------------------------------------------------------------------------------- */
 
-static void job_event(struct hp_job *job, const json_t *event)
+static void job_step(struct hp_job *job, const struct hp_job_said *said)
 {
 	struct hp_client *c = job->client;
 
 	if (c && c->stream)
-		hp_client_line(c, event);
+		hp_client_line(c, said->doc, said->n_doc);
 }
 
-static void job_answer(struct hp_job *job, const json_t *answer)
+/* A list says which patches an exec took, too: that hpd alone knows. */
+static void answer_list(struct hp_client *c, const struct hp_job_said *said, pid_t pid)
+{
+	struct hp_buf dropped = {0}, doc = {0};
+	struct hp_job_said more = *said;
+
+	if (hp_doc_put(&dropped, hp_guard_dropped_list(c->d, pid)) < 0 ||
+	    hp_buf_add(&doc, said->doc, said->n_doc) < 0 ||
+	    hp_doc_add(&doc, "dropped", dropped.v, dropped.n) < 0) {
+		hp_client_reply_error(c, -ENOMEM, "no memory for what an exec took");
+	} else {
+		more.doc = doc.v;
+		more.n_doc = doc.n;
+		hp_client_answer(c, &more);
+	}
+	hp_buf_free(&dropped);
+	hp_buf_free(&doc);
+}
+
+static void job_answer(struct hp_job *job, const struct hp_job_said *said)
 {
 	struct hp_client *c = hp_client_job_answered(job);
-	json_t *result = json_object_get(answer, "result");
 
-	if (!c)
-		return;
-	if (job->req.kind == HP_JOB_LIST && result &&
-	    json_object_set_new(result, "dropped", hp_guard_dropped_list(job->d, job->req.pid)) < 0)
-		hp_log(HP_LOG_ERROR, "no memory for what an exec took");
-	hp_client_answer(c, answer);
+	if (c && job->req.kind == HP_JOB_LIST && !said->head->code)
+		answer_list(c, said, job->req.pid);
+	else if (c)
+		hp_client_answer(c, said);
 }
 
 static void run_job(struct hp_client *c, struct hp_job_request *req, const struct hp_peer *peer)
 {
 	struct hp_job *job;
 	struct hp_err err;
-	int k = hp_client_job_new(c, req, peer, job_event, job_answer, &job, &err);
+	int k = hp_client_job_new(c, req, peer, job_step, job_answer, &job, &err);
 
 	if (k < 0) {
 		hp_client_reply_error(c, k, err.text);

@@ -22,9 +22,9 @@
 #include "daemon/crash.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
-#include "daemon/json_out.h"
 #include "daemon/views.h"
 #include "hp/err.h"
+#include "ipc/json.h"
 #include "watch/watch.h"
 
 #define QUEUE_MAX 64
@@ -59,13 +59,11 @@ static bool in_use(const struct hp_subject *s)
 
 static void end_watchers(struct hp_subject *s)
 {
-	json_t *doc;
-	char text[64];
+	struct hp_job_head head = {.word = HP_WORD_ANSWER, .code = -HP_E_GONE};
+	const struct hp_job_said said = {.head = &head};
 
-	snprintf(text, sizeof(text), "process %d has exited", s->pid);
-	doc = hp_json_error(-HP_E_GONE, text);
-	hp_events_end_calls(s->d, s->pid, doc);
-	json_decref(doc);
+	snprintf(head.text, sizeof(head.text), "process %d has exited", s->pid);
+	hp_events_end_calls(s->d, s->pid, &said);
 }
 
 /* The crash is the program's own, but whoever loaded the patch wants to know where it was. */
@@ -177,18 +175,18 @@ int hp_subject_claim(struct hp_subject *s, bool view, struct hp_err *err)
 
 /* --- work -------------------------------------------------------------------------------------- */
 
-static void watch_answered(struct hp_job *job, const json_t *answer)
+static void watch_answered(struct hp_job *job, const struct hp_job_said *said)
 {
 	struct hp_subject *s = job->subject;
 
 	hp_timer_clear(s->d->ring, &s->tick);
 	/* Not asked to stop, or unable: starting it again would come to the same. */
-	if (!job->stop_asked || json_object_get(answer, "error"))
-		hp_events_end_calls(s->d, s->pid, answer);
+	if (!job->stop_asked || said->head->code)
+		hp_events_end_calls(s->d, s->pid, said);
 }
 
 static struct hp_job *new_job(struct hp_subject *s, enum hp_job_kind kind,
-			      void (*on_answer)(struct hp_job *, const json_t *))
+			      void (*on_answer)(struct hp_job *, const struct hp_job_said *))
 {
 	struct hp_job_request req = {.kind = kind, .pid = s->pid};
 	struct hp_job *job = hp_job_new(s->d, &req, NULL);
@@ -314,18 +312,16 @@ void hp_subject_ended(struct hp_subject *s)
 	hp_subject_settle(s);
 }
 
-static void recovered(struct hp_job *job, const json_t *answer)
+static void recovered(struct hp_job *job, const struct hp_job_said *said)
 {
 	const struct hp_log_about about = {.message_id = HP_MESSAGE_RECOVERED, .pid = job->req.pid};
-	const json_t *error = json_object_get(answer, "error");
-	const char *did = json_string_value(
-		json_object_get(json_object_get(answer, "result"), "did"));
+	const char *did = said->head->code ? NULL : said->head->text;
 
-	if (!error && job->subject)
+	if (did && job->subject)
 		job->subject->lost_recoveries = 0;
-	if (error)
+	if (!did)
 		hp_log_about(HP_LOG_ERROR, &about, "process %d: not put right: %s", job->req.pid,
-			     json_string_value(json_object_get(error, "text")));
+			     said->head->text);
 	if (did && !strcmp(did, "nothing"))
 		return;
 	hp_metrics_add(job->d, HP_COUNT_RECOVERED, did != NULL);
@@ -333,7 +329,7 @@ static void recovered(struct hp_job *job, const json_t *answer)
 		hp_log_about(HP_LOG_INFO, &about, "process %d: put right: %s", job->req.pid, did);
 	hp_events_send(job->d, job->req.pid, false,
 		       hp_event_new("recovered", job->req.pid,
-				    json_pack("{s:s}", "did", did ? did : "failed")));
+				    json_pack("{s:o}", "did", hp_json_text(did ? did : "failed"))));
 }
 
 void hp_subject_recover(struct hp_subject *s)
@@ -349,14 +345,11 @@ void hp_subject_recover(struct hp_subject *s)
 		hp_subject_queue(s, job, true);
 }
 
-void hp_subject_failed(struct hp_subject *s, const char *code)
+void hp_subject_failed(struct hp_subject *s, int code)
 {
 	struct pollfd exited = {.fd = s->pidfd, .events = POLLIN};
 
-	if (!code)
-		return;
-	if (!strcmp(code, hp_err_name(-HP_E_PARTIAL)) ||
-	    (!strcmp(code, hp_err_name(-HP_E_GONE)) && poll(&exited, 1, 0) == 0))
+	if (code == -HP_E_PARTIAL || (code == -HP_E_GONE && poll(&exited, 1, 0) == 0))
 		hp_subject_recover(s);
 }
 

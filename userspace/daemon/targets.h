@@ -12,7 +12,6 @@
 #ifndef HP_DAEMON_TARGETS_H
 #define HP_DAEMON_TARGETS_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <sys/queue.h>
 #include <sys/types.h>
@@ -78,15 +77,15 @@ void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job);
 void hp_subject_answered(struct hp_subject *s, struct hp_job *job);
 /* A job's process is gone: @s may be gone afterwards. */
 void hp_subject_ended(struct hp_subject *s);
-/* A job failed with @code: what was left partly done is tried once more; and where the process is
- * another program since (exec), what hp left with the old one is cleaned up. */
-void hp_subject_failed(struct hp_subject *s, const char *code);
+/* A job failed with @code (negative): what was left partly done is tried once more; and where the
+ * process is another program since (exec), what hp left with the old one is cleaned up. */
+void hp_subject_failed(struct hp_subject *s, int code);
 
 /* Puts right what a job left, before anything else is done, and finds out what is there. */
 void hp_subject_recover(struct hp_subject *s);
 
-/* What an answer tells of the patches in processes: to be called with every result. */
-void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_t *result);
+/* What an answer tells of the patches in processes: to be called with every one that is no error. */
+void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const struct hp_job_said *said);
 
 /* Somebody wants the calls counted (hp_subject_go() begins), or no longer does. */
 void hp_subject_watch(struct hp_subject *s);

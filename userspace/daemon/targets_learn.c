@@ -13,13 +13,6 @@
 #include "hp/err.h"
 #include "watch/watch.h"
 
-static bool in_state(const json_t *patch, const char *state)
-{
-	const char *s = json_string_value(json_object_get(patch, "state"));
-
-	return s && !strcmp(s, state);
-}
-
 /* What a list says may be from before another hpd was done with the process. */
 static bool take_over(struct hp_subject *s)
 {
@@ -27,35 +20,33 @@ static bool take_over(struct hp_subject *s)
 }
 
 /* What each of the subjects has. */
-static void count_patches(struct hp_daemon *d, const json_t *patches)
+static void count_patches(struct hp_daemon *d, const struct hp_job_said *said)
 {
 	struct hp_subject *s;
-	size_t i;
-	json_t *p;
 
 	TAILQ_FOREACH(s, &d->subjects, link)
 		s->counted = s->retained = s->replaced = 0;
-	json_array_foreach (patches, i, p) {
-		pid_t owner = (pid_t)json_integer_value(json_object_get(p, "pid"));
+	for (size_t i = 0; i < said->head->n[HP_FACT_PATCH]; i++) {
+		const struct hp_fact_patch *p = &said->patch[i];
 
-		s = hp_subject_find(d, owner);
-		if (!s && !hp_claim_is_foreign(d->claims_fd, owner))
-			s = hp_subject_get(d, owner); /* or it has exited meanwhile */
+		s = hp_subject_find(d, p->pid);
+		if (!s && !hp_claim_is_foreign(d->claims_fd, p->pid))
+			s = hp_subject_get(d, p->pid); /* or it has exited meanwhile */
 		if (!s)
 			continue;
 		s->counted++;
-		if (in_state(p, "retained"))
+		if (p->state == HP_STATE_RETAINED)
 			s->retained++;
 		else
-			s->replaced += json_array_size(json_object_get(p, "functions"));
+			s->replaced += p->functions;
 	}
 }
 
-static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
+static void learn_list(struct hp_daemon *d, pid_t pid, const struct hp_job_said *said)
 {
 	struct hp_subject *s, *after;
 
-	count_patches(d, patches);
+	count_patches(d, said);
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after) {
 		after = TAILQ_NEXT(s, link);
 		/* What is being loaded or unloaded just now its own answer will tell. */
@@ -73,102 +64,76 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const json_t *patches)
 	}
 }
 
-/* … of those that a loaded patch supersedes. */
-static bool one_retained(const json_t *result)
-{
-	size_t i;
-	json_t *p;
-
-	json_array_foreach (json_object_get(result, "superseded"), i, p)
-		if (in_state(p, "retained"))
-			return true;
-	return false;
-}
-
-void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const json_t *result)
+void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const struct hp_job_said *said)
 {
 	struct hp_subject *s = job->subject;
 
 	hp_guard_begin(d); /* which ends by itself where there is no patch */
 	/* A list of some says nothing of the others. */
 	if (job->req.kind == HP_JOB_LIST && !hp_job_request_is_family(&job->req))
-		learn_list(d, job->req.pid, json_object_get(result, "patches"));
+		learn_list(d, job->req.pid, said);
 	if (!s || s->gone || (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD))
 		return;
-	s->patches = (size_t)json_integer_value(json_object_get(result, "patches_left"));
-	s->functions = (size_t)json_integer_value(json_object_get(result, "functions_left"));
-	if (json_is_true(json_object_get(result, "retained")) || one_retained(result))
+	s->patches = said->head->patches_left;
+	s->functions = said->head->functions_left;
+	if (said->head->retained)
 		hp_subject_set_retained(s, true);
 	hp_events_send(d, s->pid, false, hp_subject_event(s));
 }
 
 /* Where an agent was left there may be no patch. */
-static void clean_up(struct hp_daemon *d, const json_t *pids)
+static void clean_up(struct hp_daemon *d, pid_t pid)
 {
-	size_t i;
-	json_t *p;
+	struct hp_subject *s =
+		hp_claim_is_foreign(d->claims_fd, pid) ? NULL : hp_subject_get(d, pid);
 
-	json_array_foreach (pids, i, p) {
-		pid_t pid = (pid_t)json_integer_value(p);
-		struct hp_subject *s = hp_claim_is_foreign(d->claims_fd, pid)
-					       ? NULL
-					       : hp_subject_get(d, pid);
-
-		if (!s)
-			continue; /* another hpd's, or it has exited meanwhile */
-		hp_log(HP_LOG_WARNING, "process %d: an agent was left in it", pid);
-		if (!s->running)
-			hp_subject_recover(s);
-	}
+	if (!s)
+		return; /* another hpd's, or it has exited meanwhile */
+	hp_log(HP_LOG_WARNING, "process %d: an agent was left in it", pid);
+	if (!s->running)
+		hp_subject_recover(s);
 }
 
-static void tell_unknown(const json_t *unknown)
+static void tell_unknown(const struct hp_fact_unknown *u)
 {
-	size_t i;
-	json_t *u;
+	const struct hp_log_about about = {.message_id = HP_MESSAGE_UNKNOWN, .pid = u->pid};
 
-	json_array_foreach (unknown, i, u) {
-		pid_t pid = (pid_t)json_integer_value(json_object_get(u, "pid"));
-		const struct hp_log_about about = {.message_id = HP_MESSAGE_UNKNOWN, .pid = pid};
-
-		hp_log_about(HP_LOG_WARNING, &about, "process %d is %s: it is left alone", pid,
-			     json_string_value(json_object_get(u, "detail")));
-	}
+	hp_log_about(HP_LOG_WARNING, &about, "process %d is %s: it is left alone", u->pid, u->detail);
 }
 
-static void found(struct hp_job *job, const json_t *answer)
+static void take_up(struct hp_daemon *d, const struct hp_fact_patch *p)
 {
-	const json_t *patches = json_object_get(json_object_get(answer, "result"), "patches");
+	struct hp_subject *s = hp_subject_find(d, p->pid);
 	struct hp_err err;
-	size_t i;
-	json_t *p;
+
+	if (!s || !s->patches)
+		return;
+	if (hp_subject_claim(s, true, &err) < 0)
+		hp_log(HP_LOG_WARNING, "process %d: %s", p->pid, err.text);
+	if (p->state != HP_STATE_LOADING && p->state != HP_STATE_UNLOADING)
+		return;
+	hp_log(HP_LOG_WARNING, "process %d: patch %.16s was left while %s", p->pid, p->id,
+	       p->state == HP_STATE_LOADING ? "loading" : "unloading");
+	if (!s->running)
+		hp_subject_recover(s);
+}
+
+static void found(struct hp_job *job, const struct hp_job_said *said)
+{
+	const uint32_t *n = said->head->n;
 
 	hp_fault_pass(HP_FAULT_HPD_FOUND);
-	clean_up(job->d, json_object_get(json_object_get(answer, "result"), "traces"));
-	tell_unknown(json_object_get(json_object_get(answer, "result"), "unknown_ledgers"));
-	json_array_foreach (patches, i, p) {
-		pid_t pid = (pid_t)json_integer_value(json_object_get(p, "pid"));
-		struct hp_subject *s = hp_subject_find(job->d, pid);
-
-		if (!s || !s->patches)
-			continue;
-		if (hp_subject_claim(s, true, &err) < 0)
-			hp_log(HP_LOG_WARNING, "process %d: %s", pid, err.text);
-		if (!in_state(p, "loading") && !in_state(p, "unloading"))
-			continue;
-		hp_log(HP_LOG_WARNING, "process %d: patch %.16s was left while %s", pid,
-		       json_string_value(json_object_get(p, "hp_id")),
-		       json_string_value(json_object_get(p, "state")));
-		if (!s->running)
-			hp_subject_recover(s);
-	}
-	if (json_array_size(patches))
-		hp_log(HP_LOG_INFO, "patches found in running processes: %zu",
-		       json_array_size(patches));
-	if (!patches)
+	for (size_t i = 0; i < n[HP_FACT_PID]; i++)
+		clean_up(job->d, said->pid[i]);
+	for (size_t i = 0; i < n[HP_FACT_UNKNOWN]; i++)
+		tell_unknown(&said->unknown[i]);
+	for (size_t i = 0; i < n[HP_FACT_PATCH]; i++)
+		take_up(job->d, &said->patch[i]);
+	if (said->head->code)
 		hp_log(HP_LOG_WARNING, "it is not known which processes have patches: %s",
-		       json_string_value(
-			       json_object_get(json_object_get(answer, "error"), "text")));
+		       said->head->text);
+	else if (n[HP_FACT_PATCH])
+		hp_log(HP_LOG_INFO, "patches found in running processes: %u", n[HP_FACT_PATCH]);
 	hp_daemon_begin(job->d);
 }
 

@@ -24,8 +24,13 @@ json_t *hp_json_text(const char *s)
 	return j;
 }
 
+json_t *hp_json_error_body(int code, const char *sentence)
+{
+	return json_pack("{s:s,s:o,s:i}", "code", hp_err_name(code), "text", hp_json_text(sentence),
+			 "status", hp_err_exit(code));
+}
+
 json_t *hp_json_error(int code, const char *sentence)
 {
-	return json_pack("{s:i,s:{s:s,s:o,s:i}}", "schema", 1, "error", "code",
-			 hp_err_name(code), "text", hp_json_text(sentence), "status", hp_err_exit(code));
+	return json_pack("{s:i,s:o}", "schema", 1, "error", hp_json_error_body(code, sentence));
 }
