@@ -118,7 +118,7 @@ SVC_PATCHES := $(SVC_PATCHES_PLAIN) $(SVC_V) $(SVC_MANY) cxx_patch cxx_thrower c
 SHAPES := plain O0 Os cet pfe pfe5 mfentry lto noplt gold-icf lld-icf clang pgo pgo-stripped static
 SVC_SHAPES := $(SHAPES:%=$(SVC)/shapes-%)
 SVC_MUSL := $(SVC)/musl $(SVC)/musl-static
-SVC_TOOLS := $(SVC)/probe $(SVC)/peek $(SVC)/driver $(SVC)/killer $(SVC)/netsvc $(SVC)/netload
+SVC_TOOLS := $(SVC)/probe $(SVC)/peek $(SVC)/mdwe $(SVC)/driver $(SVC)/killer $(SVC)/netsvc $(SVC)/netload
 
 services: $(SVC_PROGRAMS:%=$(SVC)/%) $(SVC_SHAPES) $(SVC_MUSL) $(SVC_PATCHES:%=$(SVC)/%.so) $(SVC_TOOLS) $(SVC)/server_patch.o
 
@@ -264,7 +264,7 @@ $(SVC)/cxx_rude.so: cxx_only := -DTHROWING_HOOK
 $(SVC)/server_patch.o: $(SVC_SRC)/server_patch.c | $(SVC)/.dir
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -fPIC -c -o $@ $<
 
-$(SVC)/peek $(SVC)/probe: $(SVC)/%: $(SVC_SRC)/%.c | $(SVC)/.dir
+$(SVC)/peek $(SVC)/probe $(SVC)/mdwe: $(SVC)/%: $(SVC_SRC)/%.c | $(SVC)/.dir
 	$(call say,CC,$@)
 	$(Q)$(SVC_CC) $(SVC_CFLAGS) -o $@ $<
 $(SVC)/driver $(SVC)/killer: $(SVC)/%: $(SVC_SRC)/%.c $(SVC_SRC)/call.c $(SVC_SRC)/served.c \

@@ -150,6 +150,7 @@ static void test_lies_with_a_right_checksum(void **state)
 		{&f->area_hi, AT + (1ull << 30), 8},  {&f->table, AT - HP_PAGE, 8},
 		{&f->gate, AT + 8, 8},		      {&f->code, 0, 8},
 		{&f->id[HP_ID_LEN], 'b', 1},	      {&f->id[3], 0, 1},
+		{&f->id[0], '/', 1},		      {&f->id[9], 0xff, 1},
 		{&f->fn[1].bank, 1, 2},		      {&f->fn[1].slot, 0xffff, 2},
 		{&f->fn[1].method, 3, 1},	      {&f->version, HP_LEDGER_VERSION + 1, 4},
 	};
@@ -216,6 +217,18 @@ static void test_torn_state(void **state)
 	assert_int_equal(hp_ledger_phase(x->l), HP_PHASE_ACTIVE);
 }
 
+/* One that there is not does not hold either. */
+static void test_state_of_no_phase(void **state)
+{
+	static const enum hp_phase none[] = {0, HP_PHASE_RETAINED + 1, (enum hp_phase)UINT32_MAX};
+	struct fixture *x = *state;
+
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		assert_int_equal(hp_ledger_set_phase(x->l, NULL, none[i], NULL), 0);
+		assert_int_equal(hp_ledger_phase(x->l), HP_PHASE_ACTIVE);
+	}
+}
+
 static void test_text(void **state)
 {
 	struct hp_ledger *l = calloc(1, sizeof(*l));
@@ -265,6 +278,7 @@ int main(void)
 		T(test_lies_with_a_right_checksum),
 		T(test_another_version_is_told),
 		T(test_torn_state),
+		T(test_state_of_no_phase),
 		T(test_text),
 		T(test_pick),
 	};

@@ -68,7 +68,7 @@ void hp_ledger_seal(struct hp_ledger *l)
 
 static bool state_holds(const struct hp_ledger_state *s)
 {
-	return s->sequence &&
+	return s->sequence && s->phase >= HP_PHASE_MAPPED && s->phase <= HP_PHASE_RETAINED &&
 	       s->checksum == checksum(s, offsetof(struct hp_ledger_state, checksum));
 }
 
@@ -196,6 +196,11 @@ static bool in_area(const struct hp_ledger_fixed *f, uint64_t a)
 	return a >= f->area_lo && a < f->area_hi && a % HP_PAGE == 0;
 }
 
+static bool is_id(const char id[HP_ID_LEN + 1])
+{
+	return !id[HP_ID_LEN] && strspn(id, "0123456789abcdef") == HP_ID_LEN;
+}
+
 /* Every address must be where such a thing can be; strings must end. */
 static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 {
@@ -208,8 +213,7 @@ static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 	if (!in_area(f, f->table) || !in_area(f, f->gate) || !in_area(f, f->gate_back) ||
 	    !in_area(f, f->data) || !in_area(f, f->code))
 		return false;
-	if (!memchr(f->id, 0, sizeof(f->id)) || strlen(f->id) != HP_ID_LEN ||
-	    !memchr(f->file, 0, sizeof(f->file)))
+	if (!is_id(f->id) || !memchr(f->file, 0, sizeof(f->file)))
 		return false;
 	for (unsigned i = 0; i < f->n_fns; i++) {
 		const struct hp_ledger_fn *fn = &f->fn[i];

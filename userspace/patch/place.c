@@ -24,7 +24,7 @@
  * would look pointed to when it is unloaded. */
 #define LOW		(1ull << 32)
 #define HIGH		(1ull << 40)
-#define JITTER_PAGES	4096
+#define SCATTER		(256ull << 20) /* 16 bits of pages */
 #define CONTROL_PAGES	5 /* table, gate, gate_back, data, code */
 
 _Static_assert(HP_MOVED_MAX <= HP_MOVED_ROOM - HP_STUB_ROOM,
@@ -93,6 +93,19 @@ static int take(struct space *s, hp_addr lo, size_t n)
 		s->maps.v[i] = s->maps.v[i - 1];
 	s->maps.v[i] = (struct hp_map){.lo = lo, .hi = lo + n, .path = ""};
 	return 0;
+}
+
+/* Somewhere in the nearest room that is so much larger, as far as there is one: nobody in the target can
+ * tell where what is not bound to a place will lie, and it is not where something of hp's lay before,
+ * whose addresses freed memory may still hold. */
+static hp_addr find_scattered(const struct space *s, size_t n, struct hp_range near, uint64_t reach)
+{
+	uint64_t more = SCATTER;
+	hp_addr at;
+
+	while (!(at = hp_maps_find_room(&s->maps, n + more, near, reach)) && more)
+		more = HP_PAGE_DOWN(more / 16);
+	return at ? at + HP_PAGE * randombytes_uniform((uint32_t)(more / HP_PAGE) + 1) : 0;
 }
 
 /* A stub above the break stops the heap from growing past it; malloc then falls back to mmap.
@@ -275,7 +288,7 @@ static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 			p->n_banks = b + 1;
 	}
 	for (size_t b = 0; b < p->n_banks; b++) {
-		p->bank[b] = hp_maps_find_room(&s->maps, HP_BANK_ROOM, near[b], REACH);
+		p->bank[b] = find_scattered(s, HP_BANK_ROOM, near[b], REACH);
 		if (!p->bank[b])
 			return hp_err_set(err, -HP_E_PLACE,
 					  "no free memory within 2 GB of 0x%llx-0x%llx",
@@ -302,7 +315,7 @@ static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 {
 	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_ROOM};
-	uint64_t lo = UINT64_MAX, hi = 0, jitter;
+	uint64_t lo = UINT64_MAX, hi = 0;
 	struct hp_own_object object;
 	size_t ledger, before, text;
 	hp_addr at;
@@ -347,17 +360,14 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 	if (hi <= lo || hi - lo > (1ull << 30))
 		return hp_err_set(err, -HP_E_BAD_ELF, "the patch's segments span %llu bytes",
 				  (unsigned long long)(hi - lo));
-	/* Not where an earlier patch lay: freed memory of the target may still hold its addresses. */
-	jitter = HP_PAGE * randombytes_uniform(JITTER_PAGES);
 	near = p->fn[0].old.module->span;
 	if (near.lo < LOW)
 		near = (struct hp_range){HIGH, HIGH};
-	at = hp_maps_find_room(&s->maps, hi - lo + jitter, near, REACH);
+	at = find_scattered(s, hi - lo, near, REACH);
 	if (!at)
-		at = hp_maps_find_room(&s->maps, hi - lo + jitter, near, ADDRESS_HI);
-	if (!at || take(s, at + jitter, hi - lo) < 0)
+		at = find_scattered(s, hi - lo, near, ADDRESS_HI);
+	if (!at || take(s, at, hi - lo) < 0)
 		return hp_err_set(err, -HP_E_PLACE, "no free memory for the patch");
-	at += jitter;
 	p->bias = at - lo;
 	p->patch = (struct hp_range){at, at + (hi - lo)};
 	return 0;
