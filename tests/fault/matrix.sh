@@ -526,12 +526,15 @@ declare -A PASSED=()
 for s in "${ORDER[@]}"; do
 	[[ $s =~ ^(${SCENARIO_NAMES:-.*})$ ]] || continue
 	survey "$s"
+	FIRST=()
 	for name in "${NAMES[@]}"; do
 		i=${INDEX[$name]}
 		((SURVEYED[i] > 0)) || continue
 		[ -z "${PASSED[$name]:-}" ] || [ "${SCENARIOS:-}" = all ] || continue
+		[ -n "${PASSED[$name]:-}" ] || FIRST+=("$name")
 		PASSED[$name]=$s
 	done
+	printf '# %s is the first to pass: %s\n' "$s" "${FIRST[*]}"
 	for name in "${NAMES[@]}"; do
 		[[ ${PASSED[$name]:-} = "$s" && $name =~ ${POINTS:-.} ]] || continue
 		for what in $(faults_of "$name"); do
