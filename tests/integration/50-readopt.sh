@@ -70,6 +70,30 @@ unload -p "$PID" "${long[@]}" "$ID"
 as_before "to the last byte" "$PID" "$T/before"
 still_right "the service noticed nothing" "$PID"
 
+# --- a fork of the old one ------------------------------------------------------------------------------
+# A job that has not run since hpd was killed has all that hpd had open.  That one does not come to
+# running before the next hpd is done.
+stop_hpd
+rm "$T/counts"
+HP_FAULT=job-forked:hang:3 HP_FAULT_COUNTS=$T/counts start_hpd # 1: what is patched? 2: the load
+load -p "$PID" "${long[@]}" "$SVC/verify_patch.so"
+"$O/hpctl" --socket "$T/hpd.sock" list -p "$PID" >"$T/first.out" 2>&1 </dev/null &
+client=$!
+check "a job is forked, and does not run" wait_until "$PATIENCE" a_job_hangs
+left=$JOB
+kill -KILL "$HPD"
+wait "$HPD"
+start_hpd
+check "it is still there when the next hpd is" kill -0 "$left"
+like "which found the patch" "$(cat "$T/hpd.log")" 'patches found in running processes: 1'
+unload -p "$PID" "${long[@]}" "$ID"
+answers "and may take it out" "$PID" ask old
+as_before "to the last byte" "$PID" "$T/before"
+check "all the while it was there" kill -0 "$left"
+kill -CONT "$left"
+check "when it runs it ends" wait_until "$PATIENCE" gone "$left"
+wait "$client"
+
 # --- another version -----------------------------------------------------------------------------------
 # What such a ledger looks like: the version where it always is, and everything else unlike ours.
 ledger_at() {

@@ -79,6 +79,7 @@
 	X(AGENT_DEAD, "agent-dead", "job", HP_E_NO_SAFE_POINT, "it is dead, not reaped")           \
 	X(AGENT_REAPED, "agent-reaped", "job", 0, "it is reaped, the thread still borrowed")       \
 	X(CLEANED, "cleaned", "job", HP_E_FAILED, "a recovery has reaped what agents were left")   \
+	X(JOB_FORKED, "job-forked", "job", 0, "the job is forked, and has all that hpd has")       \
 	X(JOB_BEGUN, "job-begun", "job", 0, "the job is born")                                     \
 	X(JOB_DONE, "job-done", "job", 0, "all is done, hpd has not heard of it")                  \
 	X(JOB_TOLD, "job-told", "job", 0, "hpd has been told")                                     \

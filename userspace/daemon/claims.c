@@ -52,17 +52,21 @@ static int open_process(pid_t pid)
 	return fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == PID_FS_MAGIC ? HP_TAKE_FD(fd) : -1;
 }
 
-/* One that is not seen is outside our pid namespace. */
-static bool is_root(pid_t pid)
+/* A lock that its taker has not let go of by dying is held by a fork that has not run since: by a job
+ * of a killed hpd's, which does nothing any more. */
+static bool is_hpd(pid_t holder)
 {
 	char ids[64];
 	unsigned effective = 0;
+	struct hp_stat st;
 
-	return !hp_status_text(pid, "Uid", ids, sizeof(ids)) ||
+	if (hp_stat_read(holder, &st) < 0 || st.state == 'Z' || st.state == 'X')
+		return false;
+	return !hp_status_text(holder, "Uid", ids, sizeof(ids)) || /* it has ended just now, or is root's */
 	       (sscanf(ids, "%*u %u", &effective) == 1 && effective == 0);
 }
 
-/* Who has locked what @fd is: 0 nobody who is seen from here (proc(5), /proc/locks). */
+/* Who has locked what @fd is: 0 nobody, or one outside our pid namespace (proc(5), /proc/locks). */
 static pid_t holder_of(int fd)
 {
 	char *text, *line, *rest;
@@ -97,7 +101,7 @@ static bool take_process(pid_t pid, int *held)
 		return true;
 	}
 	holder = holder_of(fd);
-	return holder && !is_root(holder);
+	return holder && !is_hpd(holder);
 }
 
 /* Not tried: another hpd could just then find it locked. */
@@ -106,7 +110,7 @@ static bool is_foreign_process(pid_t pid)
 	hp_autoclose int fd = open_process(pid);
 	pid_t holder = fd < 0 ? 0 : holder_of(fd);
 
-	return holder && holder != getpid() && is_root(holder);
+	return holder && holder != getpid() && is_hpd(holder);
 }
 
 /* --- both --------------------------------------------------------------------------------------------- */
@@ -115,7 +119,7 @@ bool hp_claim_take(int claims, pid_t pid, int *held)
 {
 	struct flock l = byte_of(pid, F_WRLCK);
 
-	if (fcntl(claims, F_OFD_SETLK, &l) < 0)
+	if (fcntl(claims, F_SETLK, &l) < 0)
 		return false;
 	if (take_process(pid, held))
 		return true;
@@ -127,7 +131,7 @@ void hp_claim_give(int claims, pid_t pid, int *held)
 {
 	struct flock l = byte_of(pid, F_UNLCK);
 
-	(void)fcntl(claims, F_OFD_SETLK, &l); /* of a lock that we hold: cannot fail */
+	(void)fcntl(claims, F_SETLK, &l); /* of a lock that we hold: cannot fail */
 	hp_close(held);
 }
 
@@ -135,5 +139,5 @@ bool hp_claim_is_foreign(int claims, pid_t pid)
 {
 	struct flock l = byte_of(pid, F_WRLCK);
 
-	return (fcntl(claims, F_OFD_GETLK, &l) == 0 && l.l_type != F_UNLCK) || is_foreign_process(pid);
+	return (fcntl(claims, F_GETLK, &l) == 0 && l.l_type != F_UNLCK) || is_foreign_process(pid);
 }

@@ -3,10 +3,12 @@
  * daemon/claims.h – one hpd a target, on the whole machine.
  *
  * Two hpds on different sockets must not put right what the other one is just doing.  A claim is a
- * byte of /run/hp/claims, locked at the offset of the pid by an open file description lock, which
- * goes with the hpd that holds it, however that ends.  An hpd in another mount namespace has another
- * file there: so the process itself is locked as well, by flock(2) of a pidfd, where pidfds are inodes
- * of their own (Linux 6.9).  Everybody may do that, so that only a lock of root's counts.
+ * byte of /run/hp/claims, locked at the offset of the pid by a lock of the process (fcntl(2), F_SETLK),
+ * which goes with the hpd that holds it, however that ends: a fork of it has none.  It goes as well
+ * when hpd closes any descriptor of that file, so that it is opened once.  An hpd in another mount
+ * namespace has another file there: so the process itself is locked as well, by flock(2) of a pidfd,
+ * where pidfds are inodes of their own (Linux 6.9).  Everybody may do that, so that only a lock of
+ * root's counts; and a fork has it too until it has closed it, so that only one of the living does.
  */
 #ifndef HP_DAEMON_CLAIMS_H
 #define HP_DAEMON_CLAIMS_H

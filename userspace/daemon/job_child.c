@@ -454,6 +454,7 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 	struct hp_job_saying said = {.head = {.word = HP_WORD_ANSWER}};
 	int k;
 
+	hp_fault_pass(HP_FAULT_JOB_FORKED);
 	begin(job, parent);
 	job->sock = sock;
 	k = hp_caps_job(job->req.kind == HP_JOB_RESTART, &err);

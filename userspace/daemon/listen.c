@@ -11,7 +11,6 @@
 #include <libgen.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -38,6 +37,7 @@ static int make_dir(const char *path, struct hp_err *err)
 
 static int take_lock(const char *path, bool wait, int *ret, struct hp_err *err)
 {
+	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	char name[256];
 	hp_autoclose int fd = -1;
 
@@ -45,8 +45,9 @@ static int take_lock(const char *path, bool wait, int *ret, struct hp_err *err)
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return hp_err_sys(err, errno, "lock %s", name);
-	for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
-		if (errno != EWOULDBLOCK)
+	/* Not flock(2): a fork of a killed hpd's that has not run yet would have that too. */
+	for (int i = 0; fcntl(fd, F_SETLK, &whole) < 0; i++) {
+		if (errno != EAGAIN && errno != EACCES)
 			return hp_err_sys(err, errno, "lock %s", name);
 		if (!wait || i == WAIT_TRIES)
 			return hp_err_set(err, -HP_E_FAILED, "another hpd serves %s", path);
