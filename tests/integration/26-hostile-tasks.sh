@@ -94,6 +94,9 @@ says_no "a thread on a coroutine's stack" 4 'coroutine.*relaxed'
 expect 0 "check" check -p "$PID" --mode relaxed "$PATCH"
 like "what is not seen is said" "$OUT" \
 	'hostile has coroutines \(swapcontext\): a call in one that is suspended is not seen'
+expect 0 "explain" explain -p "$PID" answer
+like "by explain too" "$OUT" \
+	'^hostile has coroutines \(swapcontext\): a call in one that is suspended is not seen'
 load -v -p "$PID" "${LONG[@]}" --mode relaxed "$PATCH"
 like "by the load as well" "$ERR" 'a call in one that is suspended is not seen'
 answers "relaxed it can be loaded" "$PID" 'ask 5' 'answer 1005'

@@ -27,6 +27,7 @@ static void show_thread(const json_t *t)
 static void show(const json_t *answer)
 {
 	json_t *inside = json_object_get(answer, "inside"), *t;
+	const char *detail = hp_get_text(answer, "detail");
 	int64_t unknown = hp_get_number(answer, "unknown");
 	size_t i;
 
@@ -37,6 +38,10 @@ static void show(const json_t *answer)
 	if (unknown)
 		printf(", of %lld it cannot be told", (long long)unknown);
 	putchar('\n');
+	if (*detail) {
+		hp_put(stdout, detail);
+		putchar('\n');
+	}
 }
 
 int hp_cmd_explain(struct hp_cli *cli, const struct hp_args *args)

@@ -232,8 +232,9 @@ json_t *hp_json_explain(pid_t pid, const struct hp_explain *e)
 			json_decref(a);
 			a = NULL;
 		}
-	return json_pack("{s:i,s:i,s:o,s:o,s:o}", "schema", SCHEMA, "pid", (int)pid, "inside", a,
-			 "threads", number(e->threads), "unknown", number(e->unknown));
+	return json_pack("{s:i,s:i,s:o,s:o,s:o,s:o}", "schema", SCHEMA, "pid", (int)pid, "inside", a,
+			 "threads", number(e->threads), "unknown", number(e->unknown), "detail",
+			 hp_json_text(e->detail));
 }
 
 json_t *hp_json_restart_result(const struct hp_restart_result *r)

@@ -3,13 +3,16 @@
  * A suspended coroutine's stack belongs to no thread, so that no look finds a call that sleeps in it.
  * That a program may have such stacks is told by what it is linked with.
  */
+#include "patch/coroutines.h"
+
 #include <stdio.h>
 #include <string.h>
 
 #include "elf/dynsym.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
-#include "patch/plan.h"
+#include "target/module.h"
+#include "target/target.h"
 
 static const char *const switches[] = {
 	"swapcontext",			  /* libc's */
@@ -58,10 +61,8 @@ static const char *switch_of(struct hp_module *m)
 	return imported(m->image) ?: contained(m);
 }
 
-bool hp_plan_coroutines(const struct hp_plan *p, char *text, size_t n)
+bool hp_coroutines(struct hp_target *t, char *text, size_t n)
 {
-	struct hp_target *t = p->target;
-
 	for (size_t i = 0; i < t->n_modules; i++) {
 		struct hp_module *m = &t->module[i];
 		const char *name = switch_of(m);

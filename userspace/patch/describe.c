@@ -8,6 +8,7 @@
 
 #include "elf/inlined.h"
 #include "hp/err.h"
+#include "patch/coroutines.h"
 #include "patch/plan.h"
 
 #define NOTES_MAX 4096
@@ -137,7 +138,7 @@ int hp_plan_describe(const struct hp_plan *p, struct hp_patch_info *ret, struct 
 	snprintf(info.file, sizeof(info.file), "%s", p->req->file);
 	info.memory_bytes = p->area_bytes + p->n_banks * HP_BANK_SIZE + p->stub_page.n * HP_PAGE +
 			    (p->patch.hi - p->patch.lo);
-	(void)hp_plan_coroutines(p, info.detail, sizeof(info.detail)); /* else it stays empty */
+	(void)hp_coroutines(p->target, info.detail, sizeof(info.detail)); /* else it stays empty */
 	info.site = calloc(p->n_fns, sizeof(*info.site));
 	if (!info.site || copy_pairs(&info.replace, &p->replace) < 0 ||
 	    copy_pairs(&info.ref, &p->ref) < 0 || copy_pairs(&info.meta, &p->info.meta) < 0)

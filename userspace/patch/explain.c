@@ -9,6 +9,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "hp/err.h"
+#include "patch/coroutines.h"
 #include "patch/work.h"
 #include "target/resolve.h"
 
@@ -148,6 +149,8 @@ int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t 
 		r = hp_look_threads(v.w.looker, 0, &tids, NULL, err);
 	for (size_t i = 0; i < tids.n && r >= 0; i++)
 		r = look_at(&v, tids.v[i], &e, err);
+	if (r >= 0)
+		(void)hp_coroutines(v.w.t, e.detail, sizeof(e.detail)); /* else it stays empty */
 	hp_tids_free(&tids);
 	HP_ARRAY_FREE(&v.parts);
 	free(v.name);

@@ -16,6 +16,7 @@
 #include "base/fault.h"
 #include "hp/err.h"
 #include "patch/calls.h"
+#include "patch/coroutines.h"
 #include "patch/depend.h"
 #include "patch/entry.h"
 #include "patch/plan.h"
@@ -91,7 +92,7 @@ static int make_plan(struct load *l, struct hp_err *err)
 	if (l->req->mode != HP_MODE_RELAXED && (r = hp_stacks_check(&l->w, err)) < 0)
 		return r;
 	hp_work_report(&l->w, "plan", since, NULL);
-	if (hp_plan_coroutines(l->plan, blind, sizeof(blind)))
+	if (hp_coroutines(l->w.t, blind, sizeof(blind)))
 		hp_work_report(&l->w, "coroutines", 0, blind);
 	return hp_fault(HP_FAULT_PLANNED, err);
 }

@@ -284,6 +284,7 @@ struct hp_explain {
 	size_t n, room;
 	size_t threads; /* looked at */
 	size_t unknown; /* of them, not told */
+	char detail[256]; /* who is not among them: suspended coroutines; "": the program has none */
 };
 int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t n_fns,
 		  struct hp_explain *ret, struct hp_err *err);

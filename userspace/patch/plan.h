@@ -111,9 +111,6 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 /* What it will map in the target. */
 size_t hp_plan_bytes(const struct hp_plan *p);
 
-/* Whether the program has coroutines, of which a suspended one is not seen; then @text says so. */
-bool hp_plan_coroutines(const struct hp_plan *p, char *text, size_t n);
-
 /* The plan as told to people. */
 int hp_plan_describe(const struct hp_plan *p, struct hp_patch_info *ret, struct hp_err *err);
 
