@@ -6,7 +6,7 @@
 # TIMEOUT: 600
 #	SCALE_PROCESSES	(50)
 #	SCALE_FUNCTIONS	(600; one of the many_patch_N.so)
-#	SCALE_PATCHES	(20)
+#	SCALE_PATCHES	(20; with 256, as many as there may be, one more is tried)
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -111,6 +111,13 @@ linear "the second half of the patches" "$first" "$COST"
 answers "all of them are in force" "$pid" ask "new $patches"
 hp --json list -p "$pid"
 is "list has them" "$(jq '.patches | length' <<<"$OUT")" "$patches"
+if [ "$patches" = 256 ]; then
+	patch 256
+	snapshot "$pid" "$T/full"
+	refused 3 "one more is refused" "process $pid \(many\) has 256 patches, and more than 256" \
+		load -p "$pid" "${patience[@]}" "$T/p256.so"
+	as_before "before anything is written" "$pid" "$T/full"
+fi
 failed=0
 for id in "${ids[@]}"; do
 	hp unload -p "$pid" "${patience[@]}" "$id"

@@ -269,6 +269,19 @@ static void test_pick(void **state)
 	free(other);
 }
 
+/* A load of one more would leave a process of which the next hpd could not tell what was done to it. */
+static void test_one_too_many(void **state)
+{
+	struct fixture *x = *state;
+	struct hp_ledgers ls = {.n = HP_LEDGERS_MAX - 1};
+	struct hp_err err;
+
+	assert_int_equal(hp_ledgers_refuse_full(&ls, x->t, &err), 0);
+	ls.n++;
+	assert_int_equal(hp_ledgers_refuse_full(&ls, x->t, &err), -HP_E_TARGET);
+	assert_non_null(strstr(err.text, "has 256 patches"));
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -281,6 +294,7 @@ int main(void)
 		T(test_state_of_no_phase),
 		T(test_text),
 		T(test_pick),
+		T(test_one_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

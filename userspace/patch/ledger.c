@@ -12,9 +12,7 @@
 #include "base/fault.h"
 #include "hp/err.h"
 
-#define LEDGERS_MAX 256
-
-#define AREA_MAX    (HP_LEDGER_AREA_MAX + 16 * HP_PAGE)
+#define AREA_MAX (HP_LEDGER_AREA_MAX + 16 * HP_PAGE)
 
 /* An error check, not a signature: the target can write it as well as we can.  Keyed so that a page
  * of zeroes does not pass. */
@@ -272,7 +270,7 @@ static int read_area(const struct hp_target *t, const struct hp_map *m, struct h
 	if (!l)
 		return -ENOMEM;
 	l->fixed.magic = 0;
-	if (ls->n < LEDGERS_MAX && read_one(t, m->lo, l)) {
+	if (ls->n < HP_LEDGERS_MAX && read_one(t, m->lo, l)) {
 		r = hp_ledgers_add(ls, l);
 		if (r < 0)
 			free(l);
@@ -327,6 +325,17 @@ int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_targe
 			  "process %d is %s: what was done to it is not known here, so nothing is "
 			  "changed; use the hp that patched it, or restart the process",
 			  t->pid, text);
+}
+
+int hp_ledgers_refuse_full(const struct hp_ledgers *ls, const struct hp_target *t,
+			   struct hp_err *err)
+{
+	if (ls->n < HP_LEDGERS_MAX)
+		return 0;
+	return hp_err_set(err, -HP_E_TARGET,
+			  "process %d (%s) has %zu patches, and more than %d in one process are not "
+			  "managed: unload some, or put several changes into one patch",
+			  t->pid, t->comm, ls->n, HP_LEDGERS_MAX);
 }
 
 void hp_ledgers_free(struct hp_ledgers *ls)

@@ -23,6 +23,7 @@
 #define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
 #define HP_LEDGER_ID_BEGIN 16 /* digits of the id behind it */
 
+#define HP_LEDGERS_MAX	 256 /* patches in one process, retained ones too */
 #define HP_LEDGER_FNS	 1024
 #define HP_LEDGER_BANKS	 16
 #define HP_LEDGER_FRAMES (1 + HP_LEDGER_BANKS) /* the patch's, and hp's own for each bank */
@@ -171,6 +172,9 @@ int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, struct hp
  * before anything is changed.  -HP_E_TARGET, with its name. */
 int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_target *t,
 			      struct hp_err *err);
+/* One more would be too many: -HP_E_TARGET. */
+int hp_ledgers_refuse_full(const struct hp_ledgers *ls, const struct hp_target *t,
+			   struct hp_err *err);
 /* One sentence about @u. */
 void hp_unknown_ledger_text(const struct hp_unknown_ledger *u, char *text, size_t n);
 void hp_ledgers_free(struct hp_ledgers *ls);

@@ -76,8 +76,11 @@ static int make_plan(struct load *l, struct hp_err *err)
 	struct hp_image *image;
 	uint64_t since = hp_now_ns();
 	char blind[256];
-	int fd = dup(l->copy_fd), r;
+	int fd, r;
 
+	if ((r = hp_ledgers_refuse_full(&l->w.ledgers, l->w.t, err)) < 0)
+		return r;
+	fd = dup(l->copy_fd);
 	if (fd < 0)
 		return hp_err_sys(err, errno, "dup");
 	if ((r = hp_image_open(&image, fd, l->req->file, err)) < 0 ||
