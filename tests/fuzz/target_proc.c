@@ -10,8 +10,11 @@
 
 static int fuzz_read_file(int dirfd, const char *path, size_t max, char **ret, size_t *ret_n);
 
-#define hp_read_file fuzz_read_file
+#define hp_read_file   fuzz_read_file
+#define ioctl(fd, ...) (errno = ENOTTY, -1) /* a kernel that has the text alone */
 #include "target/maps.c"
+#include "target/maps_read.c"
+#undef ioctl
 #undef FILE_MAX
 #include "target/procfs.c"
 

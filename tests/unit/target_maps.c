@@ -2,9 +2,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -43,6 +45,49 @@ static void reads_own_map(void **state)
 	assert_int_equal(munmap(page, 3 * HP_PAGE), 0);
 	assert_int_equal(hp_maps_read(&m, getpid(), &err), 0);
 	hp_maps_free(&m);
+	hp_maps_free(&m);
+}
+
+/* The same as /proc/PID/maps says as text, whichever way it was read. */
+static void agrees_with_the_text(void **state)
+{
+	int fd = memfd_create("hp-patch-test", MFD_CLOEXEC);
+	char line[8192], perms[5], path[4096];
+	struct hp_maps m = {0};
+	size_t n = 0;
+	FILE *f;
+
+	assert_int_equal(ftruncate(fd, 2 * HP_PAGE), 0);
+	assert_ptr_not_equal(mmap(NULL, HP_PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, HP_PAGE), MAP_FAILED);
+	assert_ptr_not_equal(mmap(NULL, HP_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+	close(fd);
+	f = fopen("/proc/self/maps", "re");
+	assert_non_null(f);
+	setvbuf(f, NULL, _IONBF, 0); /* no mapping of its own in the middle */
+	assert_int_equal(hp_maps_read(&m, getpid(), NULL), 0);
+	while (n < m.n && fgets(line, sizeof(line), f)) {
+		const struct hp_map *v = &m.v[n++];
+		unsigned long lo, hi, offset, ino;
+		unsigned major, minor;
+
+		path[0] = 0;
+		assert_true(sscanf(line, "%lx-%lx %4s %lx %x:%x %lu %4095[^\n]", &lo, &hi, perms, &offset,
+				   &major, &minor, &ino, path) >= 7);
+		if (!strcmp(path, "[heap]"))
+			continue; /* it grew when the mappings were kept */
+		assert_int_equal(v->lo, lo);
+		assert_int_equal(v->hi, hi);
+		assert_int_equal(v->offset, offset);
+		assert_int_equal(v->dev, makedev(major, minor));
+		assert_int_equal(v->ino, ino);
+		assert_int_equal(!!(v->prot & PROT_READ), perms[0] == 'r');
+		assert_int_equal(!!(v->prot & PROT_WRITE), perms[1] == 'w');
+		assert_int_equal(!!(v->prot & PROT_EXEC), perms[2] == 'x');
+		assert_int_equal(v->shared, perms[3] == 's');
+		assert_string_equal(v->path, path);
+	}
+	assert_true(n > 10);
+	(void)fclose(f); /* of reading */
 	hp_maps_free(&m);
 }
 
@@ -112,7 +157,8 @@ static void room_is_free(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(reads_own_map),      cmocka_unit_test(says_gone),
+		cmocka_unit_test(reads_own_map),
+		cmocka_unit_test(agrees_with_the_text),      cmocka_unit_test(says_gone),
 		cmocka_unit_test(finds_nearest_room), cmocka_unit_test(keeps_clear_of_growing),
 		cmocka_unit_test(room_is_free),
 	};

@@ -6,6 +6,7 @@
 #ifndef HP_BASE_KERNEL_H
 #define HP_BASE_KERNEL_H
 
+#include <linux/ioctl.h>
 #include <stdint.h>
 
 /* pidfd_open(2) of a thread: Linux 6.9, commit 64bef697d33b; the value of O_EXCL. */
@@ -31,6 +32,25 @@ struct hp_bpf_uprobe_multi_attr {
 	uint32_t pid; /* 0: every process */
 	uint32_t pad;
 };
+
+/* PROCMAP_QUERY of a descriptor of /proc/PID/maps: Linux 6.11, commit bfc69fd05ef9. */
+struct hp_procmap_query {
+	uint64_t size;	/* of this */
+	uint64_t flags; /* HP_PROCMAP_… */
+	uint64_t addr;
+	uint64_t vma_start, vma_end;
+	uint64_t vma_flags; /* HP_PROCMAP_VMA_… */
+	uint64_t vma_page_size, vma_offset, inode;
+	uint32_t dev_major, dev_minor;
+	uint32_t name_size, build_id_size; /* room; then what is used, the NUL counted; 0: none */
+	uint64_t name_addr, build_id_addr;
+};
+#define HP_PROCMAP_QUERY	   _IOWR('f', 17, struct hp_procmap_query)
+#define HP_PROCMAP_VMA_READABLE	   0x01u
+#define HP_PROCMAP_VMA_WRITABLE	   0x02u
+#define HP_PROCMAP_VMA_EXECUTABLE  0x04u
+#define HP_PROCMAP_VMA_SHARED	   0x08u
+#define HP_PROCMAP_COVERING_OR_NEXT 0x10u
 
 /* UFFD_USER_MODE_ONLY is in Linux 5.11's headers; UFFD_FEATURE_THREAD_ID in 4.14's: not here. */
 

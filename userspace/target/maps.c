@@ -1,128 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * target/maps.c – the text of /proc/PID/maps is kept and the paths point into it: a process of
- * 4,096 threads has 8,000 mappings, and a malloc for each would cost more than the reading.
+ * target/maps.c – the paths lie one behind the other and the mappings point to them: a process of 4,096
+ * threads has 8,000 mappings, and a malloc for each would cost more than the reading.
  */
 #include "target/maps.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sysmacros.h>
 
 #include "base/array.h"
 #include "base/fd.h"
-#include "hp/err.h"
 
-#define MAPS_MAX     (256u << 20)
 #define ADDRESS_END  0x7ffffffff000ull /* TASK_SIZE_MAX of x86-64 with four levels */
 #define GROWING_ROOM (64ull << 20)
-
-static int parse_line(char *line, struct hp_map *ret)
-{
-	char *p = line;
-	unsigned major, minor;
-
-	ret->lo = strtoull(p, &p, 16);
-	if (*p++ != '-')
-		return -EBADMSG;
-	ret->hi = strtoull(p, &p, 16);
-	if (*p++ != ' ' || strnlen(p, 5) < 5 || p[4] != ' ')
-		return -EBADMSG;
-	ret->prot = (p[0] == 'r' ? PROT_READ : 0) | (p[1] == 'w' ? PROT_WRITE : 0) |
-		    (p[2] == 'x' ? PROT_EXEC : 0);
-	ret->shared = p[3] == 's';
-	ret->offset = strtoull(p + 5, &p, 16);
-	major = (unsigned)strtoul(p, &p, 16);
-	if (*p++ != ':')
-		return -EBADMSG;
-	minor = (unsigned)strtoul(p, &p, 16);
-	ret->dev = makedev(major, minor);
-	ret->ino = strtoull(p, &p, 10);
-	ret->path = p + strspn(p, " ");
-	return ret->hi > ret->lo ? 0 : -EBADMSG;
-}
-
-static int parse(struct hp_maps *m)
-{
-	char *line = m->text;
-
-	while (*line) {
-		char *end = strchr(line, '\n');
-		struct hp_map *v;
-		int r;
-
-		if (!end)
-			return -EBADMSG;
-		*end = 0;
-		v = HP_ARRAY_ADD(m);
-		if (!v)
-			return -ENOMEM;
-		r = parse_line(line, v);
-		if (r < 0)
-			return r;
-		line = end + 1;
-	}
-	return 0;
-}
-
-/* The leader's own file is empty when it exited while other threads live on. */
-static int read_any_thread(pid_t pid, char **ret)
-{
-	char path[64];
-	struct dirent *e;
-	int r = -ESRCH;
-	DIR *d;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	d = opendir(path);
-	while (d && (e = readdir(d))) {
-		size_t n;
-
-		(void)snprintf(path, sizeof(path), "/proc/%d/task/%.20s/maps", (int)pid, e->d_name);
-		if (e->d_name[0] == '.' || hp_read_file(AT_FDCWD, path, MAPS_MAX, ret, &n) < 0)
-			continue;
-		if (n > 0) {
-			r = 0;
-			break;
-		}
-		free(*ret);
-	}
-	if (d)
-		closedir(d);
-	return r;
-}
-
-int hp_maps_read(struct hp_maps *m, pid_t pid, struct hp_err *err)
-{
-	struct hp_maps fresh = {0};
-	char path[64];
-	size_t n = 0;
-	int r;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
-	r = hp_read_file(AT_FDCWD, path, MAPS_MAX, &fresh.text, &n);
-	if (r == 0 && n == 0) {
-		free(fresh.text);
-		fresh.text = NULL;
-		r = read_any_thread(pid, &fresh.text);
-	}
-	if (r == -ENOENT || r == -ESRCH)
-		return hp_err_set(err, -HP_E_GONE, "process %d is gone", (int)pid);
-	if (r == 0)
-		r = parse(&fresh);
-	if (r < 0) {
-		hp_maps_free(&fresh);
-		return hp_err_sys(err, -r, "cannot read the memory map of process %d", (int)pid);
-	}
-	hp_maps_free(m);
-	*m = fresh;
-	return 0;
-}
 
 void hp_maps_free(struct hp_maps *m)
 {
@@ -145,6 +37,18 @@ static size_t first_above(const struct hp_maps *m, hp_addr a)
 			lo = mid + 1;
 	}
 	return lo;
+}
+
+int hp_maps_add(struct hp_maps *m, struct hp_range r)
+{
+	size_t i = first_above(m, r.lo), behind = m->n - i;
+	struct hp_map *last = HP_ARRAY_ADD(m);
+
+	if (!last)
+		return -ENOMEM;
+	memmove(&m->v[i + 1], &m->v[i], behind * sizeof(*m->v));
+	m->v[i] = (struct hp_map){.lo = r.lo, .hi = r.hi, .path = ""};
+	return 0;
 }
 
 const struct hp_map *hp_maps_find(const struct hp_maps *m, hp_addr a)

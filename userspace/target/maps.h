@@ -31,6 +31,9 @@ struct hp_maps {
 int hp_maps_read(struct hp_maps *m, pid_t pid, struct hp_err *err);
 void hp_maps_free(struct hp_maps *m);
 
+/* Puts in a mapping at @r, of which nothing is known but that it is there. */
+int hp_maps_add(struct hp_maps *m, struct hp_range r);
+
 const struct hp_map *hp_maps_find(const struct hp_maps *m, hp_addr a); /* NULL: unmapped */
 bool hp_maps_free_range(const struct hp_maps *m, struct hp_range r);   /* nothing mapped in r */
 
