@@ -249,7 +249,11 @@ befall() {
 		# no job waits for it any more: a person ends it
 		[[ $point != keeper-@(end|mended|detached) ]] || victim=$(one_of_ours '^hp-probes')
 		;;
-	hpd-killed) victim=$HPD ;;
+	hpd-killed)
+		# A keeper that hangs does so for ever (base/fault.c), and who would have ended it is gone.
+		[[ $point != keeper-* ]] || kill -KILL "$(one_of_ours '^hp-probes')"
+		victim=$HPD
+		;;
 	hpd-stopped) kill -STOP "$HPD" ;;
 	gatekeeper-killed) victim=$(one_of_ours '^hp-gatekeeper') ;;
 	gatekeeper-stopped)
@@ -324,6 +328,7 @@ judge() {
 		unset HP_FAULT HP_FAULT_COUNTS
 		try_start_hpd
 	fi
+	! grep 'runs another program' "$T/hpd.log" || complain "no service does"
 	wait_until "$PATIENCE" at_rest || complain "not put right: list says '$LISTED' $ERR"
 	says "$s" || complain "the service does not answer"
 	case $LISTED:$TOP in
