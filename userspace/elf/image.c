@@ -345,6 +345,10 @@ void hp_image_free(struct hp_image *im)
 {
 	if (!im)
 		return;
+	if (im->more_users) {
+		im->more_users--;
+		return;
+	}
 	if (im->elf)
 		(void)elf_end(im->elf); /* the number of users left: none */
 	if (im->bytes)
@@ -352,6 +356,12 @@ void hp_image_free(struct hp_image *im)
 	hp_close(&im->fd);
 	free(im->name);
 	free(im);
+}
+
+struct hp_image *hp_image_share(struct hp_image *im)
+{
+	im->more_users++;
+	return im;
 }
 
 Elf *hp_image_elf(const struct hp_image *im)

@@ -48,6 +48,7 @@ struct hp_image {
 	size_t dynstr_size;
 	struct hp_reader *reader; /* who parses the rest (elf/reader.h); NULL: we */
 	unsigned joined_as;	  /* the how manieth of the reader's; 0: of none */
+	unsigned more_users;	  /* hp_image_share() */
 };
 
 /* Takes @fd over in every case.  @name is copied.
@@ -57,6 +58,9 @@ int hp_image_open(struct hp_image **ret, int fd, const char *name, struct hp_err
  * build-id yet (elf/debug_file.h). */
 int hp_image_open_bare(struct hp_image **ret, int fd, const char *name, struct hp_err *err);
 void hp_image_free(struct hp_image *im);
+
+/* One more user of it, who frees it as well. */
+struct hp_image *hp_image_share(struct hp_image *im);
 
 /* libelf's view of the same bytes, for libdw: not with a reader, which alone may parse them.  NULL:
  * it has none. */

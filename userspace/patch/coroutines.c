@@ -65,7 +65,7 @@ bool hp_coroutines(struct hp_target *t, char *text, size_t n)
 {
 	for (size_t i = 0; i < t->n_modules; i++) {
 		struct hp_module *m = &t->module[i];
-		const char *name = switch_of(m);
+		const char *name = hp_module_is_of_hp(m) ? NULL : switch_of(m);
 
 		if (!name)
 			continue;

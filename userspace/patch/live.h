@@ -82,7 +82,8 @@ int hp_live_open(struct hp_live **ret, struct hp_ops *ops, struct hp_target *t,
 void hp_live_free(struct hp_live *lv);
 
 /* Says whose calls count: @side of every function; a thread before the decision in @gate's path is
- * outside.  Reads where the kernel's [uprobes] mappings are. */
+ * outside.  The kernel's [uprobes] mappings are where the maps say that were read last; what is newer
+ * is found when a thread stands there. */
 int hp_live_set_scene(struct hp_live *lv, enum hp_side side, enum hp_path gate,
 		      struct hp_err *err);
 

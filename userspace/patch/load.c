@@ -150,14 +150,18 @@ static int release(struct load *l, struct hp_err *err)
 	return r;
 }
 
-/* The agent has memory of its own by now, and the target maps and unmaps as it likes: the places
- * are chosen again, and once more when one was taken meanwhile. */
+/* The agent has memory of its own by now, so that the places are chosen again; and once more, by maps
+ * that are read anew, when the target itself has taken one meanwhile. */
 static int map(struct load *l, struct hp_err *err)
 {
-	int r = -HP_E_PLACE;
+	struct hp_maps *m = &l->w.t->maps;
+	int r = hp_maps_add(m, hp_agent_area(l->w.agent));
 
+	if (r < 0)
+		return hp_err_set(err, r, "no memory for a map of process %d", l->w.t->pid);
+	r = -HP_E_PLACE;
 	for (unsigned try = 0; try < PLACE_TRIES && r == -HP_E_PLACE; try++)
-		if ((r = hp_maps_read(&l->w.t->maps, l->w.t->pid, err)) >= 0 &&
+		if ((r = try ? hp_maps_read(m, l->w.t->pid, err) : 0) >= 0 &&
 		    (r = hp_plan_place(l->plan, &l->w.ledgers, err)) >= 0)
 			r = hp_stage(&l->ledger, l->plan, &l->w.ledgers, l->w.agent, l->store_fd,
 				     l->template_fd, err);

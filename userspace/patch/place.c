@@ -84,15 +84,7 @@ static void space_close(struct space *s)
 
 static int take(struct space *s, hp_addr lo, size_t n)
 {
-	struct hp_map *m = HP_ARRAY_ADD(&s->maps);
-	size_t i;
-
-	if (!m)
-		return -ENOMEM;
-	for (i = s->maps.n - 1; i > 0 && s->maps.v[i - 1].lo > lo; i--)
-		s->maps.v[i] = s->maps.v[i - 1];
-	s->maps.v[i] = (struct hp_map){.lo = lo, .hi = lo + n, .path = ""};
-	return 0;
+	return hp_maps_add(&s->maps, (struct hp_range){lo, lo + n});
 }
 
 /* Somewhere in the nearest room that is so much larger, as far as there is one: nobody in the target can

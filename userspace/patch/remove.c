@@ -22,10 +22,12 @@
 /* The set now is all of the patch's code, not only what replaced something. */
 static int whole_patch_scene(struct hp_live *lv, struct hp_err *err)
 {
-	int r = hp_live_set_scene(lv, HP_NEW, HP_PATHS, err);
 	const struct hp_module *m = lv->fn[0].module[HP_NEW];
+	int r;
 
-	if (r < 0)
+	/* Anew: in what is writable pointers into the patch are looked for. */
+	if ((r = hp_maps_read(&lv->t->maps, lv->t->pid, err)) < 0 ||
+	    (r = hp_live_set_scene(lv, HP_NEW, HP_PATHS, err)) < 0)
 		return r;
 	lv->parts.n = 0;
 	for (size_t i = 0; i < m->image->n_phdrs; i++) {

@@ -230,10 +230,8 @@ static int collect_parts(struct hp_live *lv, struct hp_err *err)
 int hp_live_set_scene(struct hp_live *lv, enum hp_side side, enum hp_path gate,
 		      struct hp_err *err)
 {
-	int r = hp_maps_read(&lv->t->maps, lv->t->pid, err); /* stacks and [uprobes] come and go */
+	int r;
 
-	if (r < 0)
-		return r;
 	lv->side = side;
 	lv->gate_path = gate;
 	lv->parts.n = lv->own.n = 0;

@@ -68,6 +68,11 @@ uint64_t hp_agent_borrowed_ns(const struct hp_agent *a)
 	return a->borrowed_ns;
 }
 
+struct hp_range hp_agent_area(const struct hp_agent *a)
+{
+	return (struct hp_range){a->area, a->area + AREA_SIZE};
+}
+
 hp_addr hp_agent_scratch(const struct hp_agent *a, size_t *n)
 {
 	*n = SCRATCH_SIZE - SCRATCH_OWN;

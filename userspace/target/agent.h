@@ -43,6 +43,9 @@ uint64_t hp_agent_borrowed_ns(const struct hp_agent *a);
 int64_t hp_agent_syscall(struct hp_agent *a, long nr, uint64_t a0, uint64_t a1, uint64_t a2,
 			 uint64_t a3, uint64_t a4, uint64_t a5);
 
+/* All of its memory in the target. */
+struct hp_range hp_agent_area(const struct hp_agent *a);
+
 /* The scratch page, for arguments. */
 hp_addr hp_agent_scratch(const struct hp_agent *a, size_t *n);
 

@@ -110,10 +110,14 @@ static bool is_entry(const struct judge *j, const struct hp_part *p, hp_addr a)
 	return false;
 }
 
+/* The maps may be older than that mapping. */
 static bool in_uprobes(struct judge *j, hp_addr a)
 {
-	const struct hp_map *m = hp_maps_find(&j->l->t->maps, a);
+	struct hp_target *t = j->l->t;
+	const struct hp_map *m = hp_maps_find(&t->maps, a);
 
+	if (!m && hp_maps_read(&t->maps, t->pid, NULL) == 0)
+		m = hp_maps_find(&t->maps, a);
 	return m && strncmp(m->path, "[uprobes", 8) == 0;
 }
 
@@ -250,11 +254,7 @@ static enum hp_verdict walk(struct judge *j, const struct user_regs_struct *regs
 /* A pc where no file says anything: the kernel's copy of a probed instruction. */
 static bool on_probe(struct judge *j, hp_addr pc)
 {
-	if (hp_target_module_at(j->l->t, pc) || is_own(j, pc))
-		return false;
-	if (!hp_maps_find(&j->l->t->maps, pc))
-		(void)hp_maps_read(&j->l->t->maps, j->l->t->pid, NULL); /* else it stays unknown */
-	return in_uprobes(j, pc);
+	return !hp_target_module_at(j->l->t, pc) && !is_own(j, pc) && in_uprobes(j, pc);
 }
 
 bool hp_looker_judge(struct hp_looker *l, const struct user_regs_struct *regs,

@@ -8,6 +8,7 @@
  */
 #include "target/module.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "arch/template.h"
 #include "base/array.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -122,34 +124,41 @@ static bool is_elf(int fd)
 	       memcmp(magic, ELFMAG, SELFMAG) == 0;
 }
 
-/* 1: it is a module; 0: it is none. */
-static int module_open(const struct hp_target *t, const struct hp_map *map, struct hp_module *ret)
+static int open_image(const struct hp_target *t, const struct hp_map *map, const char *path,
+		      struct hp_module *ret, struct hp_err *err)
 {
-	struct hp_module m = {.dev = map->dev, .ino = map->ino};
 	hp_autoclose int fd = hp_map_open(t->pid, map);
-	struct hp_image *image = NULL;
-	struct hp_err why = {0};
-	hp_addr bias;
 	struct stat st;
 
 	if (fd < 0 || !is_elf(fd) || fstat(fd, &st))
-		return 0;
-	m.exe = st.st_dev == t->exe_dev && st.st_ino == t->exe_ino;
-	m.path = copy_path(map->path);
+		return hp_err_set(err, -HP_E_BAD_ELF, "it is no ELF file");
+	if (hp_image_open(&ret->image, HP_TAKE_FD(fd), path, err) < 0)
+		return err->code;
+	ret->exe = st.st_dev == t->exe_dev && st.st_ino == t->exe_ino;
+	hp_reader_join(t->reader, ret->image);
+	return 0;
+}
+
+/* @same: another module of that file, or NULL.  1: it is a module; 0: it is none. */
+static int module_open(const struct hp_target *t, const struct hp_map *map,
+		       const struct hp_module *same, struct hp_module *ret)
+{
+	struct hp_module m = {.dev = map->dev, .ino = map->ino, .path = copy_path(map->path)};
+	struct hp_err why = {0};
+
 	if (!m.path)
 		return -ENOMEM;
-	if (hp_image_open(&image, HP_TAKE_FD(fd), m.path, &why) < 0 ||
-	    !bias_of(image, map, &bias)) {
+	if (same) {
+		m.exe = same->exe;
+		m.image = hp_image_share(same->image);
+	}
+	if ((!same && open_image(t, map, m.path, &m, &why) < 0) || !bias_of(m.image, map, &m.bias)) {
 		hp_debug("target: %s is left out: %s", m.path, why.text);
-		hp_image_free(image);
-		free(m.path);
+		module_free(&m);
 		return 0;
 	}
-	hp_reader_join(t->reader, image);
 	m.name = strrchr(m.path, '/') ? strrchr(m.path, '/') + 1 : m.path;
-	m.image = image;
-	m.bias = bias;
-	m.span = span_of(image, bias);
+	m.span = span_of(m.image, m.bias);
 	*ret = m;
 	return 1;
 }
@@ -167,10 +176,22 @@ static struct hp_module *known(struct hp_module *v, size_t n, const struct hp_ma
 	return NULL;
 }
 
+/* hp's path blocks are one file, which is there once for each patch. */
+static const struct hp_module *of_same_file(const struct hp_module *v, size_t n,
+					    const struct hp_map *map)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].image && v[i].dev == map->dev && v[i].ino == map->ino)
+			return &v[i];
+	return NULL;
+}
+
 static int add(module_array *fresh, const struct hp_target *t, const struct hp_map *map)
 {
+	const struct hp_module *same = of_same_file(fresh->v, fresh->n, map)
+					       ?: of_same_file(t->module, t->n_modules, map);
 	struct hp_module m, *slot;
-	int r = module_open(t, map, &m);
+	int r = module_open(t, map, same, &m);
 
 	if (r <= 0)
 		return r;
@@ -373,6 +394,18 @@ static bool named(const struct hp_module *m, const char *prefix)
 	const char *name = m->image->soname ? m->image->soname : m->name;
 
 	return strncmp(name, prefix, strlen(prefix)) == 0;
+}
+
+/* A patch is named by its SHA-256. */
+bool hp_module_is_of_hp(const struct hp_module *m)
+{
+	size_t n = 0;
+
+	if (!strncmp(m->name, HP_TEMPLATE_FILES, strlen(HP_TEMPLATE_FILES)))
+		return true;
+	while (isxdigit((unsigned char)m->name[n]))
+		n++;
+	return n == 64 && !strncmp(m->name + n, ".so", 3);
 }
 
 bool hp_module_is_loader(const struct hp_module *m)

@@ -19,6 +19,9 @@ int hp_map_open(pid_t pid, const struct hp_map *m);
 int hp_module_each_text(const struct hp_module *m,
 			int (*fn)(void *arg, hp_addr at, const uint8_t *bytes, size_t n), void *arg);
 
+/* hp's path blocks and patches are mapped files too. */
+bool hp_module_is_of_hp(const struct hp_module *m);
+
 /* libc, the dynamic loader or libpthread, told by name. */
 bool hp_module_is_libc(const struct hp_module *m);
 bool hp_module_is_loader(const struct hp_module *m);

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/resolve.h"
 
-#include <ctype.h>
 #include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch/template.h"
 #include "elf/cfi.h"
 #include "elf/dynsym.h"
 #include "elf/image.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
+#include "target/module.h"
 
 #define GO_MAIN	       "main."
 #define CANDIDATES_MAX 16
@@ -51,19 +50,6 @@ static int parse(struct spec *s, const char *text, struct hp_err *err)
 				  "'%s' is no address: it is written @0x1234", text);
 	s->name = NULL;
 	return 0;
-}
-
-/* hp's path blocks and patches, which are named by their SHA-256, are mapped files too: nobody's
- * scope. */
-static bool is_of_hp(const struct hp_module *m)
-{
-	size_t n = 0;
-
-	if (!strncmp(m->name, HP_TEMPLATE_FILES, strlen(HP_TEMPLATE_FILES)))
-		return true;
-	while (isxdigit((unsigned char)m->name[n]))
-		n++;
-	return n == 64 && !strncmp(m->name + n, ".so", 3);
 }
 
 static void found(struct hp_resolved *ret, struct hp_module *m, const struct hp_sym *s)
@@ -206,7 +192,7 @@ static int resolve(struct hp_target *t, const char *text, struct hp_resolved *re
 	for (size_t i = 0; i < t->n_modules; i++) {
 		struct hp_module *m = &t->module[i];
 
-		if ((only && m != only) || is_of_hp(m))
+		if ((only && m != only) || hp_module_is_of_hp(m))
 			continue;
 		r = in_module(&s, m, file, ret, err);
 		if (r)
@@ -268,7 +254,7 @@ int hp_resolve_import(struct hp_target *t, const char *name, const char *version
 		Elf64_Sym sym;
 		int r;
 
-		if (is_of_hp(m))
+		if (hp_module_is_of_hp(m))
 			continue;
 		if ((r = hp_dynsym_resolve(m->image, name, version, &sym, err)) < 0)
 			return r;

@@ -20,6 +20,7 @@
 /* This process walks the stacks of one target, whose files do not change for as long as it lives. */
 static struct walker {
 	Dwfl *dwfl;
+	Elf *vdso;
 	/* pc -> it has CFI; 0: empty */
 	struct known {
 		hp_addr pc;
@@ -106,11 +107,11 @@ static bool set_registers(Dwfl_Thread *thread, void *arg)
 
 /* --- the files ---------------------------------------------------------------------------------- */
 
-/* Nothing is looked for by name: each module is given its file, mapped. */
+/* Nothing is looked for by name: each module has its file, mapped, but the vDSO, which is none. */
 static int find_elf(Dwfl_Module *m, void **data, const char *name, Dwarf_Addr base, char **file,
 		    Elf **elf)
 {
-	*elf = *data;
+	*elf = *data ? hp_image_elf(*data) : the_walker.vdso;
 	return -1;
 }
 
@@ -129,14 +130,16 @@ static const Dwfl_Thread_Callbacks thread_callbacks = {
 	.set_initial_registers = set_registers,
 };
 
-/* Without it a walk from there is broken, and says so. */
-static void report(struct walker *w, const char *name, hp_addr lo, hp_addr hi, Elf *elf)
+/* Without it a walk from there is broken, and says so.  The file is read when a walk comes there: there
+ * may be many, and few of them are met. */
+static void report(struct walker *w, const char *name, hp_addr lo, hp_addr hi,
+		   const struct hp_image *im)
 {
-	Dwfl_Module *m = elf ? dwfl_report_module(w->dwfl, name, lo, hi) : NULL;
+	Dwfl_Module *m = dwfl_report_module(w->dwfl, name, lo, hi);
 	void **data;
 
 	if (m && dwfl_module_info(m, &data, NULL, NULL, NULL, NULL, NULL, NULL))
-		*data = elf;
+		*data = (void *)im;
 }
 
 /* libdwfl takes the bias from where the first segment begins, its alignment included. */
@@ -147,7 +150,7 @@ static void report_module(struct walker *w, const struct hp_module *m)
 	for (size_t i = 0; i < im->n_phdrs; i++)
 		if (im->phdr[i].p_type == PT_LOAD) {
 			report(w, m->path, m->bias + (im->phdr[i].p_vaddr & -im->phdr[i].p_align),
-			       m->span.hi, hp_image_elf(im));
+			       m->span.hi, im);
 			return;
 		}
 }
@@ -164,8 +167,8 @@ static int build(struct walker *w, const struct hp_target *t, struct hp_err *err
 		report_module(w, &t->module[i]);
 	if (t->vdso) {
 		elf_version(EV_CURRENT);
-		report(w, "vdso", t->vdso_at, t->vdso_at + t->vdso_n,
-		       elf_memory((char *)t->vdso, t->vdso_n));
+		w->vdso = elf_memory((char *)t->vdso, t->vdso_n);
+		report(w, "vdso", t->vdso_at, t->vdso_at + t->vdso_n, NULL);
 	}
 	if (dwfl_report_end(w->dwfl, NULL, NULL) ||
 	    !dwfl_attach_state(w->dwfl, NULL, t->pid, &thread_callbacks, w))
