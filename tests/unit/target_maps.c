@@ -58,8 +58,10 @@ static void agrees_with_the_text(void **state)
 	FILE *f;
 
 	assert_int_equal(ftruncate(fd, 2 * HP_PAGE), 0);
-	assert_ptr_not_equal(mmap(NULL, HP_PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, HP_PAGE), MAP_FAILED);
-	assert_ptr_not_equal(mmap(NULL, HP_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+	assert_ptr_not_equal(mmap(NULL, HP_PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, HP_PAGE),
+			     MAP_FAILED);
+	assert_ptr_not_equal(mmap(NULL, HP_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0),
+			     MAP_FAILED);
 	close(fd);
 	f = fopen("/proc/self/maps", "re");
 	assert_non_null(f);
