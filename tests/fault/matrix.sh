@@ -246,14 +246,8 @@ befall() {
 	hang) # the gate has to open by itself: the service answers, though the job does not
 		[[ $BORROWED == *" $point "* ]] || says "$SCENARIO"
 		echo "while it hung: $REPLY" >>"$T/q.out"
-		# no job waits for it any more: a person ends it
-		[[ $point != keeper-@(end|mended|detached) ]] || victim=$(one_of_ours '^hp-probes')
 		;;
-	hpd-killed)
-		# A keeper that hangs does so for ever (base/fault.c), and who would have ended it is gone.
-		[[ $point != keeper-* ]] || kill -KILL "$(one_of_ours '^hp-probes')"
-		victim=$HPD
-		;;
+	hpd-killed) victim=$HPD ;;
 	hpd-stopped) kill -STOP "$HPD" ;;
 	gatekeeper-killed) victim=$(one_of_ours '^hp-gatekeeper') ;;
 	gatekeeper-stopped)
@@ -276,6 +270,14 @@ befall() {
 		;;
 	esac
 	[ -z "$victim" ] || kill -KILL "$victim"
+	[ -z "$victim" ] || wait_until 5 gone "$victim"
+	# A keeper that hangs does so for ever (base/fault.c), and no job waits for it any more: a person ends it.
+	case $point$what in
+	keeper-end* | keeper-mended* | keeper-detached* | keeper-*hpd-killed | keeper-*target-killed)
+		victim=$(one_of_ours '^hp-probes')
+		[ -z "$victim" ] || kill -KILL "$victim"
+		;;
+	esac
 	if [ "$what" = hpd-stopped ]; then
 		[ -z "$job" ] || kill -CONT "$job"
 		wait_until 3 gone "${job:-0}"
