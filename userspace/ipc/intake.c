@@ -38,7 +38,8 @@ enum {
 	ANY_ID = 1 << 13,
 	USER = 1 << 14,
 	TOKEN = 1 << 15,
-	LISTENER = 1 << 16,
+	ANY_LISTENER = 1 << 16, /* 0: the control socket */
+	LISTENER = 1 << 17,	/* needed */
 };
 
 enum { GREETING = 1, GREETED = 2 };
@@ -57,7 +58,7 @@ struct rule {
 static const struct rule asks[HP_ASKS] = {
 	[HP_ASK_HELLO] = {.states = GREETING},
 	[HP_ASK_LOG] = {.states = GREETING | GREETED, .fields = COUNT | FILE_},
-	[HP_ASK_COUNT] = {.states = GREETED, .fields = COUNT | LISTENER},
+	[HP_ASK_COUNT] = {.states = GREETED, .fields = COUNT | ANY_LISTENER},
 	[HP_ASK_LOST] = {.states = GREETED, .fields = COUNT},
 	[HP_ASK_GONE] = {.states = GREETED, .fields = CONN},
 	[HP_ASK_HEALTH] = {CLIENTS, .fields = CONN},
@@ -150,7 +151,7 @@ static const struct {
 } members[] = {
 #define MEMBER(bits, m) {(bits), offsetof(struct hp_record, m), sizeof(((struct hp_record *)0)->m)}
 	MEMBER(CONN, conn),
-	MEMBER(LISTENER, listener),
+	MEMBER(LISTENER | ANY_LISTENER, listener),
 	MEMBER(KIND, kind),
 	MEMBER(PID | ANY_PID, pid),
 	MEMBER(COUNT, n),
@@ -209,6 +210,8 @@ static int check_numbers(const struct hp_record *rec, unsigned f, struct hp_err 
 {
 	if ((f & CONN) && !rec->conn)
 		return bad(err, "a request of nobody");
+	if ((f & LISTENER) && !rec->listener)
+		return bad(err, "a listener that is none");
 	if (rec->pid < 0 || rec->pid > PID_LIMIT || ((f & PID) && !rec->pid))
 		return bad(err, "no process id");
 	if (rec->n > COUNT_MAX || (rec->ask == HP_ASK_LOG && rec->n > HP_LOG_DEBUG))
