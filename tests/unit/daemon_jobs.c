@@ -80,6 +80,14 @@ static void loads_lists_unloads(void **state)
 	wait_status("\"targets\":[]");
 }
 
+/* The played list of all processes names none, as that of a client whom the policy lets see none. */
+static void a_list_of_some_takes_nothing_away(void **state)
+{
+	rig_expect(load("ok.so"), 200, STUB_ID);
+	rig_expect(rig_ask("POST", "/hp/v2/list", "", "{}"), 200, "\"patches\":[]");
+	rig_expect(rig_ask("GET", "/hp/v2/status", "", ""), 200, "\"patches\":1");
+}
+
 static void passes_every_field_on(void **state)
 {
 	char body[1024];
@@ -487,6 +495,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		RIG(loads_lists_unloads),
+		RIG(a_list_of_some_takes_nothing_away),
 		BPF(loads_lists_unloads),
 		RIG(passes_every_field_on),
 		RIG(streams_steps),

@@ -42,7 +42,8 @@ static void count_patches(struct hp_daemon *d, const struct hp_job_said *said)
 	}
 }
 
-static void learn_list(struct hp_daemon *d, pid_t pid, const struct hp_job_said *said)
+/* @all: whoever asked may see every process. */
+static void learn_list(struct hp_daemon *d, pid_t pid, bool all, const struct hp_job_said *said)
 {
 	struct hp_subject *s, *after;
 
@@ -56,6 +57,8 @@ static void learn_list(struct hp_daemon *d, pid_t pid, const struct hp_job_said 
 			hp_guard_dropped(s);
 			continue;
 		}
+		if (!s->counted && !all)
+			continue; /* the list may not tell of it */
 		/* A process with patches is ours from now on; what is only looked at is not. */
 		s->patches = s->counted && take_over(s) ? s->counted : 0;
 		s->functions = s->patches ? s->replaced : 0;
@@ -71,7 +74,7 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const struc
 	hp_guard_begin(d); /* which ends by itself where there is no patch */
 	/* A list of some says nothing of the others. */
 	if (job->req.kind == HP_JOB_LIST && !hp_job_request_is_family(&job->req))
-		learn_list(d, job->req.pid, said);
+		learn_list(d, job->req.pid, job->req.pid || !job->peer, said);
 	if (!s || s->gone || (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD))
 		return;
 	s->patches = said->head->patches_left;
