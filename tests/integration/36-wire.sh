@@ -145,9 +145,13 @@ nobody() {
 }
 like "another user" "$(nobody curl -s -i "http://$ADDR/hp/v1/info")" 'HTTP/1.1 403 Forbidden'
 like "is told why" "$(nobody curl -s "http://$ADDR/hp/v1/info")" 'uid 65534 may not use this'
+check "… and hpd's log says who asked what" wait_line "$T/hpd.log" \
+	"list, asked for by 127.0.0.1:[0-9]+ of uid 65534 at $ADDR: uid 65534 may not use this"
 like "a page in a browser" "$(request -H 'Origin: http://x' "http://$ADDR/hp/v1/info")" '^HTTP/1.1 403'
 refused 5 "an address for everybody" 'other machines' serve -p "$PID" --http 0.0.0.0:0
 refused 5 "needs a token" 'needs a token' serve -p "$PID" --http 0.0.0.0:0 --allow-remote
+check "… and that is in the log" wait_line "$T/hpd.log" \
+	"serve, asked for by process [0-9]+ of uid 0: .*needs a token"
 echo short >"$T/short"
 refused 2 "that is long enough" '16 to 128 characters' \
 	serve -p "$PID" --http 127.0.0.1:0 --token-file "$T/short"

@@ -83,7 +83,21 @@ load -p "$alices" "$T/p.so"
 denied "not root's process" "uid $ALICE may not load" load -p "$roots" "$T/p.so"
 expect 0 "she sees hers" list -p "$alices"
 denied "not root's patches" "uid $ALICE may not look" list -p "$roots"
+refused 5 "what is of no one process" "uid $ALICE may not look" status
+check "… with who asked what" wait_line "$T/hpd.log" \
+	"status, asked for by process [0-9]+ of uid $ALICE: uid $ALICE may not look"
 unload -p "$alices" "$ID"
+as_root
+load -p "$roots" "$T/p.so"
+as_alice
+expect 0 "her list of everything" list --json
+is "… is of nothing" "$(jq '.patches | length' <<<"$OUT")" 0
+as_root
+expect 0 "status" status --json
+is "… which takes nothing out of what hpd knows" \
+	"$(jq --argjson pid "$roots" '.targets[] | select(.pid == $pid).patches' <<<"$OUT")" 1
+unload -p "$roots" "$ID"
+as_alice
 cp "$T/p.so" "$T/secret.so"
 chmod 600 "$T/secret.so"
 refused 1 "hpd reads no file for her that she may not read" 'secret.so: Permission denied' \

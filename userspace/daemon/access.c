@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -135,14 +136,27 @@ static int seal_add(struct hp_pairs *seal, const struct hp_signer *s)
 	return hp_pairs_add(seal, "expires", until) < 0 ? -ENOMEM : 0;
 }
 
+/* A number is another process's when the first one has ended: @t, which was opened by it, is the one that
+ * was meant if that is there still. */
+static int check_same(const struct hp_access_question *q, struct hp_err *err)
+{
+	struct pollfd p = {.fd = q->process, .events = POLLIN};
+
+	if (q->process < 0 || poll(&p, 1, 0) == 0)
+		return 0;
+	return hp_err_set(err, -HP_E_GONE, "the process that was meant has exited");
+}
+
 int hp_access_permit(void *arg, const struct hp_target *t, int patch_fd, struct hp_pairs *seal,
 		     struct hp_err *err)
 {
 	struct hp_access_question *q = arg;
 	const struct hp_asker who = asker(q->peer);
 	struct hp_access_facts facts;
-	int k;
+	int k = check_same(q, err);
 
+	if (k < 0)
+		return k;
 	if (patch_fd >= 0 && (k = find_signer(q, patch_fd, err)) < 0)
 		return k;
 	if ((k = hp_access_facts(t, &facts, err)) < 0 || (k = hp_target_check(t, err)) < 0)

@@ -36,6 +36,7 @@ struct hp_access_question {
 	const struct hp_access *access;
 	const struct hp_peer *peer;
 	enum hp_right right;
+	int process;	   /* pidfd of the one that is meant; -1: whoever has the number */
 	pid_t by_target;   /* not 0: files are named, and opened, as that process would */
 	const char *patch; /* the name of the file; its signature's is the same with ".minisig" */
 	char *signature;   /* that file's text; NULL: there is none.  Owned. */

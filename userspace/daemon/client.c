@@ -2,31 +2,45 @@
 #include "daemon/client.h"
 
 #include <errno.h>
+#include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/doc.h"
 #include "daemon/serve.h"
 #include "hp/err.h"
 #include "ipc/json.h"
 
+/* front chooses the numbers, and there may be many: none costs a walk through all. */
+static int by_conn(const void *a, const void *b)
+{
+	uint64_t x = ((const struct hp_client *)a)->conn, y = ((const struct hp_client *)b)->conn;
+
+	return (x > y) - (x < y);
+}
+
 struct hp_client *hp_client_find(struct hp_daemon *d, uint64_t conn)
 {
-	struct hp_client *c;
+	struct hp_client key, **c;
 
-	TAILQ_FOREACH(c, &d->clients, link)
-	if (c->conn == conn)
-		return c;
-	return NULL;
+	key.conn = conn; /* of four thousand bytes the only ones that are looked at */
+	c = tfind(&key, &d->clients_by_conn, by_conn);
+	return c ? *c : NULL;
 }
 
 int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_listener *from,
 		  struct hp_client **ret, struct hp_err *err)
 {
-	struct hp_client *c = calloc(1, sizeof(*c));
+	struct hp_client *c;
 	int k;
 
+	/* Or one connection could be brought under any number of names. */
+	if (d->n_clients >= HP_CONNS_CONTROL + HP_CONNS_TCP)
+		return hp_err_set(err, -HP_E_DENIED, "front has more clients than it can have");
+	c = calloc(1, sizeof(*c));
 	if (!c)
 		return hp_err_sys(err, ENOMEM, "client");
 	k = from ? hp_peer_read_tcp(sock, from->fd, &c->peer, err)
@@ -38,7 +52,12 @@ int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_listen
 	c->d = d;
 	c->conn = conn;
 	c->from = from;
+	if (!tsearch(c, &d->clients_by_conn, by_conn)) {
+		free(c);
+		return hp_err_sys(err, ENOMEM, "client");
+	}
 	TAILQ_INSERT_TAIL(&d->clients, c, link);
+	d->n_clients++;
 	*ret = c;
 	return 0;
 }
@@ -47,7 +66,9 @@ static void client_free(struct hp_client *c)
 {
 	struct hp_daemon *d = c->d;
 
+	(void)tdelete(c, &d->clients_by_conn, by_conn); /* it is there */
 	TAILQ_REMOVE(&d->clients, c, link);
+	d->n_clients--;
 	free(c);
 	hp_daemon_settle(d);
 }
@@ -110,8 +131,27 @@ void hp_client_reply_error(struct hp_client *c, int code, const char *text)
 	reply(c, (struct hp_tell_head){.code = code}, hp_json_error(code, text));
 }
 
+static void log_denied(const struct hp_client *c, pid_t pid, const char *text)
+{
+	const struct hp_log_about about = {.message_id = HP_MESSAGE_DENIED, .pid = pid};
+	char uid[32] = "somebody";
+
+	if (c->peer.known)
+		snprintf(uid, sizeof(uid), "uid %u", c->peer.uid);
+	hp_log_about(HP_LOG_WARNING, &about, "%s, asked for by %s of %s%s%s: %s", c->asks,
+		     c->peer.name, uid, c->from ? " at " : "", c->from ? c->from->addr : "", text);
+}
+
+void hp_client_deny(struct hp_client *c, pid_t pid, int code, const char *text)
+{
+	if (hp_err_exit(code) == HP_EXIT_DENIED)
+		log_denied(c, pid, text);
+	hp_client_reply_error(c, code, text);
+}
+
 void hp_client_turn_away(struct hp_client *c, int code, unsigned status, const char *text)
 {
+	log_denied(c, c->from ? c->from->pid : 0, text);
 	reply(c, (struct hp_tell_head){.code = code, .status = status, .flags = HP_TELL_CLOSE},
 	      hp_json_error(code, text));
 }

@@ -28,6 +28,7 @@ struct hp_client {
 	uint64_t conn;
 	struct hp_peer peer;
 	struct hp_listener *from; /* NULL: the control socket */
+	const char *asks;	  /* for what: for the log */
 	bool ndjson;		  /* takes lines … */
 	bool stream;		  /* … and gets them */
 	void (*gone)(struct hp_client *c);
@@ -35,7 +36,8 @@ struct hp_client {
 };
 
 struct hp_client *hp_client_find(struct hp_daemon *d, uint64_t conn);
-/* With the peer of @sock, a connection that front has accepted; @from: of whose listener. */
+/* With the peer of @sock, a connection that front has accepted; @from: of whose listener.
+ * -HP_E_DENIED: front lies. */
 int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_listener *from,
 		  struct hp_client **ret, struct hp_err *err);
 /* It does not wait any more. */
@@ -46,7 +48,9 @@ void hp_clients_leave(struct hp_daemon *d);
 /* One JSON document; @doc is taken (NULL: no memory to make one). */
 void hp_client_reply(struct hp_client *c, json_t *doc);
 void hp_client_reply_error(struct hp_client *c, int code, const char *text);
-/* … and nothing more is taken from it; @status: of HTTP, or 0. */
+/* A refusal of what it asks, about process @pid (0: none); logged. */
+void hp_client_deny(struct hp_client *c, pid_t pid, int code, const char *text);
+/* … and nothing more is taken from it; @status: of HTTP, or 0; logged too. */
 void hp_client_turn_away(struct hp_client *c, int code, unsigned status, const char *text);
 /* HP_METRICS_TYPE. */
 void hp_client_reply_metrics(struct hp_client *c, const struct hp_buf *text);

@@ -57,6 +57,8 @@ struct hp_daemon {
 	struct hp_timer spare;	      /* armed when a view was opened: for what the next one takes */
 
 	TAILQ_HEAD(, hp_client) clients; /* who wait for an answer */
+	void *clients_by_conn;		 /* tsearch(3) */
+	size_t n_clients;
 	size_t n_conns; /* of the control socket, as front says */
 	TAILQ_HEAD(, hp_listener) listeners;
 	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */

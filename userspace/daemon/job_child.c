@@ -3,6 +3,7 @@
 #include "daemon/job.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -449,6 +450,7 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 	struct hp_access_question question = {
 		.access = &d->access,
 		.peer = job->peer,
+		.process = job->subject ? fcntl(job->subject->pidfd, F_DUPFD_CLOEXEC, 0) : -1,
 		.by_target = job->req.by_target ? job->req.pid : 0,
 	};
 	struct hp_job_saying said = {.head = {.word = HP_WORD_ANSWER}};

@@ -2,6 +2,7 @@
 #include "daemon/requests.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -89,7 +90,7 @@ static bool may(struct hp_client *c, enum hp_right right)
 	int k = hp_access_general(&c->d->access, &c->peer, right, &err);
 
 	if (k < 0)
-		hp_client_reply_error(c, k, err.text);
+		hp_client_deny(c, 0, k, err.text);
 	return k == 0;
 }
 
@@ -190,7 +191,7 @@ static void serve(struct hp_client *c, const struct hp_record *rec)
 		return;
 	k = hp_serve_begin(c->d, &c->peer, rec, &l, &err);
 	if (k < 0)
-		hp_client_reply_error(c, k, err.text);
+		hp_client_deny(c, rec->pid, k, err.text);
 	else
 		hp_client_reply(
 			c, json_pack("{s:i,s:o}", "schema", 1, "listener", hp_serve_describe(l)));
@@ -234,7 +235,6 @@ static void take_control(struct hp_client *c, const struct hp_record *rec,
 
 	hp_metrics_add(c->d, HP_COUNT_REQUESTS, 1);
 	if (k < 0) {
-		hp_log(HP_LOG_WARNING, "%s: %s", c->peer.name, err.text);
 		hp_job_request_free(req);
 		hp_client_turn_away(c, k, 0, err.text);
 		return;
@@ -275,6 +275,25 @@ static void take_control(struct hp_client *c, const struct hp_record *rec,
 	}
 }
 
+static bool has_exited(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return poll(&p, 1, 0) != 0;
+}
+
+/* Its number is its own as long as it is there, and what the job works on is the subject's. */
+static bool is_there(const struct hp_listener *l)
+{
+	struct hp_subject *s = hp_subject_get(l->d, l->pid);
+
+	if (!has_exited(l->pidfd))
+		return true;
+	if (s)
+		hp_subject_settle(s);
+	return false;
+}
+
 /* Done with the rights of who began it, in its process, with its times. */
 static void take_wire(struct hp_client *c, const struct hp_record *rec, struct hp_job_request *req)
 {
@@ -295,6 +314,11 @@ static void take_wire(struct hp_client *c, const struct hp_record *rec, struct h
 		return;
 	}
 	hp_metrics_add(c->d, HP_COUNT_WIRE, 1);
+	if (!is_there(l)) {
+		hp_job_request_free(req);
+		hp_client_reply_error(c, -HP_E_GONE, "the process that was served here has exited");
+		return;
+	}
 	req->pid = l->pid;
 	req->by_target = req->kind == HP_JOB_LOAD;
 	req->load.timeout_ns = req->unload.timeout_ns = l->timeout_ns;
@@ -302,6 +326,20 @@ static void take_wire(struct hp_client *c, const struct hp_record *rec, struct h
 	req->unload.active_only = true;
 	hp_job_request_settle(req);
 	run_job(c, req, &l->by);
+}
+
+static const char *name_of(const struct hp_record *rec)
+{
+	static const char *const names[HP_ASKS] = {
+		[HP_ASK_HEALTH] = "health",   [HP_ASK_STATUS] = "status",
+		[HP_ASK_METRICS] = "metrics", [HP_ASK_EVENTS] = "events",
+		[HP_ASK_WATCH] = "watch",     [HP_ASK_SERVED] = "list of listeners",
+		[HP_ASK_SERVE] = "serve",     [HP_ASK_UNSERVE] = "serve --stop",
+		[HP_ASK_ALLOW] = "use of a listener",
+	};
+
+	return rec->ask == HP_ASK_JOB ? hp_job_kind_name((enum hp_job_kind)rec->kind)
+				      : names[rec->ask];
 }
 
 int hp_request_take(struct hp_daemon *d, const struct hp_record *rec, struct hp_job_request *req,
@@ -323,6 +361,7 @@ int hp_request_take(struct hp_daemon *d, const struct hp_record *rec, struct hp_
 		hp_job_request_free(req);
 		return k == -HP_E_GONE ? 0 : k; /* its connection ends, which front sees too */
 	}
+	c->asks = name_of(rec);
 	c->ndjson = rec->flags & HP_FLAG_NDJSON;
 	if (l)
 		take_wire(c, rec, req);

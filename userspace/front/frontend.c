@@ -19,10 +19,7 @@
 #include "front/wire.h"
 #include "hp/err.h"
 
-/* Strangers on TCP must not take the control socket's connections away. */
-#define CONTROL_MAX  16384
 #define ENTRANCE_MAX 64
-#define TCP_MAX      512
 
 static size_t tcp_conns(const struct hp_frontend *f)
 {
@@ -37,8 +34,8 @@ static size_t tcp_conns(const struct hp_frontend *f)
 static bool is_full(const struct hp_entrance *e)
 {
 	if (!e->id)
-		return e->n_conns >= CONTROL_MAX;
-	return e->n_conns >= ENTRANCE_MAX || tcp_conns(e->f) >= TCP_MAX;
+		return e->n_conns >= HP_CONNS_CONTROL;
+	return e->n_conns >= ENTRANCE_MAX || tcp_conns(e->f) >= HP_CONNS_TCP;
 }
 
 void hp_frontend_count(struct hp_entrance *e)

@@ -48,6 +48,10 @@ enum hp_ask {
 #define HP_FLAG_ALLOW_REMOTE   (1u << 9)
 #define HP_FLAG_ORIGIN	       (1u << 10) /* a page in a browser asks */
 
+/* Connections that front has at a time; strangers on TCP must not take the control socket's away. */
+#define HP_CONNS_CONTROL 16384
+#define HP_CONNS_TCP	 512
+
 #define HP_RECORD_PATH	4096
 #define HP_RECORD_NAME	256
 #define HP_RECORD_TOKEN 129
