@@ -7,6 +7,9 @@
 #include "daemon_rig.h"
 
 #include <grp.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/pidfd.h>
 #include <sys/uio.h>
 
 #include "ipc/intake.h"
@@ -113,6 +116,66 @@ static void load_by_tcp(void)
 	load_by(socket(AF_INET, SOCK_STREAM, 0));
 }
 
+/* Descriptors of other kinds, of which there is nobody at the other end. */
+static void load_by_thing(const char *what)
+{
+	struct sockaddr_un a;
+	socklen_t n = sizeof(a);
+	int fd = !strcmp(what, "memfd")	   ? memfd_create("x", 0)
+		 : !strcmp(what, "eventfd") ? eventfd(0, 0)
+		 : !strcmp(what, "epoll")   ? epoll_create1(0)
+		 : !strcmp(what, "pidfd")   ? pidfd_open(getpid(), 0)
+		 : !strcmp(what, "null")    ? open("/dev/null", O_RDWR)
+					    : -1;
+
+	if (!strcmp(what, "socket's-path") && getsockname(listener, (struct sockaddr *)&a, &n) == 0)
+		fd = open(a.sun_path, O_PATH);
+	if (fd < 0)
+		_exit(9);
+	load_by(fd);
+}
+
+/* What front says behind a lie is not taken any more, were it the best of requests. */
+static void lie_and_load(int fd)
+{
+	rec.pad[0] = 1;
+	load_by(fd);
+	make_load(rec.pid);
+	load_by(fd);
+}
+
+/* An item that lies, in the middle of a request; then the rest of it. */
+static void lie_amid_items(int fd)
+{
+	struct hp_item item = {.conn = rec.conn, .list = HP_LIST_REPLACE};
+
+	rec.n_items = 2;
+	load_by(fd);
+	say(&item, sizeof(item), NULL, 0);
+	strcpy(item.key, "k");
+	strcpy(item.value, "v");
+	say(&item, sizeof(item), NULL, 0);
+	say(&item, sizeof(item), NULL, 0);
+}
+
+static void item_with_socket(int fd)
+{
+	struct hp_item item = {.conn = rec.conn, .list = HP_LIST_REPLACE, .key = "k", .value = "v"};
+
+	rec.n_items = 1;
+	load_by(fd);
+	say(&item, sizeof(item), &fd, 1);
+}
+
+/* One connection under more names than there are connections: each would cost the monitor memory. */
+static void multiply(int fd)
+{
+	for (int i = 0; i < HP_CONNS_CONTROL + HP_CONNS_TCP + 1; i++) {
+		rec = (struct hp_record){.ask = HP_ASK_EVENTS, .conn = ++last_conn};
+		load_by(fd);
+	}
+}
+
 static void ask_of_listener(int fd)
 {
 	rec.listener = 17;
@@ -206,6 +269,16 @@ static bool forge(const char *word, int fd)
 		rec = (struct hp_record){.ask = HP_ASK_HELLO}, say(&rec, sizeof(rec), NULL, 0);
 	else if (!strcmp(word, "internal"))
 		rec.kind = HP_JOB_RECOVER, load_by(fd);
+	else if (!strcmp(word, "lie-and-load"))
+		lie_and_load(fd);
+	else if (!strcmp(word, "lie-amid-items"))
+		lie_amid_items(fd);
+	else if (!strcmp(word, "item-with-socket"))
+		item_with_socket(fd);
+	else if (!strcmp(word, "many-names"))
+		multiply(fd);
+	else if (!strncmp(word, "thing:", 6))
+		load_by_thing(word + 6);
 	else if (!strcmp(word, "item-first"))
 		say(&(struct hp_item){.conn = 1}, sizeof(struct hp_item), NULL, 0);
 	else
@@ -308,7 +381,9 @@ static void no_forgery_is_carried_out(void **state)
 		"stream-pair",	   "other-path",       "other-type",	   "own-connection",
 		"pipe",		   "tcp",	       "unknown-listener", "twice",
 		"without-end",	   "truncated",	       "too-long",	   "second-greeting",
-		"internal",	   "item-first",
+		"internal",	   "item-first",       "lie-and-load",	   "lie-amid-items",
+		"item-with-socket", "many-names",      "thing:memfd",	   "thing:eventfd",
+		"thing:epoll",	   "thing:pidfd",      "thing:null",	   "thing:socket's-path",
 	};
 	int before = ping(), after;
 

@@ -41,8 +41,8 @@ void hp_daemon_forget(struct hp_daemon *d)
 		hp_close(&l->fd);
 		hp_close(&l->pidfd);
 	}
-	hp_close(&d->front.sock);
-	hp_close(&d->front.pidfd);
+	hp_front_forget(&d->front);
+	hp_guard_forget(d);
 	TAILQ_FOREACH(job, &d->jobs, link) {
 		hp_close(&job->sock);
 		hp_close(&job->pidfd);

@@ -41,7 +41,7 @@ struct hp_packet {
 static void packet_free(struct hp_front *f, struct hp_packet *p)
 {
 	TAILQ_REMOVE(&f->queue, p, link);
-	f->queued -= p->n;
+	f->queued -= sizeof(*p) + p->n;
 	hp_close(&p->fd);
 	free(p);
 }
@@ -99,6 +99,7 @@ static void kill_front(struct hp_front *f, const char *why)
 {
 	if (f->pidfd < 0)
 		return;
+	f->distrusted = true;
 	hp_log(HP_LOG_ERROR, "front (process %d) is killed: %s", f->pid, why);
 	(void)pidfd_send_signal(f->pidfd, SIGKILL, NULL, 0); /* or it is dead */
 }
@@ -110,7 +111,7 @@ static void queue(struct hp_front *f, const struct hp_tell_head *head, const voi
 
 	if (f->sock < 0)
 		return;
-	if (!p || f->queued + n > QUEUE_MAX) {
+	if (!p || f->queued + sizeof(*p) + n > QUEUE_MAX) {
 		free(p);
 		kill_front(f, p ? "it does not read what it is told" : "no memory for an answer");
 		return;
@@ -119,7 +120,7 @@ static void queue(struct hp_front *f, const struct hp_tell_head *head, const voi
 		.head = *head, .fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0), .n = n};
 	memcpy(p->bytes, bytes, n);
 	TAILQ_INSERT_TAIL(&f->queue, p, link);
-	f->queued += n;
+	f->queued += sizeof(*p) + n;
 }
 
 void hp_front_tell(struct hp_front *f, const struct hp_tell_head *head, const void *bytes, size_t n)
@@ -244,13 +245,12 @@ static void heard_done(struct hp_ring_op *op, int res, const void *data)
 		return;
 	}
 	/* In turns, so that one who talks without a pause keeps nobody else waiting. */
-	for (int i = 0; i < 64 && k == 1; i++)
+	for (int i = 0; i < 64 && k == 1 && !f->distrusted; i++)
 		k = hear(f, &err);
-	if (k < 0) {
-		hp_close(&f->client_fd);
+	if (k < 0)
 		kill_front(f, err.text);
-		return; /* what it says after that nobody hears */
-	}
+	if (f->distrusted)
+		return;
 	if (res >= 0 && !(res & (POLLHUP | POLLERR)))
 		hp_ring_poll(f->d->ring, op, f->sock);
 	else /* it has closed its end: it ends, or is of no use */
@@ -295,7 +295,7 @@ static int spawn(struct hp_front *f, struct hp_err *err)
 	if (f->pidfd < 0)
 		return hp_err_sys(err, errno, "pidfd of front");
 	f->since_ns = hp_now_ns();
-	f->ended = false;
+	f->ended = f->distrusted = false;
 	f->last_words[0] = 0;
 	queue(f, &head, &begin, sizeof(begin), -1);
 	flush(f);
@@ -310,6 +310,17 @@ static void listen_all(struct hp_front *f)
 	TAILQ_FOREACH(l, &f->d->listeners, link)
 	if (!l->closing)
 		tell_listen(f, l->id, l->fd);
+}
+
+void hp_front_forget(struct hp_front *f)
+{
+	struct hp_packet *p;
+
+	TAILQ_FOREACH(p, &f->queue, link)
+		hp_close(&p->fd);
+	hp_close(&f->client_fd);
+	hp_close(&f->sock);
+	hp_close(&f->pidfd);
 }
 
 /* All that hangs on the process; the ring has let go of it. */
@@ -381,7 +392,7 @@ static void exit_done(struct hp_ring_op *op, int res, const void *data)
 
 	if (res < 0)
 		return; /* cancelled */
-	while (!f->d->stopping && hear(f, &err) == 1)
+	while (!f->d->stopping && !f->distrusted && hear(f, &err) == 1)
 		; /* its last words */
 	f->ended = true;
 	(void)waitid(P_PIDFD, (id_t)f->pidfd, &info, WEXITED | WNOHANG); /* readable: it is dead */

@@ -34,6 +34,7 @@ struct hp_front {
 	TAILQ_HEAD(, hp_packet) queue; /* not taken by the socket yet */
 	size_t queued;
 	bool listens, ended;
+	bool distrusted; /* it is being killed: nothing more that it says is taken */
 	char last_words[256];
 };
 
@@ -50,6 +51,8 @@ void hp_front_unlisten(struct hp_front *f, const struct hp_listener *l);
 void hp_front_stop(struct hp_front *f);
 /* At the end. */
 void hp_front_free(struct hp_front *f);
+/* In a job: closes what it holds. */
+void hp_front_forget(struct hp_front *f);
 
 /* A message of any length; for one that does not listen to us any more there is nothing to be done. */
 void hp_front_tell(struct hp_front *f, const struct hp_tell_head *head, const void *bytes, size_t n);

@@ -310,7 +310,7 @@ static void forget_dropped(struct hp_daemon *d, struct hp_dropped *x)
 {
 	TAILQ_REMOVE(&d->dropped, x, link);
 	d->n_dropped--;
-	close(x->pidfd);
+	hp_close(&x->pidfd);
 	free(x);
 }
 
@@ -376,4 +376,12 @@ void hp_guard_end(struct hp_daemon *d)
 {
 	while (!TAILQ_EMPTY(&d->dropped))
 		forget_dropped(d, TAILQ_FIRST(&d->dropped));
+}
+
+void hp_guard_forget(struct hp_daemon *d)
+{
+	struct hp_dropped *x;
+
+	TAILQ_FOREACH(x, &d->dropped, link)
+		hp_close(&x->pidfd);
 }

@@ -45,5 +45,7 @@ void hp_guard_dropped(struct hp_subject *s);
 /* The last of them, as long as the process lives; of @pid or with 0 of all. */
 json_t *hp_guard_dropped_list(struct hp_daemon *d, pid_t pid);
 void hp_guard_end(struct hp_daemon *d);
+/* In a job: closes what it holds. */
+void hp_guard_forget(struct hp_daemon *d);
 
 #endif
