@@ -196,3 +196,21 @@ inside systemctl start --no-block bus
 wait_until "$PATIENCE" bash -c ": >$http"
 refused 3 "Type=dbus" 'bus.service is of Type=dbus' restart "$(show bus MainPID)"
 inside systemctl stop bus
+
+# hpd itself, over a process that it has patched
+mkfifo "$T/patched.in"
+exec {patched}<>"$T/patched.in"
+unit patched "StandardInput=file:$T/patched.in" "ExecStart=$SVC/verify 1 poll,"
+begin patched
+wait_line "$T/server.out" '^ready'
+hp load -p "$MAIN" --park 1s --timeout 20s "$SVC/verify_patch.so"
+is "a unit is patched" "$STATUS $ERR" "0 "
+id=$OUT first=$(show hpd MainPID)
+inside systemctl restart hpd
+check "systemctl restart hpd: another hpd" [ "$(show hpd MainPID)" != "$first" ]
+hp list -p "$MAIN" -q
+is "that knows the patch" "$OUT" "$id"
+hp unload -p "$MAIN" --park 1s --timeout 20s "$id"
+is "and unloads it" "$STATUS $ERR" "0 "
+inside systemctl stop patched
+exec {patched}>&-
