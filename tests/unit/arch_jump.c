@@ -4,6 +4,7 @@
  * jump that stays must never count as one that leaves, whatever is lost by that.
  */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,6 +14,7 @@
 #include "arch/code.h"
 #include "arch/insn.h"
 #include "arch_fixture.h"
+#include "elf/reader.h"
 
 /* A function's indirect jumps, and how many of them are exits. */
 struct seen {
@@ -103,12 +105,13 @@ static void check(struct program *p, const char *fixture, bool pic)
 	assert_int_equal(looked, 14);
 }
 
+static const char *const names[] = {
+	"jumps-gcc-pie",   "jumps-gcc-nopie",	"jumps-gcc-cet",   "jumps-gcc-relr",
+	"jumps-clang-pie", "jumps-clang-nopie", "jumps-clang-cet", "jumps-clang-relr",
+};
+
 static void each_is_told(void **state)
 {
-	static const char *const names[] = {
-		"jumps-gcc-pie",   "jumps-gcc-nopie",	"jumps-gcc-cet",   "jumps-gcc-relr",
-		"jumps-clang-pie", "jumps-clang-nopie", "jumps-clang-cet", "jumps-clang-relr",
-	};
 	size_t k;
 
 	for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
@@ -120,10 +123,59 @@ static void each_is_told(void **state)
 	}
 }
 
+static struct hp_reader *join(struct program *p)
+{
+	struct hp_reader *r;
+
+	assert_int_equal(hp_reader_new(&r, "fixture", NULL), 0);
+	hp_reader_join(r, p->im);
+	return r;
+}
+
+static void a_reader_tells_the_same(void **state)
+{
+	size_t k;
+
+	for (k = 0; k < sizeof(names) / sizeof(names[0]); k++) {
+		struct hp_reader *r;
+		struct program p;
+
+		assert_int_equal(open_fixture(&p, names[k]), 0);
+		r = join(&p);
+		check(&p, names[k], !strstr(names[k], "nopie"));
+		assert_true(hp_reader_pid(r) > 0);
+		assert_int_equal(hp_reader_check(r, NULL), 0);
+		hp_reader_free(r);
+		close_fixture(&p);
+	}
+}
+
+/* Of a jump that would be known to leave, if nothing could be a label. */
+static void without_a_reader_nothing_is_known_to_leave(void **state)
+{
+	const struct hp_sym *sym[16];
+	struct hp_reader *r;
+	struct program p;
+	size_t n;
+
+	assert_int_equal(open_fixture(&p, names[0]), 0);
+	r = join(&p);
+	n = hp_symtab_prefix(p.st, "leaves_", sym, 16);
+	assert_in_range(n, 1, 16);
+	assert_int_equal(look(&p, sym[0]).exits, 1);
+	assert_int_equal(kill(hp_reader_pid(r), SIGKILL), 0);
+	assert_int_equal(look(&p, sym[0]).exits, 0);
+	assert_int_equal(hp_reader_check(r, NULL), -HP_E_READER);
+	hp_reader_free(r);
+	close_fixture(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_is_told),
+		cmocka_unit_test(a_reader_tells_the_same),
+		cmocka_unit_test(without_a_reader_nothing_is_known_to_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 
 #include "elf/patchinfo.h"
+#include "elf/reader.h"
 #include "hp/patch.h"
 
 static const char every_macro[] =
@@ -38,12 +39,27 @@ static int setup(void **state)
 	return 0;
 }
 
+/* In place, and by a reader: it comes to the same. */
 static int read_info(const char *file, struct hp_patchinfo *pi, struct hp_err *err)
 {
 	struct hp_image *im = open_file(file);
 	struct hp_symtab *st = load_symbols(im);
 	int r = hp_patchinfo_read(pi, im, st, err);
+	struct hp_patchinfo told = {0};
+	struct hp_err same = {0};
+	struct hp_reader *reader;
 
+	assert_int_equal(hp_reader_new(&reader, "patch", NULL), 0);
+	hp_reader_join(reader, im);
+	assert_int_equal(hp_patchinfo_read(&told, im, st, &same), r);
+	if (r < 0)
+		assert_string_equal(same.text, err->text);
+	else
+		assert_int_equal(told.replace.n + told.ref.n + told.orig.n + told.meta.n,
+				 pi->replace.n + pi->ref.n + pi->orig.n + pi->meta.n);
+	if (r == 0)
+		hp_patchinfo_free(&told);
+	hp_reader_free(reader);
 	hp_symtab_free(st);
 	hp_image_free(im);
 	return r;

@@ -4,15 +4,20 @@
  * (position-dependent programs, RELR), as a relocation's addend, or as a constant in the function's
  * own code, for nothing else can name a label.  Whatever does not look like one is none: a number
  * that happens to be equal makes the answer "taken", which is the careful one.
+ *
+ * It is one question to whoever reads the file: all of its data and relocations are looked through.
  */
 #include "arch/jump_int.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <string.h>
 
 #include "arch/code.h"
 #include "arch/insn.h"
 #include "elf/image.h"
+#include "elf/reader.h"
+#include "hp/err.h"
 
 bool hp_flow_is_inside(const struct hp_flow *f, hp_addr a)
 {
@@ -112,7 +117,7 @@ static bool word_names_one(const struct hp_image *im, const struct hp_flow *f)
 	return false;
 }
 
-bool hp_labels_taken(const struct hp_image *im, const struct hp_flow *f)
+static bool is_taken(const struct hp_image *im, const struct hp_flow *f)
 {
 	uint64_t relr;
 
@@ -122,4 +127,45 @@ bool hp_labels_taken(const struct hp_image *im, const struct hp_flow *f)
 	if (im->ehdr.e_type != ET_EXEC && !hp_image_dynamic(im, DT_RELR, &relr))
 		return false;
 	return word_names_one(im, f);
+}
+
+/* In the reader; the question's bytes are the function's parts. */
+static int answer(const struct hp_question *q, struct hp_reply *reply, struct hp_err *err)
+{
+	struct hp_flow f = {.n_parts = q->n_bytes / sizeof(f.part[0])};
+	uint32_t *taken = hp_reply_add(reply);
+
+	if (!taken)
+		return hp_err_sys(err, ENOMEM, "%s: its labels", q->im->name);
+	memcpy(f.part, q->bytes, q->n_bytes);
+	*taken = is_taken(q->im, &f);
+	return 0;
+}
+
+static const struct hp_verb verb = {
+	.what = "labels",
+	.record_size = sizeof(uint32_t),
+	.max_records = 1,
+	.answer = answer,
+};
+
+bool hp_labels_taken(const struct hp_image *im, const struct hp_flow *f)
+{
+	const struct hp_question q = {.verb = &verb,
+				      .im = im,
+				      .bytes = f->part,
+				      .n_bytes = f->n_parts * sizeof(f->part[0])};
+	struct hp_reader *reader = hp_reader_of(im);
+	bool taken = true;
+	struct hp_told a;
+
+	/* Without an answer the careful one; a reader that is no more says so to the next question. */
+	if (hp_reader_ask(reader, &q, &a, NULL) < 0)
+		return true;
+	if (a.n == 1 && *(const uint32_t *)a.record <= 1)
+		taken = *(const uint32_t *)a.record;
+	else
+		(void)hp_reader_distrust(reader, &verb, NULL, "neither yes nor no");
+	hp_told_free(&a);
+	return taken;
 }

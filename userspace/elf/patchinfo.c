@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A record is used only as a copy whose strings were seen to end in it.
+ * The records come from the reader, one by one as they lie in the file; what is in them is looked at
+ * here, in that copy.
  */
 #include "elf/patchinfo.h"
 
@@ -19,6 +20,7 @@
 #define SECTION ".hp.patch"
 
 #define HOOK_TEXT_MAX 256
+#define RECORDS_MAX   65536 /* 32 MB */
 
 _Static_assert(sizeof(struct hp_patch_record) == 512, "patches are files: the format does not move");
 
@@ -128,29 +130,53 @@ static int read_record(struct hp_patchinfo *pi, const struct hp_image *im, size_
 	return 0;
 }
 
-static int read_records(struct hp_patchinfo *pi, const struct hp_image *im, struct hp_err *err)
+/* In the reader. */
+static int answer(const struct hp_question *q, struct hp_reply *reply, struct hp_err *err)
 {
-	struct hp_patch_record record;
+	const size_t size = sizeof(struct hp_patch_record);
 	const uint8_t *bytes;
 	size_t n;
 
-	bytes = hp_image_section(im, SECTION, NULL, &n);
+	bytes = hp_image_section(q->im, SECTION, NULL, &n);
 	if (!bytes)
-		return hp_reader_of(im) ? hp_reader_check(im->reader, err) : 0;
-	if (n % sizeof(record))
+		return 0;
+	if (n % size)
 		return hp_err_set(err, -HP_E_BAD_ELF,
 				  "%s: " SECTION " has %zu bytes, which are no whole records of %zu: "
 				  "compile it with the hp/patch.h of this hp",
-				  im->name, n, sizeof(record));
-	for (size_t at = 0; at < n; at += sizeof(record)) {
-		int r;
+				  q->im->name, n, size);
+	for (size_t at = 0; at < n; at += size) {
+		void *slot = hp_reply_add(reply);
 
-		memcpy(&record, bytes + at, sizeof(record));
-		r = read_record(pi, im, at / sizeof(record), &record, err);
-		if (r)
-			return r;
+		if (!slot)
+			return hp_err_set(err, -HP_E_BAD_ELF, "%s: " SECTION " has more than %d records",
+					  q->im->name, RECORDS_MAX);
+		memcpy(slot, bytes + at, size);
 	}
 	return 0;
+}
+
+static const struct hp_verb verb = {
+	.what = "records",
+	.record_size = sizeof(struct hp_patch_record),
+	.max_records = RECORDS_MAX,
+	.answer = answer,
+};
+
+static int read_records(struct hp_patchinfo *pi, const struct hp_image *im, struct hp_err *err)
+{
+	const struct hp_question q = {.verb = &verb, .im = im};
+	const struct hp_patch_record *record;
+	struct hp_told a;
+	int r = hp_reader_ask(hp_reader_of(im), &q, &a, err);
+
+	if (r < 0)
+		return r;
+	record = a.record;
+	for (size_t i = 0; !r && i < a.n; i++)
+		r = read_record(pi, im, i, &record[i], err);
+	hp_told_free(&a);
+	return r;
 }
 
 /* --- hooks -------------------------------------------------------------------------------------- */
