@@ -17,7 +17,7 @@ SVC_PLAIN := ticker stress jumper eventloop prefork retained stack guarded servi
 SVC_SERVERS := server server-static server-static-pie server-nopie server-stripped server-endbr \
 	       server-split
 SVC_PROGRAMS := $(SVC_PLAIN) $(SVC_SERVERS) cxx backtrace libsvc shorts methods many ipa_ra stackalign \
-	       hostile verify graceful graceful-2
+	       hostile verify graceful graceful-2 forger
 
 # Patches whose name is their source's.
 SVC_PATCHES_PLAIN := guarded_patch ticker_patch stress_patch jumper_patch eventloop_patch prefork_patch \
@@ -153,6 +153,11 @@ $(SVC)/methods: $(SVC_SRC)/methods.c $(SVC_SRC)/methods_fns.S $(SVC_SRC)/svc.c |
 $(SVC)/hostile: $(SVC_SRC)/hostile.c $(SVC_SRC)/hostile_states.c $(SVC_SRC)/hostile_tasks.c $(SVC_SRC)/svc.c | $(SVC)/.dir
 	$(call say,SVC,$@)
 	$(svc_link)
+
+# It writes hp's ledger with hp's own hand.
+$(SVC)/forger: $(SVC_SRC)/forger.c $(SVC_SRC)/svc.c $(call upto,patch) | $(SVC)/.dir
+	$(call say,SVC,$@)
+	$(Q)$(SVC_CC) $(SVC_CFLAGS) -Iuserspace -Ibpf $(SANFLAGS) -Wl,--as-needed -o $@ $(filter %.c %.a,$^) $(LIBS)
 
 # As a user links them: with the library, and nothing else of hp's.
 $(SVC)/graceful-2: svc_version := -DVERSION=2

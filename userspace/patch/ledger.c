@@ -199,6 +199,22 @@ static bool is_id(const char id[HP_ID_LEN + 1])
 	return !id[HP_ID_LEN] && strspn(id, "0123456789abcdef") == HP_ID_LEN;
 }
 
+/* Kind, key, value, over and over. */
+static bool text_holds(const struct hp_ledger_fixed *f)
+{
+	const char *p = f->text, *end = f->text + f->text_n;
+
+	while (p < end) {
+		const char *value = memchr(p + 1, 0, (size_t)(end - p - 1));
+		const char *stop = value ? memchr(value + 1, 0, (size_t)(end - value - 1)) : NULL;
+
+		if (!stop)
+			return false;
+		p = stop + 1;
+	}
+	return true;
+}
+
 /* Every address must be where such a thing can be; strings must end. */
 static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 {
@@ -211,7 +227,7 @@ static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 	if (!in_area(f, f->table) || !in_area(f, f->gate) || !in_area(f, f->gate_back) ||
 	    !in_area(f, f->data) || !in_area(f, f->code))
 		return false;
-	if (!is_id(f->id) || !memchr(f->file, 0, sizeof(f->file)))
+	if (!is_id(f->id) || !memchr(f->file, 0, sizeof(f->file)) || !text_holds(f))
 		return false;
 	for (unsigned i = 0; i < f->n_fns; i++) {
 		const struct hp_ledger_fn *fn = &f->fn[i];

@@ -5,7 +5,8 @@
  * The first pages of a patch's area, a private mapping of a memfd "hp-patch-<id>", hold one struct
  * hp_ledger.  Its fixed part is complete before the first byte of the target is changed; its state
  * is written before each step.  A new hpd needs nothing else.  What a ledger says is a stranger's
- * word: hp_ledger_read() checks every count and address against the target's maps.
+ * word: hp_ledgers_read() checks every count and the addresses of its own area, and before anything is
+ * written elsewhere hp_ledger_check_places() does so against the target's maps.
  */
 #ifndef HP_PATCH_LEDGER_H
 #define HP_PATCH_LEDGER_H
@@ -175,6 +176,9 @@ int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_targe
 /* One more would be too many: -HP_E_TARGET. */
 int hp_ledgers_refuse_full(const struct hp_ledgers *ls, const struct hp_target *t,
 			   struct hp_err *err);
+/* Slots, stubs, doors, gates and the rest of the area lie in what has hp's name, in a patch that is
+ * mapped whole; @t has been refreshed since.  -HP_E_TARGET says what does not, and where. */
+int hp_ledger_check_places(const struct hp_ledger *l, const struct hp_target *t, struct hp_err *err);
 /* One sentence about @u. */
 void hp_unknown_ledger_text(const struct hp_unknown_ledger *u, char *text, size_t n);
 void hp_ledgers_free(struct hp_ledgers *ls);

@@ -90,7 +90,7 @@ static int open_sides(struct hp_live *lv, unsigned i, struct hp_err *err)
 	return r;
 }
 
-static int add_near(struct hp_live *lv, struct hp_ledger *l)
+static int add_near(struct hp_live *lv, struct hp_ledger *l, struct hp_err *err)
 {
 	struct hp_ledger **near;
 
@@ -99,9 +99,9 @@ static int add_near(struct hp_live *lv, struct hp_ledger *l)
 			return 0;
 	near = HP_ARRAY_ADD(&lv->near);
 	if (!near)
-		return -ENOMEM;
+		return hp_err_set(err, -ENOMEM, "no memory for a patch");
 	*near = l;
-	return 0;
+	return hp_ledger_check_places(l, lv->t, err);
 }
 
 static int open_layers(struct hp_live *lv, unsigned i, const struct hp_chain *c, size_t from,
@@ -139,8 +139,8 @@ static int open_chain(struct hp_live *lv, unsigned i, struct hp_err *err)
 	me = hp_chain_find(&c, lv->l);
 	lv->fn[i].top = c.n && me == 0;
 	for (size_t k = 0; k < c.n && r >= 0; k++)
-		if (k != me && add_near(lv, c.v[k].l) < 0)
-			r = hp_err_set(err, -ENOMEM, "no memory for a patch");
+		if (k != me)
+			r = add_near(lv, c.v[k].l, err);
 	if (r >= 0)
 		r = open_layers(lv, i, &c, me < c.n ? me + 1 : 0, err);
 	hp_chain_free(&c);
@@ -175,6 +175,7 @@ int hp_live_open(struct hp_live **ret, struct hp_ops *ops, struct hp_target *t,
 	lv->looker = looker;
 	lv->l = l;
 	lv->all = all;
+	r = hp_ledger_check_places(l, t, err);
 	for (unsigned i = 0; i < l->fixed.n_fns && r >= 0; i++)
 		if ((r = open_sides(lv, i, err)) >= 0)
 			r = open_chain(lv, i, err);
