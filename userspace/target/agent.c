@@ -4,15 +4,12 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +22,8 @@
 #include "hp/err.h"
 #include "target/agent_priv.h"
 #include "target/borrow_priv.h"
+#include "target/drive.h"
+#include "target/give.h"
 #include "target/pidns.h"
 #include "target/procfs.h"
 #include "target/seccomp.h"
@@ -33,6 +32,7 @@
 #define FRAME_BELOW  1024 /* the agent's frame, below the borrowed thread's; keeps its alignment */
 #define SCRATCH_SIZE HP_PAGE
 #define SCRATCH_OWN  512 /* at the end of the scratch page, for hp_agent_give_fd() */
+_Static_assert(SCRATCH_OWN >= HP_GIVE_ROOM, "has that room");
 #define STACK_SIZE   (4 * HP_PAGE)
 #define AREA_SIZE    (SCRATCH_SIZE + STACK_SIZE)
 _Static_assert(AREA_SIZE == HP_AGENT_BYTES, "as agent.h says");
@@ -48,14 +48,12 @@ struct hp_agent {
 	struct hp_target *t;
 	struct hp_looker *l;
 	pid_t tid;
-	bool gone;     /* it died */
-	bool sharing;  /* the target's descriptors */
-	bool filtered; /* by the target's seccomp filter, which it inherited */
+	bool gone;    /* it died */
+	bool sharing; /* the target's descriptors */
 	uint64_t borrowed_ns;
-	struct user_regs_struct regs;
+	struct hp_drive drive;
+	struct hp_give give;
 	hp_addr area; /* scratch page, then a stack for resolvers; 0: not mapped */
-	int sock;     /* our end; -1: none yet */
-	int peer;     /* the agent's end, its number there */
 };
 
 pid_t hp_agent_tid(const struct hp_agent *a)
@@ -83,9 +81,7 @@ int64_t hp_agent_syscall(struct hp_agent *a, long nr, uint64_t a0, uint64_t a1, 
 			 uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	const uint64_t args[6] = {a0, a1, a2, a3, a4, a5};
-	int64_t r = a->gone ? -HP_E_GONE
-			    : hp_drive_syscall(a->tid, &a->regs, a->t->gadget, nr, args,
-					     a->filtered);
+	int64_t r = a->gone ? -HP_E_GONE : hp_drive_syscall(&a->drive, nr, args);
 
 	a->gone |= r == -HP_E_GONE;
 	return r;
@@ -179,8 +175,14 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 		return not_born(a, child, err);
 	a->tid = inj->child;
 	hurry(a->tid);
-	a->filtered = inj->filtered;
-	if (hp_thread_regs(a->tid, &a->regs) < 0)
+	/* What it inherited is the target's filter. */
+	a->drive = (struct hp_drive){.tid = a->tid,
+				     .options = HP_AGENT_OPTIONS,
+				     .gadget = a->t->gadget,
+				     .filtered = inj->filtered,
+				     .swallow = true,
+				     .step = !inj->filtered};
+	if (hp_thread_regs(a->tid, &a->drive.regs) < 0)
 		return said(a, -HP_E_GONE, "", err);
 	return hp_fault(HP_FAULT_AGENT_BORN, err);
 }
@@ -291,7 +293,7 @@ static int start_new(struct hp_agent **ret, struct hp_target *t, struct hp_looke
 	a->t = t;
 	a->l = l;
 	a->sharing = sharing;
-	a->sock = a->peer = -1;
+	a->give.sock = -1;
 	r = start(a, deadline_ns, err);
 	if (r < 0) {
 		(void)hp_agent_end(a, NULL); /* the first failure is the one to be told */
@@ -315,7 +317,7 @@ int hp_agent_start_sharing(struct hp_agent **ret, struct hp_target *t, uint64_t 
 
 static void make_exit(struct hp_agent *a)
 {
-	struct user_regs_struct r = a->regs;
+	struct user_regs_struct r = a->drive.regs;
 	int status;
 
 	r.rip = a->t->gadget;
@@ -368,102 +370,29 @@ int hp_agent_end(struct hp_agent *a, struct hp_err *err)
 	if (!a)
 		return 0;
 	hp_fault_pass(HP_FAULT_AGENT_ENDING);
-	if (a->sharing && a->peer >= 0)
-		(void)hp_agent_close_fd(a, a->peer); /* or it is gone */
+	if (a->sharing && !a->gone)
+		a->gone = hp_give_end(&a->give, &a->drive) < 0;
 	memory = a->area && hp_agent_syscall(a, SYS_munmap, a->area, AREA_SIZE, 0, 0, 0, 0) < 0;
 	if (a->tid) {
 		make_exit(a);
 		r = reap(a, memory, err);
 	}
-	hp_close(&a->sock);
+	hp_close(&a->give.sock);
 	free(a);
 	return r;
 }
 
-/* What recvmsg(2) needs, in the scratch page. */
-struct receive {
-	struct msghdr msg;
-	struct iovec iov;
-	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(int))];
-	uint8_t byte;
-};
-_Static_assert(sizeof(struct receive) <= SCRATCH_OWN, "fits its room");
-
-static hp_addr own_room(const struct hp_agent *a)
-{
-	return a->area + SCRATCH_SIZE - SCRATCH_OWN;
-}
-
-static int open_socket(struct hp_agent *a, struct hp_err *err)
-{
-	int pair[2], r;
-	int64_t n;
-
-	if (a->sock >= 0)
-		return 0;
-	n = hp_agent_syscall(a, SYS_socketpair, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, own_room(a), 0,
-			     0);
-	if (n < 0)
-		return said(a, n, "socketpair", err);
-	r = hp_mem_read(a->t, own_room(a), pair, sizeof(pair), err);
-	if (r < 0)
-		return r;
-	hp_autoclose int pidfd = pidfd_open(a->tid, 0);
-	hp_autoclose int sock = pidfd < 0 ? -1 : pidfd_getfd(pidfd, pair[1], 0);
-	if (sock < 0)
-		return hp_err_sys(err, errno, "taking a socket of the agent in process %d",
-				  (int)a->t->pid);
-	n = hp_agent_syscall(a, SYS_close, (uint64_t)pair[1], 0, 0, 0, 0, 0);
-	if (n < 0)
-		return said(a, n, "close", err);
-	a->peer = pair[0];
-	a->sock = HP_TAKE_FD(sock);
-	return 0;
-}
-
-static int receive(struct hp_agent *a, struct hp_err *err)
-{
-	hp_addr at = own_room(a);
-	struct receive m = {0};
-	struct cmsghdr c;
-	int64_t n;
-	int r, fd;
-
-	m.msg.msg_iov = (void *)(uintptr_t)(at + offsetof(struct receive, iov));
-	m.msg.msg_iovlen = 1;
-	m.msg.msg_control = (void *)(uintptr_t)(at + offsetof(struct receive, control));
-	m.msg.msg_controllen = sizeof(m.control);
-	m.iov.iov_base = (void *)(uintptr_t)(at + offsetof(struct receive, byte));
-	m.iov.iov_len = 1;
-	r = hp_mem_write(a->t, at, &m, sizeof(m), err);
-	if (r < 0)
-		return r;
-	n = hp_agent_syscall(a, SYS_recvmsg, (uint64_t)a->peer, at, MSG_CMSG_CLOEXEC | MSG_DONTWAIT, 0,
-			     0, 0);
-	if (n < 0)
-		return said(a, n, "recvmsg", err);
-	r = hp_mem_read(a->t, at, &m, sizeof(m), err);
-	if (r < 0)
-		return r;
-	memcpy(&c, m.control, sizeof(c));
-	if (c.cmsg_len != CMSG_LEN(sizeof(int)))
-		return hp_err_set(err, -HP_E_FAILED, "process %d received no descriptor",
-				  (int)a->t->pid);
-	memcpy(&fd, m.control + CMSG_LEN(0), sizeof(fd));
-	return fd;
-}
-
 int hp_agent_give_fd(struct hp_agent *a, int fd, struct hp_err *err)
 {
-	const uint8_t byte = 0;
-	int r = open_socket(a, err);
+	int r;
 
-	if (r < 0)
-		return r;
-	r = hp_send_fds(a->sock, &byte, sizeof(byte), &fd, 1);
-	if (r < 0)
-		return hp_err_sys(err, -r, "sending a descriptor into process %d", (int)a->t->pid);
-	return receive(a, err);
+	if (a->gone)
+		return said(a, -HP_E_GONE, "", err);
+	a->give.process = a->tid;
+	a->give.room = a->area + SCRATCH_SIZE - SCRATCH_OWN;
+	r = hp_give_fd(&a->give, &a->drive, fd, err);
+	a->gone |= r == -HP_E_GONE;
+	return r;
 }
 
 int hp_agent_close_fd(struct hp_agent *a, int agent_fd)
@@ -507,7 +436,7 @@ static int call_failed(struct hp_agent *a, hp_addr fn, const char *what, struct 
 static int start_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_addr back,
 		      hp_addr sp, struct hp_err *err)
 {
-	struct user_regs_struct r = a->regs;
+	struct user_regs_struct r = a->drive.regs;
 	int e = hp_mem_write(a->t, sp, &back, sizeof(back), err);
 
 	r.rip = fn;

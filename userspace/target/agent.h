@@ -49,8 +49,7 @@ struct hp_range hp_agent_area(const struct hp_agent *a);
 /* The scratch page, for arguments. */
 hp_addr hp_agent_scratch(const struct hp_agent *a, size_t *n);
 
-/* Gives the agent a duplicate of our @fd; its number there, or a negative code.  Over a socketpair
- * that the agent makes: works across mount, pid and user namespaces. */
+/* Gives the agent a duplicate of our @fd (give.h); its number there, or a negative code. */
 int hp_agent_give_fd(struct hp_agent *a, int fd, struct hp_err *err);
 int hp_agent_close_fd(struct hp_agent *a, int agent_fd);
 

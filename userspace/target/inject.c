@@ -23,6 +23,7 @@
 
 #include "base/fault.h"
 #include "hp/err.h"
+#include "target/drive.h"
 #include "target/gadget.h"
 #include "target/seccomp.h"
 #include "target/threads.h"
@@ -32,19 +33,15 @@
 #define PTRACE_SETSIGMASK 0x420b
 #endif
 
-#define SYSCALL_STOP          (SIGTRAP | 0x80) /* with PTRACE_O_TRACESYSGOOD */
 #define SYSCALL_INSN_LEN      2
 #define MOV_EAX               0xb8
 #define MOV_EAX_LEN           5
 #define EFLAGS_TRAP           0x100u
-#define EFLAGS_DIRECTION      0x400u
 #define ERESTARTSYS           512
 #define ERESTARTNOINTR        513
 #define ERESTARTNOHAND        514
 #define ERESTART_RESTARTBLOCK 516
-#define AGENT_OPTIONS         (PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
-#define STUCK_NS              (10 * HP_S) /* frozen by its cgroup: none of hp's calls waits */
-#define STOPS_MAX             1000 /* stops of other kinds during one call; signals are blocked */
+#define STOPS_MAX             1000 /* before the event stop; signals are blocked */
 
 static const uint64_t all_signals = ~0ull;
 
@@ -160,136 +157,22 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	return e < 0 ? e : hp_fault(HP_FAULT_BORROWED, err);
 }
 
-static void set_call(struct user_regs_struct *r, hp_addr gadget, long nr, const uint64_t args[6])
-{
-	r->rip = gadget;
-	r->rax = (uint64_t)nr;
-	r->orig_rax = (uint64_t)-1; /* so that the kernel restarts nothing */
-	r->rdi = args[0];
-	r->rsi = args[1];
-	r->rdx = args[2];
-	r->r10 = args[3];
-	r->r8 = args[4];
-	r->r9 = args[5];
-	r->eflags &= ~(uint64_t)(EFLAGS_TRAP | EFLAGS_DIRECTION);
-}
-
-/* A clone: the child is born stopped and traced.  It must die with hp before its parent goes on. */
-static int take_child(pid_t tid, pid_t *child)
-{
-	unsigned long id = 0;
-	int status;
-
-	if (ptrace(PTRACE_GETEVENTMSG, tid, NULL, &id))
-		return -HP_E_GONE;
-	if (hp_thread_wait((pid_t)id, &status) < 0)
-		return 0; /* it was killed; the caller sees that there is none */
-	if (ptrace(PTRACE_SETOPTIONS, (pid_t)id, NULL, AGENT_OPTIONS) == 0)
-		*child = (pid_t)id;
-	return 0;
-}
-
-/* How run_syscall() treats the thread. */
-struct drive {
-	pid_t tid;
-	pid_t *child;                        /* of a borrowed thread; NULL: an agent */
-	const struct user_regs_struct *want; /* suspend seccomp for exactly this call; or NULL */
-	bool step; /* nothing is to be done at the entry: one stop, not two */
-};
-
-static bool same_call(const struct user_regs_struct *now, const struct user_regs_struct *want)
-{
-	return now->orig_rax == want->rax && now->rdi == want->rdi && now->rsi == want->rsi &&
-	       now->rdx == want->rdx && now->r10 == want->r10 && now->r8 == want->r8 &&
-	       now->r9 == want->r9;
-}
-
-/* At the entry stop, which comes before seccomp (kernel/entry/common.c): nobody but us can change
- * the registers any more. */
-static int suspend_seccomp(const struct drive *d)
-{
-	struct user_regs_struct now;
-
-	if (hp_thread_regs(d->tid, &now) < 0 || !same_call(&now, d->want))
-		return -HP_E_GONE;
-	return ptrace(PTRACE_SETOPTIONS, d->tid, NULL, AGENT_OPTIONS | PTRACE_O_SUSPEND_SECCOMP)
-		       ? -HP_E_GONE
-		       : 0;
-}
-
-/* 1: the call is over; 0: it goes on, with *deliver. */
-static int at_stop(const struct drive *d, int status, int *seen, int *deliver)
-{
-	*deliver = 0;
-	/* A step over a system call is reported at its exit (kernel/entry/common.c). */
-	if (d->step && status >> 16 == 0 && WSTOPSIG(status) == SIGTRAP)
-		return 1;
-	if (WSTOPSIG(status) == SYSCALL_STOP) {
-		if (++*seen == 1)
-			return d->want ? suspend_seccomp(d) : 0;
-		if (d->want && ptrace(PTRACE_SETOPTIONS, d->tid, NULL, AGENT_OPTIONS))
-			return -HP_E_GONE;
-		return 1;
-	}
-	if (status >> 16 == PTRACE_EVENT_CLONE && d->child)
-		return take_child(d->tid, d->child);
-	/* SIGSTOP: the whole process stops, as it shall.  The agent swallows it. */
-	if (status >> 16 == 0 && d->child)
-		*deliver = WSTOPSIG(status);
-	return 0;
-}
-
-/* From before the system call to its exit stop. */
-static int run_syscall(const struct drive *d)
-{
-	int status, deliver = 0, seen = 0, r;
-
-	for (int stops = 0; stops < STOPS_MAX; stops++) {
-		if (ptrace(d->step ? PTRACE_SINGLESTEP : PTRACE_SYSCALL, d->tid, NULL, deliver) ||
-		    hp_thread_wait_until(d->tid, &status, hp_now_ns() + STUCK_NS) < 0)
-			return -HP_E_GONE;
-		r = at_stop(d, status, &seen, &deliver);
-		if (r)
-			return r < 0 ? r : 0;
-	}
-	return -HP_E_GONE;
-}
-
-static int64_t result_of(const struct drive *d)
-{
-	struct user_regs_struct r;
-	int e = run_syscall(d);
-
-	if (e < 0)
-		return e;
-	return hp_thread_regs(d->tid, &r) < 0 ? -HP_E_GONE : (int64_t)r.rax;
-}
-
-int64_t hp_drive_syscall(pid_t tid, const struct user_regs_struct *regs, hp_addr gadget, long nr,
-			 const uint64_t args[6], bool suspend)
-{
-	struct user_regs_struct r = *regs;
-	struct drive d = {.tid = tid, .want = suspend ? &r : NULL, .step = !suspend};
-
-	set_call(&r, gadget, nr, args);
-	return hp_thread_set_regs(tid, &r) < 0 ? -HP_E_GONE : result_of(&d);
-}
-
 int64_t hp_inject_syscall(struct hp_inject *inj, long nr, const uint64_t args[6])
 {
-	struct user_regs_struct r = inj->saved;
-	struct drive d = {.tid = inj->tid, .child = &inj->child};
+	struct hp_drive d = {.tid = inj->tid,
+			     .regs = inj->saved,
+			     .gadget = inj->t->gadget,
+			     .child = &inj->child};
 
 	if (inj->filtered &&
 	    !hp_seccomp_allows(inj->tid, inj->t->gadget + SYSCALL_INSN_LEN, nr, args))
 		return -EPERM;
-	r.rsp = inj->frame;
-	set_call(&r, inj->t->gadget, nr, args);
-	if (hp_thread_set_regs(inj->tid, &r) < 0 ||
+	d.regs.rsp = inj->frame;
+	if (hp_drive_prepare(&d, nr, args) < 0 ||
 	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(all_signals), &all_signals))
 		return -HP_E_GONE;
 	hp_fault_pass(HP_FAULT_BORROW_CALL);
-	return result_of(&d);
+	return hp_drive_run(&d);
 }
 
 /* Registers with a restart in them count only where the kernel looks for signals: an event stop. */

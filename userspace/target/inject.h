@@ -54,9 +54,4 @@ int hp_inject_abandon(struct hp_inject *inj);
 /* Everything as it was, and let go. -HP_E_GONE. */
 int hp_inject_end(struct hp_inject *inj);
 
-/* One system call in a thread that needs no putting back (the agent).  @suspend: its seccomp
- * filter is suspended for this call, once it is seen at its entry to be this call. */
-int64_t hp_drive_syscall(pid_t tid, const struct user_regs_struct *regs, hp_addr gadget, long nr,
-			 const uint64_t args[6], bool suspend);
-
 #endif
