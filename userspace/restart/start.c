@@ -6,6 +6,7 @@
  * dies with whoever asked.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -109,6 +110,17 @@ int hp_supervisor_start(struct hp_supervisor *s, struct hp_err *err)
 	return become_ready(s, err);
 }
 
+/* Who wanted it not to block, and was not heard, would be blocked for ever in what takes its place. */
+static void want_as_it_did(struct hp_listeners *now, const struct hp_listeners *handed)
+{
+	for (size_t i = 0; i < now->n; i++) {
+		const struct hp_listener *l = hp_listeners_find(handed, now->v[i].ino);
+
+		if (l && l->to_nonblock)
+			now->v[i].status |= O_NONBLOCK;
+	}
+}
+
 /* It may have taken connections already, before it was found wanting: they are served. */
 static void drain_new(struct hp_supervisor *s)
 {
@@ -119,8 +131,9 @@ static void drain_new(struct hp_supervisor *s)
 
 	/* Where that is not possible, it is as good as crashed. */
 	if (hp_procs_below(&below, getpid(), false) == 0 && below.n &&
-	    hp_listeners_read(&now, &below, false, NULL) == 0 && now.n &&
-	    hp_take_away(&below, &now, hp_now_ns() + TAKE_NS, NULL) == 0)
+	    hp_listeners_read(&now, &below, false, NULL) == 0)
+		want_as_it_did(&now, &s->listeners);
+	if (now.n && hp_take_away(&below, &now, hp_now_ns() + TAKE_NS, NULL) == 0)
 		while (hp_connections_read(&open, &below, &now) == 0 && open.n &&
 		       hp_now_ns() < deadline_ns)
 			hp_pause_ns(HP_LOOK_MIN_NS);
