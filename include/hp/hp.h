@@ -122,6 +122,7 @@ struct hp_client_restart {
 	const char *pidfile;
 	bool allow_new_binds;
 	bool wait; /* until the old process has drained */
+	bool no_residue; /* no filter in the new one, traced until it is ready instead */
 };
 
 struct hp_client_restarted {

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """tests/bench/restart.py SOCKET OUT [MOST]: what a restart costs, beside other ways to replace a
-server: requests that were lost, and the time from the order until the old process is gone; and what
-it leaves behind: a filter in the new process, and its supervisor.  A table on stdout; OUT is an
-object of JSON.  With MOST below 1000 there are fewer rounds."""
+server: requests that were lost, and the time from the order until the old process is gone; what it
+leaves behind: a filter in the new process, and its supervisor; and how much longer the new one takes
+to start where nothing is left behind, because it is traced.  A table on stdout; OUT is an object of
+JSON.  With MOST below 1000 there are fewer rounds."""
 import json
 import os
 import select
@@ -19,6 +20,15 @@ SYSCALLS = "build/tests/bench/syscalls"
 CLIENTS = "4"
 # Enough for each restart to be under load.
 BETWEEN = 200
+# Thousands of system calls until it listens.
+PYTHON = """
+import asyncio, sys
+async def main():
+    server = await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", int(sys.argv[1]))
+    print("ready", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
 LOST = ("refused", "reset", "early_end", "late", "other")
 
 
@@ -73,14 +83,18 @@ def overlap(old, start):
 
 
 class ByHp:
-    def __init__(self, hpd):
+    def __init__(self, hpd, *options):
         self.hpd = hpd
+        self.options = options
+        self.ready_ms = 0
 
     def __call__(self, old, _):
         answer = subprocess.run(["build/hpctl", "--socket", self.hpd, "restart", "--json", "--wait",
-                                 "--ready-timeout", "80s", str(old.pid)],
+                                 "--ready-timeout", "80s", *self.options, str(old.pid)],
                                 stdout=subprocess.PIPE, text=True, check=True)
-        return Adopted(json.loads(answer.stdout)["pid"], old)
+        answer = json.loads(answer.stdout)
+        self.ready_ms = answer["ready_ns"] / 1e6
+        return Adopted(answer["pid"], old)
 
 
 def load_until(client, more):
@@ -119,7 +133,7 @@ def free_port():
     raise SystemExit("restart.py: every port is taken")
 
 
-def measure_switches(by_hp, rounds):
+def measure_switches(by_hp, traced, rounds):
     port = free_port()
     address = f"tcp:127.0.0.1:{port}"
     print(f"\n{'a restart by':<24} {'restarts':>8} {'requests':>9} {'lost':>6} {'ms':>9} {'at most':>9}")
@@ -132,6 +146,7 @@ def measure_switches(by_hp, rounds):
                                    pass_fds=[s.fileno()])
         rows.append(switch("inherited descriptor", overlap, inherits, address, rounds))
     rows.append(switch("hpctl restart", by_hp, threads, address, rounds))
+    rows.append(switch("… --no-residue", traced, threads, address, rounds))
     return rows
 
 
@@ -165,10 +180,34 @@ def measure_residue(by_hp):
     return {"ns_before": before, "ns_restarted": after, "supervisor_kb": kb}
 
 
+def starts(name, words, ways, rounds):
+    """Without a load; each way in turn, for the machine changes."""
+    server = Program(*words)
+    times = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, replace in ways.items():
+            server = replace(server, None)
+            times[way].append(replace.ready_ms)
+    server.end()
+    row = {"server": name} | {way: sorted(ms)[rounds // 2] for way, ms in times.items()}
+    print(f"{name:<24} {row['filter']:12.1f} {row['traced']:12.1f}", flush=True)
+    return row
+
+
+def measure_starts(by_hp, traced, rounds):
+    ways = {"filter": by_hp, "traced": traced}
+    port = str(free_port())
+    print(f"\n{'ready in, ms, idle':<24} {'by a filter':>12} {'--no-residue':>12}")
+    return [starts("netsvc", [NETSVC, "threads", f"tcp:127.0.0.1:{port}"], ways, rounds),
+            starts("Python, asyncio", [sys.executable, "-c", PYTHON, port], ways, rounds)]
+
+
 def main():
     hpd, out, most = sys.argv[1], sys.argv[2], int((sys.argv + ["1000"])[3])
-    by_hp = ByHp(hpd)
-    result = {"switches": measure_switches(by_hp, 20 if most >= 1000 else 5),
+    by_hp, traced = ByHp(hpd), ByHp(hpd, "--no-residue")
+    rounds = 20 if most >= 1000 else 5
+    result = {"switches": measure_switches(by_hp, traced, rounds),
+              "starts": measure_starts(by_hp, traced, rounds),
               "residue": measure_residue(by_hp)}
     with open(out, "w", encoding="utf-8") as file:
         json.dump(result, file)

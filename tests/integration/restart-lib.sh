@@ -11,6 +11,8 @@ MAIN=''
 COMMAND=()
 LOADS=()
 READY_NS=0
+# Of every restart: RESTART_OPTIONS=--no-residue makes each of these scripts a test of that.
+read -ra OPTIONS <<<"${RESTART_OPTIONS:-}"
 # Every process that was its main one; they are ended at the end.
 GENERATIONS=()
 # A port for this run: tests of several worktrees may run at a time.
@@ -83,7 +85,7 @@ start_load() {
 
 # restart OPTION… [-- WORD…]: like hp(), MAIN is the new one, and READY_NS what it took until the switch
 restart() {
-	hp --json restart "$MAIN" --ready-timeout 80s "$@"
+	hp --json restart "$MAIN" --ready-timeout 80s "${OPTIONS[@]}" "$@"
 	if [ "$STATUS" != 0 ]; then
 		[ -n "$ERR" ] || ERR=$(jq -r .error.text <<<"$OUT")
 		return 1

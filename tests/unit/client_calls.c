@@ -268,6 +268,7 @@ static void restarts(void **state)
 		.pidfile = "/run/svc.pid",
 		.allow_new_binds = true,
 		.wait = true,
+		.no_residue = true,
 	};
 	struct hp_client_restarted r;
 
@@ -278,7 +279,7 @@ static void restarts(void **state)
 	expect_request("POST /hp/v2/restart HTTP/1.1\r\n",
 		       "{\"pid\":7,\"command\":[\"/bin/svc\",\"-x\"],\"drain\":\"graceful:SIGQUIT\","
 		       "\"ready_timeout_ms\":1,\"drain_timeout_ms\":2,\"pidfile\":\"/run/svc.pid\","
-		       "\"allow_new_binds\":true,\"wait\":true}");
+		       "\"allow_new_binds\":true,\"no_residue\":true,\"wait\":true}");
 	assert_int_equal(r.pid, 9);
 	assert_int_equal(r.generation, 3);
 	assert_true(r.ready_ns == 5);

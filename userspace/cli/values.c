@@ -186,6 +186,7 @@ bool hp_value_options(const struct hp_cli *cli, const struct hp_args *args, json
 	       add_ms(cli, args, "ready-timeout", body, "ready_timeout_ms") &&
 	       add_ms(cli, args, "drain-timeout", body, "drain_timeout_ms") &&
 	       add_flag(args, "allow-new-binds", body, "allow_new_binds") &&
+	       add_flag(args, "no-residue", body, "no_residue") &&
 	       add_flag(args, "wait", body, "wait") &&
 	       add_choice(cli, args, "quiesce", ways, body) &&
 	       add_ms(cli, args, "timeout", body, "timeout_ms") &&

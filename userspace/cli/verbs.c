@@ -85,6 +85,7 @@ static const struct hp_opt restart_opts[] = {
 	{"user", 0, "USER[:GROUP]", "start it as this user (default: who the old one is)"},
 	{"pidfile", 0, "PATH", "where the service writes its pid; kept right"},
 	{"allow-new-binds", 0, NULL, "the new program may listen where the old one does not"},
+	{"no-residue", 0, NULL, "leave no filter in the new one: trace it until it is ready"},
 	{"wait", 0, NULL, "until the old process is gone"},
 	END,
 };

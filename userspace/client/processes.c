@@ -38,6 +38,8 @@ static int restart_body(json_t *body, const struct hp_client_restart *r, struct 
 	if (k == 0)
 		k = hp_body_flag(body, "allow_new_binds", r->allow_new_binds, err);
 	if (k == 0)
+		k = hp_body_flag(body, "no_residue", r->no_residue, err);
+	if (k == 0)
 		k = hp_body_flag(body, "wait", r->wait, err);
 	return k;
 }

@@ -330,6 +330,7 @@ static int read_kind(struct hp_job_request *r, json_t *doc, struct hp_err *err)
 		{"pidfile", PATH, &n->pidfile, false, NULL},
 		{"user", TEXT, &n->user, false, NULL},
 		{"allow_new_binds", FLAG, &n->allow_new_binds, false, NULL},
+		{"no_residue", FLAG, &n->no_residue, false, NULL},
 		{"wait", FLAG, &r->wait, false, NULL},
 	};
 

@@ -94,7 +94,8 @@ static const struct rule jobs[] = {
 			 .lists = LIST(PIDS)},
 	[HP_JOB_DOCTOR] = {CLIENTS, .fields = OF_JOB},
 	[HP_JOB_RESTART] = {CLIENTS, .fields = OF_JOB | PID | ITEMS | LEAVING | PIDFILE | USER,
-			    .flags = HP_FLAG_WAIT | HP_FLAG_NEW_BINDS | HP_FLAG_NDJSON,
+			    .flags = HP_FLAG_WAIT | HP_FLAG_NEW_BINDS | HP_FLAG_NO_RESIDUE |
+				     HP_FLAG_NDJSON,
 			    .lists = LIST(WORDS) | LIST(SET)},
 	[HP_JOB_GUARD] = {0},
 };
@@ -288,6 +289,7 @@ static int take_job(const struct hp_record *rec, struct hp_job_request *r)
 		r->restart.drain_ns = rec->drain_ns;
 	}
 	r->restart.allow_new_binds = rec->flags & HP_FLAG_NEW_BINDS;
+	r->restart.no_residue = rec->flags & HP_FLAG_NO_RESIDUE;
 	k = keep(r, rec->file, &r->load.file);
 	if (k == 0)
 		k = keep(r, rec->exe, &r->sel.exe);

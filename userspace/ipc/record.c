@@ -54,7 +54,8 @@ static void put_numbers(struct hp_record *rec, const struct hp_job_request *r)
 		      flag(r->all_or_nothing, HP_FLAG_ALL_OR_NOTHING) |
 		      flag(r->load.no_stop, HP_FLAG_NO_STOP) |
 		      flag(r->unload.discard, HP_FLAG_DISCARD) | flag(r->wait, HP_FLAG_WAIT) |
-		      flag(r->restart.allow_new_binds, HP_FLAG_NEW_BINDS);
+		      flag(r->restart.allow_new_binds, HP_FLAG_NEW_BINDS) |
+		      flag(r->restart.no_residue, HP_FLAG_NO_RESIDUE);
 	if (load || unload) {
 		rec->mode = (int32_t)r->load.mode;
 		rec->quiesce = (int32_t)(unload ? r->unload.quiesce : r->load.quiesce);

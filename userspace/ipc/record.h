@@ -47,6 +47,7 @@ enum hp_ask {
 #define HP_FLAG_NEW_BINDS      (1u << 8)
 #define HP_FLAG_ALLOW_REMOTE   (1u << 9)
 #define HP_FLAG_ORIGIN	       (1u << 10) /* a page in a browser asks */
+#define HP_FLAG_NO_RESIDUE     (1u << 11)
 
 /* Connections that front has at a time; strangers on TCP must not take the control socket's away. */
 #define HP_CONNS_CONTROL 16384

@@ -87,6 +87,18 @@ int hp_environ_set(struct hp_spec *s, const char *name, const char *value)
 	return r;
 }
 
+void hp_environ_drop(struct hp_spec *s, const char *name)
+{
+	char **v = find(s, name);
+
+	if (!v)
+		return;
+	free(*v);
+	/* The NULL behind the last moves along. */
+	memmove(v, v + 1, (size_t)(s->envp.v + s->envp.n - v) * sizeof(*v));
+	s->envp.n--;
+}
+
 static bool is_inherited(const struct hp_spec *s, const char *entry)
 {
 	if (*s->unit.name && !strncmp(entry, "WATCHDOG_USEC=", 14))

@@ -143,6 +143,23 @@ static void choose_pidfile(struct hp_supervisor *s)
 	s->pidfile = s->req->pidfile || s->pidfile_was ? path : NULL;
 }
 
+/* That something listens is a thing to be left behind as well. */
+static int listen_to_it(struct hp_supervisor *s, struct hp_err *err)
+{
+	if (s->req->no_residue && s->unit.tells)
+		return hp_err_set(err, -HP_E_TARGET,
+				  "%s tells systemd how it is (Type=notify), which a supervisor has to pass "
+				  "on: with --no-residue there is none",
+				  s->unit.name);
+	if (s->req->no_residue && s->req->ready != HP_READY_NOTIFY && !s->spec.wants_ready) {
+		hp_environ_drop(&s->spec, "NOTIFY_SOCKET");
+		return 0;
+	}
+	return hp_environ_set(&s->spec, "NOTIFY_SOCKET", s->notify.name) < 0
+		       ? hp_err_sys(err, ENOMEM, "environment")
+		       : 0;
+}
+
 int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 {
 	int r = identify(s, err);
@@ -160,8 +177,8 @@ int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 	hp_retire_choose(&s->retire, s->req, s->generation.comm);
 	if (s->retire.way == HP_DRAIN_EXTERNAL)
 		r = hp_take_away_check(&s->group, err);
-	if (r == 0 && hp_environ_set(&s->spec, "NOTIFY_SOCKET", s->notify.name) < 0)
-		r = hp_err_sys(err, ENOMEM, "environment");
+	if (r == 0)
+		r = listen_to_it(s, err);
 	if (r < 0)
 		return r;
 	s->generation.shielded = &s->listeners;

@@ -6,7 +6,8 @@
  * A restart is done by a *supervisor*, a process of its own with a session of its own.  Until the
  * new generation is ready it ends with whoever asked for it, and takes all that it has started with
  * it: the old generation has not been touched.  From the *switch* on it lives as long as the new
- * generation: it drains the old one, and keeps the seccomp descriptor.
+ * generation: it drains the old one, and keeps the seccomp descriptor; where there is none
+ * (no_residue) it ends when the old one is gone.
  */
 #ifndef HP_RESTART_RESTART_H
 #define HP_RESTART_RESTART_H
@@ -50,6 +51,7 @@ struct hp_restart_request {
 	const char *pidfile; /* or NULL */
 	const char *user;    /* or NULL: whose the old one is */
 	bool allow_new_binds;
+	bool no_residue; /* traced until it is ready, instead of a filter for as long as it lives */
 };
 
 #define HP_WARNINGS_MAX 16

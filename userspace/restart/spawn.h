@@ -7,9 +7,12 @@
 
 struct hp_err;
 struct hp_spec;
+struct hp_traced;
 
-/* Starts it.  *notify_fd is the descriptor of its filter.  The child has executed its program when
- * this returns; -HP_E_NEW_PROCESS when it could not, and is gone. */
-int hp_generation_spawn(const struct hp_spec *spec, pid_t *ret_pid, int *ret_notify_fd, struct hp_err *err);
+/* Starts it, under a filter whose descriptor is *notify_fd; or traced by @traced, where that is not
+ * NULL, and without one.  The child has executed its program when this returns; -HP_E_NEW_PROCESS
+ * when it could not, and is gone. */
+int hp_generation_spawn(const struct hp_spec *spec, struct hp_traced *traced, pid_t *ret_pid,
+			int *ret_notify_fd, struct hp_err *err);
 
 #endif

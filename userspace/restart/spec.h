@@ -65,5 +65,6 @@ int hp_environ_read(struct hp_spec *s, const struct hp_restart_request *req, str
 /* The value of NAME in it, or NULL. */
 const char *hp_environ_get(const struct hp_spec *s, const char *name);
 int hp_environ_set(struct hp_spec *s, const char *name, const char *value);
+void hp_environ_drop(struct hp_spec *s, const char *name);
 
 #endif

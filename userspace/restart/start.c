@@ -55,6 +55,28 @@ static int tell_systemd(struct hp_supervisor *s, struct hp_err *err)
 	return hp_unit_set_main(&s->unit, s->req->pid, s->generation.pid, err);
 }
 
+/* Of the threads that are traced.  False: who asked is gone. */
+static bool let_some_go(struct hp_supervisor *s)
+{
+	hp_traced_leave(&s->traced);
+	return !s->traced.n || hp_supervisor_wait(s, hp_now_ns() + HP_LOOK_MIN_NS);
+}
+
+static int let_go(struct hp_supervisor *s, uint64_t deadline_ns, struct hp_err *err)
+{
+	while (s->traced.n) {
+		if (!let_some_go(s))
+			return abandoned(err);
+		if (s->traced.n && hp_now_ns() >= deadline_ns)
+			return hp_err_set(err, -HP_E_NOT_READY,
+					  "thread %d of the new program could not be let go in time: it "
+					  "is in the middle of a system call; the old one serves on",
+					  (int)s->traced.v[0].tid);
+	}
+	hp_traced_free(&s->traced);
+	return 0;
+}
+
 static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 {
 	uint64_t deadline_ns = s->begun_ns + s->req->ready_ns, next;
@@ -86,6 +108,10 @@ static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 		next = hp_now_ns() + s->look_ns;
 	}
 	if (r >= 0)
+		r = let_go(s, deadline_ns, err);
+	if (r == 0)
+		r = check_alive(s, err);
+	if (r == 0)
 		r = hp_supervisor_find_main(s, &below, err);
 	hp_procs_free(&below);
 	if (r == 0 && *s->unit.name)
@@ -100,7 +126,8 @@ int hp_supervisor_start(struct hp_supervisor *s, struct hp_err *err)
 	if (r < 0)
 		return r;
 	hp_supervisor_step(s, "start", s->spec.file);
-	r = hp_generation_spawn(&s->spec, &s->first, &s->substitution.notify_fd, err);
+	r = hp_generation_spawn(&s->spec, s->req->no_residue ? &s->traced : NULL, &s->first,
+				&s->notify_fd, err);
 	hp_spec_free(&s->spec);
 	if (r < 0)
 		return r;
@@ -144,6 +171,10 @@ static void drain_new(struct hp_supervisor *s)
 
 void hp_supervisor_undo(struct hp_supervisor *s)
 {
+	uint64_t deadline_ns = hp_now_ns() + TAKE_NS;
+
+	while (s->traced.n && hp_now_ns() < deadline_ns)
+		(void)let_some_go(s); /* whoever asked, its clients did not */
 	drain_new(s);
 	(void)hp_procs_kill_below(); /* what cannot be killed, hp cannot help */
 	if (s->generation.shielded)

@@ -2,7 +2,7 @@
 /*
  * The arguments are copied once and then believed, the process being asked for only while its call
  * is known to wait: what another of its threads writes later changes nothing, for the kernel is not
- * let to read them again ("continue" is answered for what is not ours only).
+ * let to read them again (only what is not ours is left to it).
  *
  * A call may be told twice, when a signal came in between; then the socket is ours already.
  */
@@ -10,10 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/seccomp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -26,24 +24,22 @@
 #include "restart/options.h"
 #include "restart/path.h"
 #include "restart/ready.h"
-#include "target/procfs.h"
 
 struct call {
 	struct hp_substitution *s;
-	const struct seccomp_notif *n;
-	pid_t process; /* n->pid is a thread's */
+	const struct hp_told_call *told;
 };
 
 static bool still_waits(const struct call *c)
 {
-	return ioctl(c->s->notify_fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &c->n->id) == 0;
+	return c->told->waits(c->told);
 }
 
 static bool copy(const struct call *c, uint64_t from, void *to, size_t n)
 {
 	struct iovec here = {to, n}, there = {(void *)(uintptr_t)from, n};
 
-	return process_vm_readv(c->process, &here, 1, &there, 1, 0) == (ssize_t)n;
+	return process_vm_readv(c->told->process, &here, 1, &there, 1, 0) == (ssize_t)n;
 }
 
 /* A string of unknown length, which may end just before memory that is not there. */
@@ -66,7 +62,7 @@ static bool copy_path(const struct call *c, uint64_t from, char *to, size_t room
 /* A duplicate of the socket, or -1. */
 static int take_socket(const struct call *c, int fd)
 {
-	hp_autoclose int pidfd = pidfd_open(c->process, 0);
+	hp_autoclose int pidfd = pidfd_open(c->told->process, 0);
 
 	/* Asked afterwards, so the number is still that process's. */
 	if (pidfd < 0 || !still_waits(c))
@@ -78,13 +74,13 @@ static int take_socket(const struct call *c, int fd)
 static bool read_bind(const struct call *c, int sock, struct hp_listener *ret)
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)&ret->addr;
-	socklen_t n = (socklen_t)c->n->data.args[2];
+	socklen_t n = (socklen_t)c->told->args[2];
 	char path[sizeof(un->sun_path) + 1] = "";
 
 	if (hp_listener_describe(ret, sock) < 0 || n > sizeof(ret->addr) || n < sizeof(sa_family_t))
 		return false;
 	memset(&ret->addr, 0, sizeof(ret->addr));
-	if (!copy(c, c->n->data.args[1], &ret->addr, n) || !still_waits(c))
+	if (!copy(c, c->told->args[1], &ret->addr, n) || !still_waits(c))
 		return false;
 	ret->addr_len = n;
 	/* The kernel takes AF_UNSPEC and a zero address for AF_INET (inet_bind()). */
@@ -92,7 +88,7 @@ static bool read_bind(const struct call *c, int sock, struct hp_listener *ret)
 		return false;
 	if (ret->family == AF_UNIX && un->sun_path[0]) {
 		memcpy(path, un->sun_path, sizeof(un->sun_path));
-		return hp_path_id((pid_t)c->n->pid, AT_FDCWD, path, &ret->file) == 0;
+		return hp_path_id(c->told->tid, AT_FDCWD, path, &ret->file) == 0;
 	}
 	return ret->family != AF_UNIX || n > sizeof(sa_family_t);
 }
@@ -166,29 +162,23 @@ static void note_nonblocking(const struct call *c, struct hp_listener *l,
 static bool hand_over(const struct call *c, struct hp_listener *l, const struct hp_listener *asked,
 		      int *sock)
 {
-	int fd = (int)c->n->data.args[0];
-	struct seccomp_notif_addfd add = {
-		.id = c->n->id,
-		.flags = SECCOMP_ADDFD_FLAG_SETFD,
-		.srcfd = (uint32_t)l->fd,
-		.newfd = (uint32_t)fd,
-		.newfd_flags = hp_fd_is_cloexec(c->process, fd) ? O_CLOEXEC : 0,
-	};
+	const struct hp_told_call *told = c->told;
+	int fd = (int)told->args[0];
 	struct hp_interests waits = {0};
 	char differs[256];
 
 	if (hp_options_differ(*sock, l->fd, differs, sizeof(differs)))
 		tell(c->s, true, l, differs);
-	if (hp_epollset_save(&waits, c->process, fd, asked->ino) < 0)
+	if (hp_epollset_save(&waits, told->process, fd, asked->ino) < 0)
 		tell(c->s, true, l, "what an epoll waited for before the bind is lost: no memory");
 	note_nonblocking(c, l, asked);
-	if (ioctl(c->s->notify_fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0) {
+	if (!told->put(told, l->fd, fd, hp_fd_is_cloexec(told->process, fd))) {
 		hp_interests_free(&waits);
 		return false;
 	}
 	/* With the last reference to it the old registration goes. */
 	hp_close(sock);
-	if (hp_epollset_restore(&waits, c->process, fd, l->fd) < 0)
+	if (hp_epollset_restore(&waits, told->process, fd, l->fd) < 0)
 		tell(c->s, true, l, "an epoll that waited for it before the bind does no more");
 	hp_interests_free(&waits);
 	if (!l->handed)
@@ -200,7 +190,7 @@ static bool hand_over(const struct call *c, struct hp_listener *l, const struct 
 /* True: answered with success, and the kernel is not to do anything. */
 static bool on_bind(const struct call *c)
 {
-	hp_autoclose int sock = take_socket(c, (int)c->n->data.args[0]);
+	hp_autoclose int sock = take_socket(c, (int)c->told->args[0]);
 	struct hp_listener asked, *l;
 
 	if (sock < 0 || !read_bind(c, sock, &asked))
@@ -218,7 +208,7 @@ static bool on_unlink(const struct call *c, int dirfd, uint64_t path_at)
 	char path[4096];
 
 	if (!copy_path(c, path_at, path, sizeof(path)) || !still_waits(c) ||
-	    hp_path_id((pid_t)c->n->pid, dirfd, path, &id) < 0)
+	    hp_path_id(c->told->tid, dirfd, path, &id) < 0)
 		return false;
 	for (size_t i = 0; i < c->s->listeners->n; i++) {
 		const struct hp_file_id *file = &c->s->listeners->v[i].file;
@@ -229,37 +219,21 @@ static bool on_unlink(const struct call *c, int dirfd, uint64_t path_at)
 	return false;
 }
 
-static bool is_ours(const struct call *c)
+bool hp_substitute(struct hp_substitution *s, const struct hp_told_call *told)
 {
-	const struct seccomp_data *d = &c->n->data;
+	const struct call c = {s, told};
 
-	switch (d->nr) {
+	if (s->closed)
+		return false;
+	switch (told->nr) {
 	case SYS_bind:
-		return on_bind(c);
+		return on_bind(&c);
 	case SYS_unlink:
-		return on_unlink(c, AT_FDCWD, d->args[0]);
+		return on_unlink(&c, AT_FDCWD, told->args[0]);
 	case SYS_unlinkat:
-		return !d->args[2] && on_unlink(c, (int)d->args[0], d->args[1]);
+		return !told->args[2] && on_unlink(&c, (int)told->args[0], told->args[1]);
 	}
 	return false;
-}
-
-bool hp_substitute(struct hp_substitution *s)
-{
-	struct seccomp_notif n = {0};
-	struct seccomp_notif_resp answer = {0};
-	struct call c = {.s = s, .n = &n};
-	uint64_t process;
-
-	if (ioctl(s->notify_fd, SECCOMP_IOCTL_NOTIF_RECV, &n))
-		return errno == EINTR || errno == ENOENT; /* it was killed meanwhile */
-	answer.id = n.id;
-	c.process = hp_status_number((pid_t)n.pid, "Tgid", 10, &process) ? (pid_t)process
-									 : (pid_t)n.pid;
-	if (s->closed || !is_ours(&c))
-		answer.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-	(void)ioctl(s->notify_fd, SECCOMP_IOCTL_NOTIF_SEND, &answer); /* fails when it is gone */
-	return true;
 }
 
 /* A thread of the new generation that was about to take a connection, and was overtaken, is blocked

@@ -81,10 +81,11 @@ void hp_supervise(const struct hp_restart_request *req, const struct hp_ops_perm
 				   .signal_fd = -1,
 				   .notify = {.fd = -1},
 				   .begun_ns = hp_now_ns(),
-				   .substitution = {.notify_fd = -1,
-						    .listeners = &s.listeners,
+				   .substitution = {.listeners = &s.listeners,
 						    .tell = on_substitution,
 						    .arg = &s},
+				   .notify_fd = -1,
+				   .traced = {.substitution = &s.substitution},
 				   .retire = {.tell = on_retire, .arg = &s}};
 	r = begin(&s);
 	if (r < 0)

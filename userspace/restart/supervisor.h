@@ -18,6 +18,7 @@
 #include "restart/spawn.h"
 #include "restart/spec.h"
 #include "restart/substitute.h"
+#include "restart/traced.h"
 
 /* The time between two looks for whether it is ready: short at first, when much happens. */
 #define HP_LOOK_MIN_NS (2 * HP_MS)
@@ -37,6 +38,9 @@ struct hp_supervisor {
 	bool pidfile_was;	       /* it names the old one */
 	struct hp_notify_socket notify;
 	struct hp_substitution substitution;
+	int notify_fd; /* the filter's; -1: none */
+	struct hp_traced traced; /* in its place */
+	bool more; /* has stopped or ended than was looked at */
 	struct hp_readiness readiness;
 	struct hp_retire retire;
 
@@ -62,7 +66,7 @@ void hp_supervisor_record(struct hp_supervisor *s);
 /* --- restart/await.c ----------------------------------------------------------------------------- */
 /* Until @deadline_ns, or something of interest happened.  False: who asked is gone. */
 bool hp_supervisor_wait(struct hp_supervisor *s, uint64_t deadline_ns);
-/* Takes notice of what has ended. */
+/* Takes notice of what has ended, and of what stopped while it is traced. */
 void hp_supervisor_reap(struct hp_supervisor *s);
 
 /* The processes of the new generation. */

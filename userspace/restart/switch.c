@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * From the switch on: the new generation waits at every address, and the supervisor works for
- * itself.  The old one is drained, and then the filter is kept until the last process of the new one
- * is gone.
+ * itself.  The old one is drained, and then the filter, if there is one, is kept until the last
+ * process of the new one is gone.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -163,7 +163,7 @@ static void tell_gone(struct hp_supervisor *s)
 
 static void keep(struct hp_supervisor *s)
 {
-	while (!s->all_ended) {
+	while (!s->all_ended && !s->req->no_residue) {
 		(void)hp_supervisor_wait(s, UINT64_MAX); /* there is nobody left who could be gone */
 		follow_main(s);
 	}
