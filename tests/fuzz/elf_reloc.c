@@ -26,14 +26,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
 	struct hp_err err = {0};
 	struct hp_image *im = fuzz_image(bytes, n, &err);
+	struct hp_relocs *rs = NULL;
 	struct hp_fixups f = {0};
 
 	if (!im) {
 		fuzz_refused(&err);
 		return 0;
 	}
-	if (hp_reloc_compute(&f, im, 0x7f0000000000, lookup, NULL, &err))
+	if (hp_relocs_open(&rs, im, &err) ||
+	    hp_relocs_compute(&f, rs, 0x7f0000000000, lookup, NULL, &err))
 		fuzz_refused(&err);
+	hp_relocs_free(rs);
 	/* What is to be written lies in a writable segment, whole. */
 	for (size_t i = 0; i < f.n; i++) {
 		const Elf64_Phdr *p = hp_image_segment(im, f.v[i].where);

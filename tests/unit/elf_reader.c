@@ -154,16 +154,28 @@ static int lookup(void *arg, const struct hp_reloc_sym *sym, struct hp_reloc_tar
 	return 0;
 }
 
+static int resolve(const struct hp_image *im, const char *name, const char *version, Elf64_Sym *ret)
+{
+	struct hp_import import = {.name = name, .version = version};
+
+	assert_int_equal(hp_dynsym_resolve(&im, 1, &import, 1, NULL), 0);
+	*ret = import.sym;
+	return import.im == im;
+}
+
 static void agrees_on_relocations_and_imports(void **state)
 {
 	struct hp_image *im = open_file("lib.so"), *other = open_file("lib.so");
 	struct hp_image *libc = open_path(LIBC);
 	struct hp_reader *r = new_reader(other);
+	struct hp_relocs *ra, *rb;
 	struct hp_fixups a, b;
 	Elf64_Sym here, there;
 
-	assert_int_equal(hp_reloc_compute(&a, im, 0x10000, lookup, NULL, NULL), 0);
-	assert_int_equal(hp_reloc_compute(&b, other, 0x10000, lookup, NULL, NULL), 0);
+	assert_int_equal(hp_relocs_open(&ra, im, NULL), 0);
+	assert_int_equal(hp_relocs_open(&rb, other, NULL), 0);
+	assert_int_equal(hp_relocs_compute(&a, ra, 0x10000, lookup, NULL, NULL), 0);
+	assert_int_equal(hp_relocs_compute(&b, rb, 0x10000, lookup, NULL, NULL), 0);
 	assert_int_equal(a.n, b.n);
 	assert_true(a.n > 3);
 	for (size_t i = 0; i < a.n; i++) {
@@ -173,17 +185,68 @@ static void agrees_on_relocations_and_imports(void **state)
 	}
 	hp_fixups_free(&a);
 	hp_fixups_free(&b);
+	hp_relocs_free(ra);
+	hp_relocs_free(rb);
 
 	/* One that joins later is not known to the process that runs: it is another one then. */
-	assert_int_equal(hp_dynsym_resolve(libc, "memcpy", "GLIBC_2.2.5", &here, NULL), 1);
+	assert_int_equal(resolve(libc, "memcpy", "GLIBC_2.2.5", &here), 1);
 	hp_reader_join(r, libc);
-	assert_int_equal(hp_dynsym_resolve(libc, "memcpy", "GLIBC_2.2.5", &there, NULL), 1);
+	assert_int_equal(resolve(libc, "memcpy", "GLIBC_2.2.5", &there), 1);
 	assert_int_equal(here.st_value, there.st_value);
-	assert_int_equal(hp_dynsym_resolve(libc, "memcpy", NULL, &there, NULL), 1);
+	assert_int_equal(resolve(libc, "memcpy", NULL, &there), 1);
 	assert_int_not_equal(here.st_value, there.st_value);
-	assert_int_equal(hp_dynsym_resolve(libc, "no_such_function", NULL, &there, NULL), 0);
+	assert_int_equal(resolve(libc, "no_such_function", NULL, &there), 0);
 	hp_image_free(im);
 	hp_image_free(other);
+	hp_image_free(libc);
+	hp_reader_free(r);
+}
+
+/* The first file that has a name counts; all are one question, and more than fit are some. */
+static void asks_for_many_at_once(void **state)
+{
+	enum { MANY = 3000 };
+	struct hp_image *lib = open_file("lib.so"), *libc = open_path(LIBC);
+	const struct hp_image *scope[] = {libc, lib, libc};
+	struct hp_reader *r = new_reader(lib);
+	struct hp_import few[] = {{.name = "memcpy", .version = "GLIBC_2.2.5"},
+				  {.name = "no_such_function"},
+				  {.name = "memcpy"},
+				  {.name = "f", .version = "WHATEVER"},
+				  {.name = "memcpy", .version = "GLIBC_9"},
+				  {.name = "pointer"}};
+	struct hp_import *many = calloc(MANY, sizeof(*many));
+	char *name = calloc(MANY, 32);
+	Elf64_Sym old, new;
+
+	hp_reader_join(r, libc);
+	assert_int_equal(hp_dynsym_resolve(scope, 3, few, 6, NULL), 0);
+	assert_int_equal(r->seq, 1);
+	assert_ptr_equal(few[0].im, libc);
+	assert_null(few[1].im);
+	assert_ptr_equal(few[2].im, libc);
+	assert_ptr_equal(few[3].im, lib); /* without versions it serves all */
+	assert_null(few[4].im);
+	assert_ptr_equal(few[5].im, lib);
+	assert_int_equal(resolve(libc, "memcpy", "GLIBC_2.2.5", &old), 1);
+	assert_int_equal(resolve(libc, "memcpy", NULL, &new), 1);
+	assert_memory_equal(&few[0].sym.st_value, &old.st_value, sizeof(old.st_value));
+	assert_memory_equal(&few[2].sym.st_value, &new.st_value, sizeof(new.st_value));
+
+	assert_non_null(many);
+	assert_non_null(name);
+	for (int i = 0; i < MANY; i++) {
+		many[i].name = name + 32 * i;
+		snprintf(name + 32 * i, 32, i % 2 ? "f" : "a_name_without_a_place_%d", i);
+	}
+	r->seq = 0;
+	assert_int_equal(hp_dynsym_resolve(scope, 3, many, MANY, NULL), 0);
+	assert_in_range(r->seq, 2, 9);
+	for (int i = 0; i < MANY; i++)
+		assert_ptr_equal(many[i].im, i % 2 ? lib : NULL);
+	free(many);
+	free(name);
+	hp_image_free(lib);
 	hp_image_free(libc);
 	hp_reader_free(r);
 }
@@ -347,16 +410,23 @@ static int ask_section(struct hp_image *im, struct hp_err *err)
 
 static int ask_relocations(struct hp_image *im, struct hp_err *err)
 {
+	struct hp_relocs *rs;
 	struct hp_fixups f;
+	int r = hp_relocs_open(&rs, im, err);
 
-	return hp_reloc_compute(&f, im, 0x10000, lookup, NULL, err);
+	if (r < 0)
+		return r;
+	r = hp_relocs_compute(&f, rs, 0x10000, lookup, NULL, err);
+	hp_relocs_free(rs);
+	return r;
 }
 
 static int ask_definition(struct hp_image *im, struct hp_err *err)
 {
-	Elf64_Sym e;
+	const struct hp_image *scope[] = {im};
+	struct hp_import import[] = {{.name = "f"}, {.name = "pointer"}};
 
-	return hp_dynsym_resolve(im, "f", NULL, &e, err);
+	return hp_dynsym_resolve(scope, 1, import, 2, err);
 }
 
 static int ask_inlined(struct hp_image *im, struct hp_err *err)
@@ -564,9 +634,25 @@ static void resolver_elsewhere(struct reader_answer *h, struct hp_told *a)
 	*(uint64_t *)(relocation(a, R_X86_64_IRELATIVE) + 8) = 1ull << 40;
 }
 
+/* Definitions: name, image, value, size, info, other. */
 static void definition_elsewhere(struct reader_answer *h, struct hp_told *a)
 {
-	((uint64_t *)a->record)[0] = 1ull << 40;
+	((uint64_t *)a->record)[2] = 1ull << 40;
+}
+
+static void of_no_name(struct reader_answer *h, struct hp_told *a)
+{
+	((uint64_t *)a->record)[6] = 2;
+}
+
+static void of_the_same_name(struct reader_answer *h, struct hp_told *a)
+{
+	((uint64_t *)a->record)[6] = 0;
+}
+
+static void in_no_image(struct reader_answer *h, struct hp_told *a)
+{
+	((uint64_t *)a->record)[1] = 1;
 }
 
 static void name_without_end(struct reader_answer *h, struct hp_told *a)
@@ -610,6 +696,9 @@ static const struct lie {
 	{"code", writes_code, ask_relocations, HP_E_TEXTREL, "changes code or constants"},
 	{"resolver", resolver_elsewhere, ask_relocations, HP_E_BAD_ELF, "outside its code"},
 	{"definition", definition_elsewhere, ask_definition, HP_E_READER, "f has no place"},
+	{"no name", of_no_name, ask_definition, HP_E_READER, "record 1 is of no name"},
+	{"the same name", of_the_same_name, ask_definition, HP_E_READER, "record 1 is of no name"},
+	{"no image", in_no_image, ask_definition, HP_E_READER, "record 0 is of no name"},
 	{"inlined", name_without_end, ask_inlined, HP_E_READER, "a name without an end"},
 };
 
@@ -808,6 +897,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(agrees_with_parsing_here),
 		cmocka_unit_test(agrees_on_relocations_and_imports),
+		cmocka_unit_test(asks_for_many_at_once),
 		cmocka_unit_test(agrees_on_copies),
 		cmocka_unit_test(refuses_in_the_same_words),
 		cmocka_unit_test(finds_lies_out),

@@ -101,6 +101,19 @@ static int lookup(void *arg, const struct hp_reloc_sym *sym, struct hp_reloc_tar
 	return ret->addr ? 0 : hp_err_set(err, -HP_E_UNDEFINED, "no %s", sym->name);
 }
 
+static int compute_at(struct hp_fixups *f, const struct hp_image *im, uint64_t bias,
+		      struct seen *seen, struct hp_err *err)
+{
+	struct hp_relocs *rs;
+	int r = hp_relocs_open(&rs, im, err);
+
+	if (r)
+		return r;
+	r = hp_relocs_compute(f, rs, bias, lookup, seen, err);
+	hp_relocs_free(rs);
+	return r;
+}
+
 /* --- a loader of ten lines ---------------------------------------------------------------------- */
 
 static uint8_t *map_patch(const struct hp_image *im, size_t *n)
@@ -153,7 +166,7 @@ static int run_patch(const char *file, int x, struct seen *seen)
 	int r;
 
 	base = map_patch(im, &n);
-	if (hp_reloc_compute(&f, im, (uintptr_t)base, lookup, seen, &err))
+	if (compute_at(&f, im, (uintptr_t)base, seen, &err))
 		fail_msg("%s", err.text);
 	apply(base, &f);
 	assert_int_equal(mprotect(base, n, PROT_READ | PROT_WRITE | PROT_EXEC), 0);
@@ -183,6 +196,30 @@ static void what_it_computes_runs(void **state)
 	assert_int_equal(run_patch("relr.so", 2, &seen), want + 70);
 }
 
+/* Each symbol that may be looked up is told before, once, and by the number that it is looked up by. */
+static void tells_what_will_be_looked_up(void **state)
+{
+	struct hp_image *im = open_file("patch.so");
+	const struct hp_reloc_sym *sym;
+	struct hp_relocs *rs;
+	size_t n, strcmps = 0;
+
+	assert_int_equal(hp_relocs_open(&rs, im, NULL), 0);
+	n = hp_relocs_symbols(rs, &sym);
+	assert_true(n > 3);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(sym[i].index, i);
+		strcmps += !strcmp(sym[i].name, "strcmp");
+		assert_true(!sym[i].defined || !strcmp(sym[i].name, "shared"));
+		for (size_t k = 0; k < i; k++)
+			assert_false(!strcmp(sym[i].name, sym[k].name) &&
+				     sym[i].bind == sym[k].bind && sym[i].type == sym[k].type);
+	}
+	assert_int_equal(strcmps, 1);
+	hp_relocs_free(rs);
+	hp_image_free(im);
+}
+
 static size_t words_at_own_addresses(const char *file)
 {
 	struct hp_image *im = open_file(file);
@@ -190,7 +227,7 @@ static size_t words_at_own_addresses(const char *file)
 	struct seen seen = {0};
 	size_t n = 0;
 
-	assert_int_equal(hp_reloc_compute(&f, im, BIAS, lookup, &seen, NULL), 0);
+	assert_int_equal(compute_at(&f, im, BIAS, &seen, NULL), 0);
 	for (size_t i = 0; i < f.n; i++)
 		n += f.v[i].value >= BIAS && f.v[i].value < BIAS + 0x100000;
 	hp_fixups_free(&f);
@@ -214,7 +251,7 @@ static void relr_says_what_rela_says(void **state)
 static int compute(const char *file, struct seen *seen, struct hp_fixups *f, struct hp_err *err)
 {
 	struct hp_image *im = open_file(file);
-	int r = hp_reloc_compute(f, im, BIAS, lookup, seen, err);
+	int r = compute_at(f, im, BIAS, seen, err);
 
 	hp_image_free(im);
 	return r;
@@ -314,7 +351,7 @@ static int compute_as(uint32_t type, struct hp_err *err)
 		rela++;
 	rela->r_info = ELF64_R_INFO(ELF64_R_SYM(rela->r_info), type);
 	assert_int_equal(hp_image_open(&changed, memory_file(b, im->size), "changed", NULL), 0);
-	r = hp_reloc_compute(&f, changed, BIAS, lookup, &seen, err);
+	r = compute_at(&f, changed, BIAS, &seen, err);
 	hp_fixups_free(&f);
 	hp_image_free(changed);
 	hp_image_free(im);
@@ -361,7 +398,7 @@ static int compute_changed(int64_t tag, uint64_t value, struct hp_err *err)
 		assert_int_not_equal(d->d_tag, DT_NULL);
 	d->d_un.d_val = value;
 	assert_int_equal(hp_image_open(&changed, memory_file(b, im->size), "changed", NULL), 0);
-	r = hp_reloc_compute(&f, changed, BIAS, lookup, &seen, err);
+	r = compute_at(&f, changed, BIAS, &seen, err);
 	hp_fixups_free(&f);
 	hp_image_free(changed);
 	hp_image_free(im);
@@ -391,6 +428,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_it_computes_runs),
+		cmocka_unit_test(tells_what_will_be_looked_up),
 		cmocka_unit_test(relr_says_what_rela_says),
 		cmocka_unit_test(refuses_by_name),
 		cmocka_unit_test(reaches_static_tls_of_the_target),

@@ -62,6 +62,10 @@ static void finds_by_name_file_and_address(void **state)
 
 static void finds_in_libraries(void **state)
 {
+	struct hp_bound bound[] = {{.name = "getpid", .version = "GLIBC_2.2.5", .needed = true},
+				   {.name = "no_such_thing", .version = "V1", .needed = true},
+				   {.name = "twins_only", .needed = true},
+				   {.name = "getpid", .version = "GLIBC_9"}};
 	struct hp_resolved r;
 	struct hp_err err = {0};
 
@@ -72,11 +76,15 @@ static void finds_in_libraries(void **state)
 	assert_string_equal(r.module->image->soname, "libc.so.6");
 	assert_int_equal(hp_resolve_any(t, "twins_data", &r, &err), 0);
 	assert_int_equal(hp_resolve_any(t, "twins_tls", &r, &err), -HP_E_TLS);
-	assert_int_equal(hp_resolve_import(t, "getpid", "GLIBC_2.2.5", true, &r, &err), 0);
-	assert_string_equal(r.module->image->soname, "libc.so.6");
-	assert_int_equal(hp_resolve_import(t, "no_such_thing", NULL, true, &r, &err), -HP_E_UNDEFINED);
-	assert_int_equal(hp_resolve_import(t, "twins_only", NULL, true, &r, &err), 0);
-	assert_true(r.module->exe);
+	assert_int_equal(hp_resolve_imports(t, bound, 4, &err), 0);
+	assert_string_equal(bound[0].module->image->soname, "libc.so.6");
+	assert_true(bound[0].addr == bound[0].vaddr + bound[0].module->bias);
+	assert_null(bound[1].module);
+	assert_int_equal(hp_resolve_undefined(t, &bound[1], &err), -HP_E_UNDEFINED);
+	assert_non_null(strstr(err.text, "undefined symbol no_such_thing@V1: neither"));
+	assert_true(bound[2].module->exe); /* static */
+	assert_int_equal(bound[2].addr, function("twins_only"));
+	assert_null(bound[3].module);
 	end();
 }
 

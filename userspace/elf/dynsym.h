@@ -40,9 +40,18 @@ bool hp_dynsym_has_place(const struct hp_image *im, const Elf64_Sym *e);
 bool hp_dynsym_find(const struct hp_dynsym *d, const char *name, const char *version,
 		    Elf64_Sym *ret);
 
-/* The same of @im, asked its reader where it has one: 1: found; 0: not there. */
-int hp_dynsym_resolve(const struct hp_image *im, const char *name, const char *version,
-		      Elf64_Sym *ret, struct hp_err *err);
+/* A name that is looked for, and where it is: */
+struct hp_import {
+	const char *name, *version; /* as for hp_dynsym_find() */
+	const struct hp_image *im;  /* the first that has it; NULL: none */
+	Elf64_Sym sym;
+};
+
+/* Finds @import[], @n of them, in the @n_im images, which have one reader in common, or none, and are
+ * searched in this order; a file whose tables lie refuses what would be searched there.  It is one
+ * question, unless there are very many. */
+int hp_dynsym_resolve(const struct hp_image *const *im, size_t n_im, struct hp_import *import,
+		      size_t n, struct hp_err *err);
 
 /* Which of @names, a constant list of @n, @im takes from elsewhere: 1, and the place of one; 0: none. */
 int hp_dynsym_imports(const struct hp_image *im, const char *const *names, size_t n, size_t *ret,

@@ -18,8 +18,8 @@
 
 struct job {
 	struct hp_fixups *out;
+	const struct hp_relocs *rs;
 	const struct hp_image *im;
-	struct hp_told list; /* of struct hp_reloc, and their names */
 	uint64_t bias;
 	hp_reloc_lookup lookup;
 	void *arg;
@@ -84,30 +84,6 @@ static int own_definition(const struct job *j, const struct hp_reloc *rel, struc
 								     : 0;
 }
 
-/* One definition for the whole process, wherever it is: COMDAT (inline functions, vtables, type
- * info) and GNU_UNIQUE (their static variables).  Anything else that a patch defines it means. */
-static bool is_shared(const struct hp_reloc *rel)
-{
-	return (rel->sym_bind == STB_WEAK || rel->sym_bind == STB_GNU_UNIQUE) &&
-	       (rel->flags & HP_RELOC_VISIBLE);
-}
-
-static struct hp_reloc_sym symbol_of(const struct job *j, const struct hp_reloc *rel)
-{
-	bool defined = rel->flags & HP_RELOC_DEFINED;
-
-	return (struct hp_reloc_sym){
-		.name = hp_told_string(&j->list, rel->name),
-		.version = hp_told_string(&j->list, rel->version),
-		.defined = defined,
-		.weak = rel->sym_bind == STB_WEAK,
-		.type = rel->sym_type,
-		.bind = rel->sym_bind,
-		.value = defined ? rel->value : 0,
-		.size = rel->size,
-	};
-}
-
 static int ask(struct job *j, const struct hp_reloc_sym *s, struct referent *ret,
 	       struct hp_err *err)
 {
@@ -123,30 +99,33 @@ static int ask(struct job *j, const struct hp_reloc_sym *s, struct referent *ret
 	return 0;
 }
 
-static int refer(struct job *j, const struct hp_reloc *rel, struct referent *ret,
-		 struct hp_err *err)
+/* @at: the how manieth relocation. */
+static int refer(struct job *j, size_t at, struct referent *ret, struct hp_err *err)
 {
-	struct hp_reloc_sym s = symbol_of(j, rel);
+	const struct hp_reloc *rel = (const struct hp_reloc *)j->rs->list.record + at;
+	const char *name = hp_told_string(&j->rs->list, rel->name);
+	const struct hp_reloc_sym *s;
 	int r;
 
-	*ret = (struct referent){.name = s.name ? s.name : ""};
-	if (!s.name)
+	*ret = (struct referent){.name = name ? name : ""};
+	if (!name)
 		return 0;
-	if (s.defined && s.type == STT_TLS)
+	if ((rel->flags & HP_RELOC_DEFINED) && rel->sym_type == STT_TLS)
 		return hp_err_set(err, -HP_E_TLS,
 				  "%s: defines the thread-local variable '%s', which no running "
 				  "thread has room for: define it in the target's own code or make "
 				  "it an ordinary variable",
-				  j->im->name, s.name);
-	if (s.defined && !is_shared(rel))
+				  j->im->name, name);
+	if (j->rs->sym_of[at] == HP_RELOC_NO_SYM)
 		return own_definition(j, rel, ret, err);
-	r = ask(j, &s, ret, err);
+	s = &j->rs->sym[j->rs->sym_of[at]];
+	r = ask(j, s, ret, err);
 	if (r != -HP_E_UNDEFINED)
 		return r;
-	if (s.defined)
+	if (s->defined)
 		return own_definition(j, rel, ret, err);
 	/* gABI: an undefined weak symbol that nothing defines is 0. */
-	return s.weak ? 0 : r;
+	return s->weak ? 0 : r;
 }
 
 /* --- one relocation ----------------------------------------------------------------------------- */
@@ -268,24 +247,10 @@ static int calculate(struct job *j, const struct hp_reloc *rel, const struct ref
 	return add(j, f, err);
 }
 
-static bool is_symbolic(uint32_t type)
+static int one(struct job *j, size_t at, struct hp_err *err)
 {
-	switch (type) {
-	case R_X86_64_64:
-	case R_X86_64_GLOB_DAT:
-	case R_X86_64_JUMP_SLOT:
-	case R_X86_64_PC64:
-	case R_X86_64_32:
-	case R_X86_64_32S:
-	case R_X86_64_PC32:
-		return true;
-	}
-	return false;
-}
-
-static int one(struct job *j, const struct hp_reloc *rel, struct hp_err *err)
-{
-	const char *name = hp_told_string(&j->list, rel->name), *kind = type_name(rel->type);
+	const struct hp_reloc *rel = (const struct hp_reloc *)j->rs->list.record + at;
+	const char *name = hp_told_string(&j->rs->list, rel->name), *kind = type_name(rel->type);
 	uint32_t type = rel->type;
 	struct referent s;
 	size_t n = 8;
@@ -317,12 +282,12 @@ static int one(struct job *j, const struct hp_reloc *rel, struct hp_err *err)
 					     .size = 8,
 					     .ifunc = type == R_X86_64_IRELATIVE},
 			   err);
-	if (type != R_X86_64_TPOFF64 && !is_symbolic(type))
+	if (type != R_X86_64_TPOFF64 && !hp_reloc_is_symbolic(type))
 		return hp_err_set(err, -HP_E_RELOC,
 				  "%s: relocation type %" PRIu32 " (R_X86_64_%s, against '%s') makes "
 				  "no sense in a patch",
 				  j->im->name, type, kind, name);
-	r = refer(j, rel, &s, err);
+	r = refer(j, at, &s, err);
 	if (r)
 		return r;
 	if (type == R_X86_64_TPOFF64)
@@ -349,22 +314,18 @@ static int check_textrel_flag(const struct hp_image *im, struct hp_err *err)
 			  im->name);
 }
 
-int hp_reloc_compute(struct hp_fixups *ret, const struct hp_image *im, uint64_t bias,
-		     hp_reloc_lookup lookup, void *arg, struct hp_err *err)
+int hp_relocs_compute(struct hp_fixups *ret, const struct hp_relocs *rs, uint64_t bias,
+		      hp_reloc_lookup lookup, void *arg, struct hp_err *err)
 {
 	struct hp_fixups found = {0};
-	struct job j = {.out = &found, .im = im, .bias = bias, .lookup = lookup, .arg = arg};
-	const struct hp_reloc *rel;
-	int r = hp_reloc_list(im, &j.list, err);
+	struct job j = {
+		.out = &found, .rs = rs, .im = rs->im, .bias = bias, .lookup = lookup, .arg = arg};
+	int r = 0;
 
-	if (r)
-		return r;
-	rel = j.list.record;
-	for (size_t i = 0; !r && i < j.list.n; i++)
-		r = one(&j, &rel[i], err);
+	for (size_t i = 0; !r && i < rs->list.n; i++)
+		r = one(&j, i, err);
 	if (!r)
-		r = check_textrel_flag(im, err);
-	hp_told_free(&j.list);
+		r = check_textrel_flag(rs->im, err);
 	if (r) {
 		hp_fixups_free(&found);
 		return r;

@@ -15,6 +15,7 @@ struct hp_image;
 
 /* A symbol that a relocation of the patch names. */
 struct hp_reloc_sym {
+	size_t index; /* in hp_relocs_symbols() */
 	const char *name;
 	const char *version; /* wanted version, or NULL */
 	bool defined;	     /* in the patch itself */
@@ -54,13 +55,21 @@ struct hp_fixups {
 	size_t n, room;
 };
 
-/* All relocations of @im loaded at @bias.  Refuses by name: text relocations (-HP_E_TEXTREL: a
- * relocation into a segment that is not writable and not RELRO, or DT_TEXTREL), relocation types
- * that make no sense in a patch (-HP_E_RELOC), what @lookup refuses.
+/* The relocations of an image, read once.  The image must outlive them. */
+struct hp_relocs;
+int hp_relocs_open(struct hp_relocs **ret, const struct hp_image *im, struct hp_err *err);
+void hp_relocs_free(struct hp_relocs *rs);
+
+/* The symbols that may be looked up, each once: they can all be found before. */
+size_t hp_relocs_symbols(const struct hp_relocs *rs, const struct hp_reloc_sym **ret);
+
+/* All of them for an image that is loaded at @bias.  Refuses by name: text relocations
+ * (-HP_E_TEXTREL: a relocation into a segment that is not writable and not RELRO, or DT_TEXTREL),
+ * relocation types that make no sense in a patch (-HP_E_RELOC), what @lookup refuses.
  * R_X86_64_TPOFF64 against the executable's TLS is done with tpoff; DTPMOD64/DTPOFF64/TLSDESC are
  * refused with -HP_E_TLS naming the symbol. */
-int hp_reloc_compute(struct hp_fixups *ret, const struct hp_image *im, uint64_t bias,
-		     hp_reloc_lookup lookup, void *arg, struct hp_err *err);
+int hp_relocs_compute(struct hp_fixups *ret, const struct hp_relocs *rs, uint64_t bias,
+		      hp_reloc_lookup lookup, void *arg, struct hp_err *err);
 void hp_fixups_free(struct hp_fixups *f);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "elf/reader.h"
+#include "elf/reloc.h"
 
 enum hp_reloc_flag {
 	HP_RELOC_DEFINED = 1,  /* in the image itself */
@@ -28,5 +29,22 @@ _Static_assert(sizeof(struct hp_reloc) == 48, "no padding, which would be the re
 
 /* All of them: RELR, RELA, PLT.  Where they write and to what is as the file says. */
 int hp_reloc_list(const struct hp_image *im, struct hp_told *ret, struct hp_err *err);
+
+struct hp_relocs {
+	const struct hp_image *im;
+	struct hp_told list; /* of struct hp_reloc, and their names */
+	struct hp_reloc_sym *sym; /* those that may be looked up */
+	size_t n_syms;
+	uint32_t *sym_of; /* of each relocation; HP_RELOC_NO_SYM: it is not looked up */
+};
+
+#define HP_RELOC_NO_SYM UINT32_MAX
+
+/* Does it compute with a symbol's address? */
+bool hp_reloc_is_symbolic(uint32_t type);
+
+/* One definition for the whole process, wherever it is: COMDAT (inline functions, vtables, type
+ * info) and GNU_UNIQUE (their static variables).  Anything else that a patch defines it means. */
+bool hp_reloc_is_shared(const struct hp_reloc *rel);
 
 #endif

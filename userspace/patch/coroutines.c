@@ -6,6 +6,7 @@
 #include "patch/coroutines.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "elf/dynsym.h"
@@ -43,37 +44,47 @@ static const char *contained(struct hp_module *m)
 	return NULL;
 }
 
-static const char *exported(const struct hp_image *im)
+/* Of libraries those that are hashed: one question for all of them. */
+static const char *in_libraries(const struct hp_target *t, const struct hp_module **module)
 {
-	Elf64_Sym e;
+	const struct hp_image **im = calloc(t->n_modules + 1, sizeof(*im));
+	struct hp_import import[N_SWITCHES - LIBC_SWITCHES];
+	size_t n = sizeof(import) / sizeof(import[0]), n_im = 0;
+	const char *found = NULL;
 
-	for (size_t k = LIBC_SWITCHES; k < N_SWITCHES; k++)
-		if (hp_dynsym_resolve(im, switches[k], NULL, &e, NULL) == 1)
-			return switches[k];
-	return NULL;
+	for (size_t k = 0; k < n; k++)
+		import[k] = (struct hp_import){.name = switches[LIBC_SWITCHES + k]};
+	for (size_t i = 0; im && i < t->n_modules; i++)
+		if (!t->module[i].exe && !hp_module_is_of_hp(&t->module[i]))
+			im[n_im++] = t->module[i].image;
+	if (im && hp_dynsym_resolve(im, n_im, import, n, NULL) < 0)
+		n = 0;
+	/* The first library that has one of them. */
+	for (size_t i = 0; im && i < t->n_modules && !found; i++)
+		for (size_t k = 0; k < n && !found; k++)
+			if (import[k].im == t->module[i].image) {
+				*module = &t->module[i];
+				found = import[k].name;
+			}
+	free(im);
+	return found;
 }
 
-/* All names of the program's are looked at, of libraries those that are hashed. */
-static const char *switch_of(struct hp_module *m)
+/* Of the program all names are looked at. */
+static const char *in_program(struct hp_module *m)
 {
-	if (!m->exe)
-		return exported(m->image);
 	return imported(m->image) ?: contained(m);
 }
 
 bool hp_coroutines(struct hp_target *t, char *text, size_t n)
 {
-	for (size_t i = 0; i < t->n_modules; i++) {
-		struct hp_module *m = &t->module[i];
-		const char *name = hp_module_is_of_hp(m) ? NULL : switch_of(m);
+	const struct hp_module *m = hp_target_exe(t);
+	const char *name = in_program(hp_target_exe(t)) ?: in_libraries(t, &m);
 
-		if (!name)
-			continue;
+	if (name)
 		(void)snprintf(text, n,
 			       "%.100s has coroutines (%s): a call in one that is suspended is not seen, "
 			       "and goes on in old code when it is resumed",
 			       m->name, name);
-		return true;
-	}
-	return false;
+	return name;
 }

@@ -379,25 +379,50 @@ static int64_t exe_tpoff(const struct hp_image *exe, uint64_t offset)
 	return 0;
 }
 
+/* What the patch imports does not change with its place. */
+static int bind_all(struct hp_plan *p, struct hp_err *err)
+{
+	const struct hp_reloc_sym *sym;
+	size_t n;
+	int r;
+
+	if (p->bound)
+		return 0;
+	if (!p->relocs && (r = hp_relocs_open(&p->relocs, p->image, err)) < 0)
+		return r;
+	n = hp_relocs_symbols(p->relocs, &sym);
+	p->bound = calloc(n + 1, sizeof(*p->bound));
+	if (!p->bound)
+		return hp_err_set(err, -ENOMEM, "no memory for a plan");
+	for (size_t i = 0; i < n; i++)
+		p->bound[i] = (struct hp_bound){.name = sym[i].name,
+						.version = sym[i].version,
+						.needed = !sym[i].weak && !sym[i].defined};
+	r = hp_resolve_imports(p->target, p->bound, n, err);
+	if (r < 0) {
+		free(p->bound);
+		p->bound = NULL;
+	}
+	return r;
+}
+
 static int bind(void *arg, const struct hp_reloc_sym *sym, struct hp_reloc_target *ret,
 		struct hp_err *err)
 {
 	struct hp_plan *p = arg;
-	struct hp_resolved at;
-	int r = hp_resolve_import(p->target, sym->name, sym->version, !sym->weak && !sym->defined,
-				  &at, err);
+	const struct hp_bound *at = &p->bound[sym->index];
 
-	if (r < 0)
-		return r;
-	*ret = (struct hp_reloc_target){.addr = at.addr, .ifunc = at.type == STT_GNU_IFUNC};
-	if (at.type == STT_TLS) {
-		if (!at.module->exe)
+	if (!at->module)
+		return hp_resolve_undefined(p->target, at, err);
+	*ret = (struct hp_reloc_target){.addr = at->addr, .ifunc = at->type == STT_GNU_IFUNC};
+	if (at->type == STT_TLS) {
+		if (!at->module->exe)
 			return hp_err_set(err, -HP_E_TLS,
 					  "%s is a thread-local variable of %s: only those of the "
 					  "executable can be reached",
-					  sym->name, at.module->path);
+					  sym->name, at->module->path);
 		ret->tls = true;
-		ret->tpoff = exe_tpoff(at.module->image, at.vaddr);
+		ret->tpoff = exe_tpoff(at->module->image, at->vaddr);
 	}
 	return 0;
 }
@@ -472,7 +497,8 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 	if (r < 0)
 		return r;
 	hp_fixups_free(&p->fixups);
-	return hp_reloc_compute(&p->fixups, p->image, p->bias, bind, p, err);
+	r = bind_all(p, err);
+	return r < 0 ? r : hp_relocs_compute(&p->fixups, p->relocs, p->bias, bind, p, err);
 }
 
 size_t hp_plan_bytes(const struct hp_plan *p)

@@ -31,6 +31,8 @@ void hp_plan_free(struct hp_plan *p)
 	hp_pairs_free(&p->replace);
 	hp_pairs_free(&p->ref);
 	hp_patchinfo_free(&p->info);
+	hp_relocs_free(p->relocs);
+	free(p->bound);
 	hp_cfi_free(p->cfi);
 	hp_symtab_free(p->symtab);
 	hp_image_free(p->image);
@@ -294,18 +296,19 @@ static bool only_crt(const struct hp_plan *p, const char *name, size_t n)
 
 static int plan_frames(struct hp_plan *p)
 {
-	struct hp_resolved reg, dereg, cxx;
+	/* Only C++ throws; and without libgcc in the process nobody unwinds. */
+	struct hp_bound needs[] = {{.name = "__cxa_throw"},
+				   {.name = "__register_frame_info"},
+				   {.name = "__deregister_frame_info"}};
 	const uint8_t *bytes;
 	uint64_t vaddr;
 	size_t n;
 
-	/* Only C++ throws; and without libgcc in the process nobody unwinds. */
-	if (hp_resolve_import(p->target, "__cxa_throw", NULL, false, &cxx, NULL) < 0 ||
-	    hp_resolve_import(p->target, "__register_frame_info", NULL, false, &reg, NULL) < 0 ||
-	    hp_resolve_import(p->target, "__deregister_frame_info", NULL, false, &dereg, NULL) < 0)
+	if (hp_resolve_imports(p->target, needs, 3, NULL) < 0 || !needs[0].module ||
+	    !needs[1].module || !needs[2].module)
 		return 0;
-	p->register_frame = reg.addr;
-	p->deregister_frame = dereg.addr;
+	p->register_frame = needs[1].addr;
+	p->deregister_frame = needs[2].addr;
 	bytes = hp_image_section(p->image, ".eh_frame", &vaddr, &n);
 	/* The list must end with a zero word (crtendS.o), or libgcc runs past it. */
 	if (bytes && n >= 8 && !memcmp(bytes + n - 4, "\0\0\0", 4))

@@ -62,6 +62,8 @@ struct hp_plan {
 	struct hp_image *image; /* the patch, from the store */
 	struct hp_symtab *symtab;
 	struct hp_cfi *cfi;
+	struct hp_relocs *relocs; /* and what each of hp_relocs_symbols() binds to */
+	struct hp_bound *bound;
 	struct hp_patchinfo info;
 	const struct hp_pairs *seal;  /* who signed it; not owned, may be NULL */
 	struct hp_pairs replace, ref; /* the request's, then the patch's own */

@@ -244,33 +244,82 @@ int hp_resolve_any(struct hp_target *t, const char *spec, struct hp_resolved *re
 	return r;
 }
 
-int hp_resolve_import(struct hp_target *t, const char *name, const char *version, bool needed,
-		      struct hp_resolved *ret, struct hp_err *err)
+/* hp's path blocks and patches are nobody's scope. */
+static size_t scope_of(const struct hp_target *t, const struct hp_image **im,
+		       struct hp_module **module)
 {
-	struct spec s = {.text = name, .name = name};
+	size_t n = 0;
 
-	for (size_t i = 0; i < t->n_modules; i++) {
-		struct hp_module *m = &t->module[i];
-		Elf64_Sym sym;
-		int r;
-
-		if (hp_module_is_of_hp(m))
-			continue;
-		if ((r = hp_dynsym_resolve(m->image, name, version, &sym, err)) < 0)
-			return r;
-		if (r) {
-			found(ret, m, &(struct hp_sym){.name = name,
-						       .value = sym.st_value,
-						       .size = sym.st_size,
-						       .type = ELF64_ST_TYPE(sym.st_info)});
-			return 0;
+	for (size_t i = 0; i < t->n_modules; i++)
+		if (!hp_module_is_of_hp(&t->module[i])) {
+			module[n] = &t->module[i];
+			im[n++] = t->module[i].image;
 		}
+	return n;
+}
+
+static void bind(struct hp_bound *b, struct hp_module *m, uint64_t vaddr, uint8_t type)
+{
+	b->module = m;
+	b->vaddr = vaddr;
+	b->addr = vaddr + m->bias;
+	b->type = type;
+}
+
+/* Static, hidden, or in a debug file only. */
+static void bind_in_exe(struct hp_target *t, struct hp_bound *b)
+{
+	struct spec s = {.text = b->name, .name = b->name};
+	struct hp_resolved at;
+
+	if (in_module(&s, hp_target_exe(t), NULL, &at, NULL) == 1 ||
+	    (b->needed && in_fetched(&s, hp_target_exe(t), NULL, &at, NULL) == 1))
+		bind(b, at.module, at.vaddr, at.type);
+}
+
+static int bind_in(struct hp_target *t, const struct hp_image **im, struct hp_module **module,
+		   struct hp_import *import, struct hp_bound *v, size_t n, struct hp_err *err)
+{
+	size_t n_im = scope_of(t, im, module);
+	int r;
+
+	for (size_t i = 0; i < n; i++)
+		import[i] = (struct hp_import){.name = v[i].name, .version = v[i].version};
+	r = hp_dynsym_resolve(im, n_im, import, n, err);
+	for (size_t i = 0; i < n && r >= 0; i++) {
+		size_t k = 0;
+
+		v[i].module = NULL;
+		while (k < n_im && im[k] != import[i].im)
+			k++;
+		if (k < n_im)
+			bind(&v[i], module[k], import[i].sym.st_value,
+			     ELF64_ST_TYPE(import[i].sym.st_info));
+		else
+			bind_in_exe(t, &v[i]);
 	}
-	if (in_module(&s, hp_target_exe(t), NULL, ret, NULL) == 1 ||
-	    (needed && in_fetched(&s, hp_target_exe(t), NULL, ret, NULL) == 1))
-		return 0;
+	return r;
+}
+
+int hp_resolve_imports(struct hp_target *t, struct hp_bound *v, size_t n, struct hp_err *err)
+{
+	const struct hp_image **im = calloc(t->n_modules + 1, sizeof(*im));
+	struct hp_module **module = calloc(t->n_modules + 1, sizeof(*module));
+	struct hp_import *import = calloc(n + 1, sizeof(*import));
+	int r = im && module && import
+			? bind_in(t, im, module, import, v, n, err)
+			: hp_err_sys(err, ENOMEM, "%zu names in process %d", n, (int)t->pid);
+
+	free(im);
+	free(module);
+	free(import);
+	return r;
+}
+
+int hp_resolve_undefined(struct hp_target *t, const struct hp_bound *b, struct hp_err *err)
+{
 	return hp_err_set(err, -HP_E_UNDEFINED, "undefined symbol %s%s%s: neither %s nor a library "
 						"that it has loaded defines it",
-			  name, version ? "@" : "", version ? version : "",
+			  b->name, b->version ? "@" : "", b->version ? b->version : "",
 			  hp_target_exe(t)->path);
 }

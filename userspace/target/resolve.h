@@ -35,10 +35,21 @@ int hp_resolve_function(struct hp_target *t, const char *spec, struct hp_resolve
 int hp_resolve_any(struct hp_target *t, const char *spec, struct hp_resolved *ret,
 		   struct hp_err *err);
 
-/* What an undefined symbol of a patch binds to: global and weak symbols in scope order with the
- * version honoured, then static and hidden ones of the executable.  ret->type tells STT_GNU_IFUNC
- * and STT_TLS.  -HP_E_UNDEFINED.  debuginfod is asked only for what is @needed. */
-int hp_resolve_import(struct hp_target *t, const char *name, const char *version, bool needed,
-		      struct hp_resolved *ret, struct hp_err *err);
+/* An undefined symbol of a patch, and what it binds to. */
+struct hp_bound {
+	const char *name, *version;
+	bool needed;		  /* debuginfod is asked for these only */
+	struct hp_module *module; /* NULL: nothing defines it */
+	uint64_t vaddr;		  /* in the module's image */
+	hp_addr addr;		  /* in the process */
+	uint8_t type;		  /* STT_*; STT_GNU_IFUNC and STT_TLS are told */
+};
+
+/* Binds @n of them: to global and weak symbols in scope order with the version honoured, then static
+ * and hidden ones of the executable.  One question for all. */
+int hp_resolve_imports(struct hp_target *t, struct hp_bound *v, size_t n, struct hp_err *err);
+
+/* -HP_E_UNDEFINED with the sentence for one without a module. */
+int hp_resolve_undefined(struct hp_target *t, const struct hp_bound *b, struct hp_err *err);
 
 #endif
