@@ -726,6 +726,99 @@ static void finds_lies_out(void **state)
 	}
 }
 
+/* --- when it begins and ends -------------------------------------------------------------------- */
+
+static int tell_number(const struct hp_question *q, struct hp_reply *reply, struct hp_err *err)
+{
+	uint64_t *slot = hp_reply_add(reply);
+
+	if (q->number == 99)
+		_exit(3);
+	if (q->number == 98)
+		return hp_err_set(err, -HP_E_BAD_ELF, "98");
+	*slot = q->number;
+	return 0;
+}
+
+static const struct hp_verb number_verb = {
+	.what = "numbers", .record_size = 8, .max_records = 1, .answer = tell_number};
+
+static uint64_t number_of(struct hp_reader *r, uint64_t n)
+{
+	const struct hp_question q = {.verb = &number_verb, .number = n};
+	struct hp_told a;
+	uint64_t told;
+
+	assert_int_equal(hp_reader_ask(r, &q, &a, NULL), 0);
+	told = *(uint64_t *)a.record;
+	hp_told_free(&a);
+	return told;
+}
+
+static void works_ahead(void **state)
+{
+	struct hp_question q = {.verb = &number_verb, .number = 7};
+	struct hp_err err = {.text = ""};
+	struct hp_reader *r;
+	struct hp_told a;
+
+	assert_int_equal(hp_reader_new(&r, "x", NULL), 0);
+	assert_int_equal(hp_reader_post(r, &q, NULL), 0);
+	assert_int_equal(number_of(r, 8), 8);
+	assert_int_equal(hp_reader_post(r, &q, NULL), 0);
+	assert_int_equal(hp_reader_post(r, &q, NULL), 0);
+	assert_int_equal(number_of(r, 9), 9);
+	/* A refusal of what was posted is nobody's. */
+	q.number = 98;
+	assert_int_equal(hp_reader_post(r, &q, NULL), 0);
+	assert_int_equal(number_of(r, 10), 10);
+	/* A death is whose turn it is. */
+	q.number = 99;
+	assert_int_equal(hp_reader_post(r, &q, NULL), 0);
+	assert_int_equal(hp_reader_ask(r, &q, &a, &err), -HP_E_READER);
+	assert_non_null(strstr(err.text, "ended (status 3) over its numbers"));
+	hp_reader_free(r);
+}
+
+static void begins_when_it_must(void **state)
+{
+	struct hp_image *lib = open_file("lib.so"), *same = open_file("lib.so"), *libc;
+	struct hp_reader *r = new_reader(lib), *other;
+	struct hp_symtab *st;
+	pid_t pid;
+
+	assert_int_equal(hp_reader_pid(r), 0);
+	assert_int_equal(hp_reader_start(r, NULL), 0);
+	pid = hp_reader_pid(r);
+	assert_int_not_equal(pid, 0);
+	assert_int_equal(hp_reader_start(r, NULL), 0);
+	assert_int_equal(hp_reader_pid(r), pid);
+	/* One with the same bytes joined another reader, and is asked of this one. */
+	assert_int_equal(hp_reader_new(&other, "other", NULL), 0);
+	hp_reader_join(other, same);
+	hp_reader_twin(same, lib);
+	st = load_symbols(same);
+	assert_int_equal(r->seq, 1);
+	assert_int_equal(hp_reader_pid(other), 0);
+	hp_symtab_free(st);
+	/* More to read is another process at once when it is started, else when it is asked. */
+	libc = open_path(LIBC);
+	hp_reader_join(r, libc);
+	assert_int_equal(number_of(r, 1), 1);
+	assert_int_equal(hp_reader_pid(r), pid);
+	assert_int_equal(hp_reader_start(r, NULL), 0);
+	assert_int_not_equal(hp_reader_pid(r), pid);
+	pid = hp_reader_pid(r);
+	hp_reader_left(r);
+	assert_int_equal(number_of(r, 2), 2);
+	assert_int_not_equal(hp_reader_pid(r), pid);
+	hp_image_free(lib);
+	hp_image_free(same);
+	hp_image_free(libc);
+	hp_reader_free(r);
+	hp_reader_free(other);
+}
+
 /* --- it can do nothing -------------------------------------------------------------------------- */
 
 struct act {
@@ -901,6 +994,8 @@ int main(void)
 		cmocka_unit_test(agrees_on_copies),
 		cmocka_unit_test(refuses_in_the_same_words),
 		cmocka_unit_test(finds_lies_out),
+		cmocka_unit_test(works_ahead),
+		cmocka_unit_test(begins_when_it_must),
 		cmocka_unit_test(is_killed_for_it),
 		cmocka_unit_test(has_nothing),
 	};

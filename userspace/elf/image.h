@@ -49,6 +49,7 @@ struct hp_image {
 	struct hp_reader *reader; /* who parses the rest (elf/reader.h); NULL: we */
 	unsigned joined_as;	  /* the how manieth of the reader's; 0: of none */
 	unsigned more_users;	  /* hp_image_share() */
+	const struct hp_image *twin; /* what the reader is asked about instead (hp_reader_twin()) */
 };
 
 /* Takes @fd over in every case.  @name is copied.

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,6 +67,17 @@ void hp_reader_join(struct hp_reader *r, struct hp_image *im)
 {
 	im->reader = r;
 	im->joined_as = ++r->joined;
+}
+
+void hp_reader_twin(struct hp_image *im, const struct hp_image *of)
+{
+	im->reader = of->reader;
+	im->twin = of;
+}
+
+void hp_reader_left(struct hp_reader *r)
+{
+	r->outdated = true;
 }
 
 pid_t hp_reader_pid(const struct hp_reader *r)
@@ -152,13 +164,25 @@ static int start(struct hp_reader *r, struct hp_err *err)
 	}
 	r->sock = sv[0];
 	r->seq = 0;
+	r->cpu = -1;
 	r->known = r->joined;
+	r->outdated = false;
+	r->posted = NULL;
 	return 0;
 }
 
 bool hp_reader_knows(const struct hp_reader *r, const struct hp_image *im)
 {
-	return r->sock >= 0 && (!im || im->joined_as <= r->known);
+	return r->sock >= 0 && !r->outdated && (!im || im->joined_as <= r->known);
+}
+
+int hp_reader_start(struct hp_reader *r, struct hp_err *err)
+{
+	int k = hp_reader_check(r, err);
+
+	if (k < 0 || (hp_reader_knows(r, NULL) && r->known == r->joined))
+		return k;
+	return start(r, err);
 }
 
 /* --- one answer --------------------------------------------------------------------------------- */
@@ -283,38 +307,100 @@ const char *hp_told_string(const struct hp_told *a, uint32_t offset)
 	return offset < a->n_text ? a->text + offset : NULL;
 }
 
-static int exchange(struct hp_reader *r, struct reader_request *q, struct hp_told *ret,
-		    struct hp_err *err)
+/* What was asked before it is answered first. */
+static int take_posted(struct hp_reader *r, struct hp_err *err)
 {
+	const struct hp_verb *verb = r->posted;
+	struct hp_err why = {.text = ""};
+	struct hp_told a;
 	int k;
 
-	q->seq = ++r->seq;
-	k = send_request(r, q, err);
-	return k < 0 ? k : read_answer(r, q->question.verb, ret, err);
+	if (!verb)
+		return 0;
+	r->posted = NULL;
+	k = read_answer(r, verb, &a, &why);
+	if (k >= 0)
+		hp_told_free(&a);
+	if (k == 1)
+		return hp_reader_distrust(r, verb, err, "there is more, to one who did not wait");
+	return hp_reader_check(r, err);
+}
+
+/* Whoever asks waits: its own CPU is free for the answer, and awake, which another one mostly is not.
+ * What it makes of its beginning, or of a post, it does elsewhere. */
+static void draw_near(struct hp_reader *r)
+{
+	int here = sched_getcpu();
+	cpu_set_t one;
+
+	if (here < 0 || here >= CPU_SETSIZE || here == r->cpu || !r->seq)
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(here, &one);
+	r->cpu = here;
+	(void)sched_setaffinity(r->pid, sizeof(one), &one); /* without the right to, it is slower */
+}
+
+/* Sends a question to a reader that has what it is about. */
+static int put(struct hp_reader *r, const struct hp_question *q, enum reader_step step,
+	       struct hp_err *err)
+{
+	struct reader_request request = {.step = step, .question = *q};
+	int k = take_posted(r, err);
+
+	if (k < 0)
+		return k;
+	if (q->im && q->im->twin)
+		request.question.im = q->im->twin;
+	request.seq = ++r->seq;
+	return send_request(r, &request, err);
+}
+
+static int ready_for(struct hp_reader *r, const struct hp_question *q, struct hp_err *err)
+{
+	const struct hp_image *im = q->im && q->im->twin ? q->im->twin : q->im;
+	int k = hp_reader_check(r, err);
+
+	if (k == 0 && (!hp_reader_knows(r, im) || !hp_reader_knows(r, q->debug)))
+		k = start(r, err);
+	return k;
 }
 
 int hp_reader_ask(struct hp_reader *r, const struct hp_question *q, struct hp_told *ret,
 		  struct hp_err *err)
 {
-	struct reader_request request = {.step = READER_ASK, .question = *q};
 	int k;
 
 	if (!r)
 		return hp_reader_answer(q, ret, err);
-	k = hp_reader_check(r, err);
+	if ((k = ready_for(r, q, err)) < 0)
+		return k;
+	draw_near(r);
+	if ((k = put(r, q, READER_ASK, err)) < 0)
+		return k;
+	return read_answer(r, q->verb, ret, err);
+}
 
-	if (k == 0 && (!hp_reader_knows(r, q->im) || !hp_reader_knows(r, q->debug)))
-		k = start(r, err);
-	return k < 0 ? k : exchange(r, &request, ret, err);
+int hp_reader_post(struct hp_reader *r, const struct hp_question *q, struct hp_err *err)
+{
+	int k = ready_for(r, q, err);
+
+	if (k == 0)
+		k = put(r, q, READER_ASK, err);
+	if (k == 0)
+		r->posted = q->verb;
+	return k;
 }
 
 int hp_reader_tell(struct hp_reader *r, const struct hp_question *q, const void *bytes, size_t n,
 		   struct hp_told *ret, struct hp_err *err)
 {
-	struct reader_request request = {.step = READER_TELL, .question = *q};
+	struct hp_question more = *q;
 	int k = hp_reader_check(r, err);
 
-	request.question.bytes = bytes;
-	request.question.n_bytes = n;
-	return k < 0 ? k : exchange(r, &request, ret, err);
+	more.bytes = bytes;
+	more.n_bytes = n;
+	if (k < 0 || (k = put(r, &more, READER_TELL, err)) < 0)
+		return k;
+	return read_answer(r, q->verb, ret, err);
 }

@@ -60,7 +60,21 @@ pid_t hp_reader_pid(const struct hp_reader *r);
 /* From now on what @im is asked is asked the reader, which the image must not outlive. */
 void hp_reader_join(struct hp_reader *r, struct hp_image *im);
 
-/* Was @im mapped already when the reader was forked that runs? */
+/* From now on what @im is asked is asked about @of, whose bytes are the same: its reader need not be
+ * another one for it.  @of must outlive the asking. */
+void hp_reader_twin(struct hp_image *im, const struct hp_image *of);
+
+/* An image that joined is no more: what the reader has of it is not to be relied on. */
+void hp_reader_left(struct hp_reader *r);
+
+/* Has it run with all that joined, so that it gets ready while its asker does something else. */
+int hp_reader_start(struct hp_reader *r, struct hp_err *err);
+
+/* A question whose answer does not matter but for a fault, which the next one tells: it is worked on
+ * while its asker does something else.  Its bytes are not needed afterwards. */
+int hp_reader_post(struct hp_reader *r, const struct hp_question *q, struct hp_err *err);
+
+/* Was @im mapped already when the reader was forked that runs?  NULL: does one run? */
 bool hp_reader_knows(const struct hp_reader *r, const struct hp_image *im);
 
 /* Who is to be asked about @im; NULL: it is to be parsed here, also since here is the reader. */

@@ -34,7 +34,10 @@ struct hp_reader {
 	int sock; /* -1: not running */
 	pid_t pid;
 	uint32_t seq;
+	int cpu; /* where it has been put; -1: nowhere */
 	unsigned joined, known; /* images: so far, and when the reader was forked */
+	bool outdated;		/* one of the known ones is no more */
+	const struct hp_verb *posted; /* whose answer is to come before the next one */
 	uint64_t silence_ns;	/* how long it may take for an answer */
 	struct hp_err fault;	/* code 0: none */
 };

@@ -8,12 +8,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/fault.h"
+#include "elf/reader.h"
 #include "hp/err.h"
 #include "patch/calls.h"
 #include "patch/coroutines.h"
@@ -141,9 +143,14 @@ static int release(struct load *l, struct hp_err *err)
 	int r = 0;
 
 	hp_live_free(l->lv);
-	hp_plan_free(l->plan);
+	/* The target asks it too. */
+	if (l->plan && l->w.t) {
+		l->w.reader = l->plan->reader;
+		l->plan->reader = NULL;
+	}
 	if (l->w.t)
 		r = hp_work_close(&l->w, err);
+	hp_plan_free(l->plan);
 	hp_close(&l->copy_fd);
 	hp_close(&l->store_fd);
 	hp_close(&l->template_fd);
@@ -168,6 +175,28 @@ static int map(struct load *l, struct hp_err *err)
 	return r;
 }
 
+static bool same_file(int a, int b)
+{
+	struct stat sa, sb;
+
+	return fstat(a, &sa) == 0 && fstat(b, &sb) == 0 && sa.st_dev == sb.st_dev &&
+	       sa.st_ino == sb.st_ino;
+}
+
+/* Now it is one of the target's files; it has a reader already, which need not be another one. */
+static int find_patch(struct load *l, struct hp_err *err)
+{
+	struct hp_module *m;
+	int r = hp_looker_refresh(l->w.looker, err);
+
+	if (r < 0)
+		return r;
+	m = hp_target_module_at(l->w.t, l->plan->patch.lo);
+	if (m && same_file(m->image->fd, l->store_fd))
+		hp_reader_twin(m->image, l->plan->image);
+	return 0;
+}
+
 static int stage(struct load *l, struct hp_err *err)
 {
 	uint64_t since;
@@ -183,7 +212,7 @@ static int stage(struct load *l, struct hp_err *err)
 	if (hp_ledgers_add(&l->w.ledgers, l->ledger) < 0)
 		return hp_err_set(err, -ENOMEM, "no memory for a ledger");
 	hp_work_report(&l->w, "map", since, NULL);
-	if ((r = hp_looker_refresh(l->w.looker, err)) < 0)
+	if ((r = find_patch(l, err)) < 0)
 		return r;
 	return hp_work_live(&l->w, l->ledger, l->req->park_ns, &l->lv, err);
 }

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include "base/clock.h"
+#include "elf/reader.h"
 #include "hp/err.h"
 #include "target/unwind.h"
 
@@ -39,7 +40,9 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
 	if (r < 0 || (r = hp_target_open(&w->t, pid, err)) < 0 ||
 	    (r = permitted(w, patch_fd, err)) < 0 ||
 	    (r = hp_ledgers_read(w->t, &w->ledgers, err)) < 0 ||
-	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0)
+	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0 ||
+	    (kind == HP_WORK_TOUCHES &&
+	     (r = hp_unwind_expect(hp_looker_unwind(w->looker), err)) < 0))
 		(void)hp_work_close(w, NULL); /* nothing was started that could fail to end */
 	return r;
 }
@@ -78,6 +81,7 @@ static void free_parts(struct hp_work *w)
 	hp_ledgers_free(&w->ledgers);
 	hp_pairs_free(&w->seal);
 	hp_target_free(w->t);
+	hp_reader_free(w->reader);
 }
 
 void hp_ops_end(struct hp_ops *ops)
@@ -91,8 +95,8 @@ void hp_ops_end(struct hp_ops *ops)
 	}
 }
 
-/* Waiting for the gatekeeper's end and freeing takes milliseconds, and somebody waits for the
- * answer. */
+/* Waiting for the end of gatekeeper and readers and freeing takes milliseconds, and somebody waits
+ * for the answer. */
 static bool leave_rest(const struct hp_work *w)
 {
 	struct hp_work *rest = malloc(sizeof(*rest));
@@ -131,7 +135,8 @@ int hp_work_live(struct hp_work *w, struct hp_ledger *l, uint64_t park_ns, struc
 
 	if (r < 0)
 		return r;
-	/* Now, so that a thread that parks need not wait for it. */
+	/* Now, so that a thread that parks need not wait for it.  Of the patch that was just mapped
+	 * nobody has a frame yet. */
 	r = hp_unwind_prepare(hp_looker_unwind(w->looker), err);
 	if (r < 0) {
 		hp_live_free(lv);

@@ -14,6 +14,7 @@ struct hp_work {
 	struct hp_looker *looker;
 	struct hp_agent *agent;
 	struct hp_gate *gate;
+	struct hp_reader *reader; /* of a patch that is loaded; NULL: none, or the plan has it */
 	struct hp_ledgers ledgers;
 	struct hp_pairs seal; /* what the permit says of the patch */
 	uint64_t started_ns, deadline_ns;

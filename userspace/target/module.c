@@ -151,6 +151,7 @@ static int module_open(const struct hp_target *t, const struct hp_map *map,
 	if (same) {
 		m.exe = same->exe;
 		m.image = hp_image_share(same->image);
+		hp_reader_join(t->reader, m.image); /* anew: walks do not know it here yet */
 	}
 	if ((!same && open_image(t, map, m.path, &m, &why) < 0) || !bias_of(m.image, map, &m.bias)) {
 		hp_debug("target: %s is left out: %s", m.path, why.text);
@@ -238,10 +239,12 @@ static int move(struct hp_target *t, const bool *kept, size_t n_fresh)
 		return -ENOMEM;
 	}
 	for (size_t i = 0; old && i < t->n_modules; i++) {
-		if (kept[i])
+		if (kept[i]) {
 			v[n++] = t->module[i];
-		else
-			module_free(&t->module[i]);
+			continue;
+		}
+		module_free(&t->module[i]);
+		hp_reader_left(t->reader);
 	}
 	if (old)
 		*old = t->module;

@@ -59,26 +59,29 @@ void hp_unwind_displaced(struct hp_unwind *u, struct hp_displaced *d)
 	u->displaced = d;
 }
 
-/* With the image that joined last: a reader that knows it knows all. */
 static struct hp_question question(const struct hp_unwind *u)
 {
-	const struct hp_target *t = u->t;
-	struct hp_question q = {.verb = &verb, .arg = t};
+	return (struct hp_question){.verb = &verb, .arg = u->t};
+}
 
-	for (size_t i = 0; i < t->n_modules; i++)
-		if (!q.im || t->module[i].image->joined_as > q.im->joined_as)
-			q.im = t->module[i].image;
-	return q;
+int hp_unwind_expect(struct hp_unwind *u, struct hp_err *err)
+{
+	const struct hp_question q = question(u);
+
+	return hp_reader_post(u->t->reader, &q, err);
 }
 
 /* Once after all changes: it costs a process, and a tenth of a millisecond a module. */
 int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err)
 {
-	struct hp_question q = question(u);
+	const struct hp_question q = question(u);
 	struct hp_told a;
-	int r;
+	int r = u->lacks ? hp_reader_start(u->t->reader, err) : 0;
 
-	if (hp_reader_knows(u->t->reader, q.im) && u->prepared == hp_reader_pid(u->t->reader))
+	if (r < 0)
+		return r;
+	u->lacks = false;
+	if (hp_reader_knows(u->t->reader, NULL) && u->prepared == hp_reader_pid(u->t->reader))
 		return hp_reader_check(u->t->reader, err);
 	r = hp_reader_ask(u->t->reader, &q, &a, err);
 	if (r < 0)
@@ -86,6 +89,18 @@ int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err)
 	u->prepared = hp_reader_pid(u->t->reader);
 	hp_told_free(&a);
 	return 0;
+}
+
+/* Did the walk end in a file that was mapped after the reader was made?  Most walks never come to such
+ * a one, and another reader costs a process. */
+static bool came_to_new_file(const struct hp_unwind *u)
+{
+	const struct hp_frame *f = u->frames.n ? &u->frames.v[u->frames.n - 1] : NULL;
+	const struct hp_module *m = NULL;
+
+	if (f && f->no_cfi)
+		m = hp_target_module_at(u->t, f->activation ? f->pc : f->pc - 1);
+	return m && !hp_reader_knows(u->t->reader, m->image);
 }
 
 void hp_frame_regs(const struct hp_frame *f, struct user_regs_struct *ret)
@@ -268,14 +283,18 @@ enum hp_walk hp_unwind_walk(struct hp_unwind *u, const struct user_regs_struct *
 	enum hp_walk result = HP_WALK_BROKEN;
 
 	u->read_more = false;
-	u->frames.n = 0;
-	if (hp_unwind_prepare(u, NULL) == 0) {
+	do {
+		u->frames.n = 0;
+		if (hp_unwind_prepare(u, NULL) < 0)
+			break;
 		if (u->displaced)
 			hp_displace_bring(u->displaced, hp_reader_pid(u->t->reader));
 		q.bytes = &start;
 		q.n_bytes = sizeof(start.head) + read_window(u, start.head.lo, start.stack);
 		result = collect(u, &q);
-	}
+		u->lacks = came_to_new_file(u);
+	} while (u->lacks && !u->displaced);
 	u->seed_n = 0;
-	return tell(u, result, fn, arg);
+	/* Nothing is begun beside a thread that was displaced: the next look at it will. */
+	return u->lacks ? HP_WALK_BROKEN : tell(u, result, fn, arg);
 }

@@ -39,6 +39,9 @@ void hp_frame_regs(const struct hp_frame *f, struct user_regs_struct *ret);
 int hp_unwind_open(struct hp_unwind **ret, struct hp_target *t, struct hp_err *err);
 void hp_unwind_free(struct hp_unwind *u);
 
+/* There will be walks: has their reader get ready meanwhile. */
+int hp_unwind_expect(struct hp_unwind *u, struct hp_err *err);
+
 /* Does now what the next walk would do first: while nobody waits. */
 int hp_unwind_prepare(struct hp_unwind *u, struct hp_err *err);
 

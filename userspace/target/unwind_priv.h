@@ -37,6 +37,7 @@ _Static_assert(sizeof(struct walk_record) == 152, "no padding, which would be th
 struct hp_unwind {
 	struct hp_target *t;
 	pid_t prepared; /* the reader that was; 0: none */
+	bool lacks;	/* a file that a walk came to */
 	struct hp_displaced *displaced;
 	/* one walk */
 	HP_ARRAY(struct hp_frame) frames;
