@@ -102,6 +102,10 @@ const struct hp_inflight *hp_view_inflight(const struct hp_view *v)
 	return NULL;
 }
 
+void hp_view_fork(const struct hp_view *v, bool too)
+{
+}
+
 const struct hp_session_state *hp_view_state(const struct hp_view *v)
 {
 	return NULL;

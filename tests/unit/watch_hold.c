@@ -209,6 +209,7 @@ static void kill_a_job(const struct lab *l, const uint8_t *tail)
 	int to_us[2], keeper;
 
 	assert_int_equal(pipe2(to_us, O_CLOEXEC), 0);
+	hp_view_fork(l->v, true);
 	job = fork();
 	if (!job) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -220,6 +221,7 @@ static void kill_a_job(const struct lab *l, const uint8_t *tail)
 		for (;;)
 			pause();
 	}
+	hp_view_fork(l->v, false);
 	close(to_us[1]);
 	assert_int_equal(hp_read_all(to_us[0], &keeper_pid, sizeof(keeper_pid)), 0);
 	close(to_us[0]);

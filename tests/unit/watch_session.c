@@ -199,6 +199,16 @@ static void refuses_what_cannot_be_probed(void **state)
 	assert_true(hp_session_alive(l->s));
 }
 
+static pid_t fork_job(const struct lab *l)
+{
+	pid_t job;
+
+	hp_view_fork(l->v, true);
+	job = fork();
+	hp_view_fork(l->v, false);
+	return job;
+}
+
 /* hpd opens watch and view; the session is its job's. */
 static void job_inherits_watch_and_view(void **state)
 {
@@ -207,7 +217,7 @@ static void job_inherits_watch_and_view(void **state)
 	pid_t job;
 
 	end(l);
-	job = fork();
+	job = fork_job(l);
 	if (!job) {
 		l->s = begin(l);
 		let(l, 'r');
@@ -233,7 +243,7 @@ static void session_of_a_killed_job_is_over(void **state)
 
 	end(l);
 	assert_int_equal(pipe2(to_us, O_CLOEXEC), 0);
-	job = fork();
+	job = fork_job(l);
 	if (!job) {
 		l->s = begin(l);
 		let(l, 'r');

@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -355,6 +357,33 @@ static void pins_are_for_root_only(void **state)
 	hp_view_close(v);
 }
 
+static int in_fork(const struct hp_view *v)
+{
+	void *counters = (void *)hp_view_inflight(v);
+	int status = 0;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(msync(counters, 1, MS_ASYNC) == 0 ? 1 : errno == ENOMEM ? 0 : 2);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void a_fork_has_one_views_counters_or_none(void **state)
+{
+	struct hp_view *a = open_view(PID_A), *b = open_view(PID_B);
+
+	assert_int_equal(in_fork(a), 0);
+	hp_view_fork(a, true);
+	assert_int_equal(in_fork(a), 1);
+	assert_int_equal(in_fork(b), 0);
+	hp_view_fork(a, false);
+	assert_int_equal(in_fork(a), 0);
+	hp_view_close(a);
+	hp_view_close(b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -365,6 +394,7 @@ int main(void)
 		cmocka_unit_test(slots_are_used_again_by_the_next_target),
 		cmocka_unit_test(a_view_left_open_keeps_its_slots),
 		cmocka_unit_test(spare_slots_are_made_beforehand),
+		cmocka_unit_test(a_fork_has_one_views_counters_or_none),
 		cmocka_unit_test(pins_follow_the_session),
 		cmocka_unit_test(sweep_removes_what_nobody_keeps),
 		cmocka_unit_test(pins_are_for_root_only),

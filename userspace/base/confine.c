@@ -53,9 +53,15 @@ static const struct hp_narrowed everybodys_narrowed[] = {
  * may not. */
 static int bound(uint64_t keep, struct hp_err *err)
 {
-	for (int c = 0; c < 64 && prctl(PR_CAPBSET_READ, c) >= 0; c++)
-		if (!(keep & (1ull << c)) && prctl(PR_CAPBSET_DROP, c) < 0 && errno != EPERM)
+	int there = 0;
+
+	/* One that is out is not dropped again: that makes a set of credentials anew. */
+	for (int c = 0; c < 64 && there >= 0; c++) {
+		there = prctl(PR_CAPBSET_READ, c);
+		if (there == 1 && !(keep & (1ull << c)) && prctl(PR_CAPBSET_DROP, c) < 0 &&
+		    errno != EPERM)
 			return hp_err_sys(err, errno, "drop capability %d", c);
+	}
 	return 0;
 }
 

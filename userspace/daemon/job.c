@@ -27,6 +27,7 @@
 #include "daemon/events.h"
 #include "hp/err.h"
 #include "ipc/json.h"
+#include "watch/watch.h"
 
 /* What a job may take beyond the request's own time-out before it is taken for hung. */
 #define STOPS_MAX 3 /* by somebody's SIGSTOP, before it is ended */
@@ -312,6 +313,7 @@ static int start(struct hp_job *job, struct hp_err *err)
 {
 	enum hp_job_kind kind = job->req.kind;
 	pid_t parent = getpid();
+	const struct hp_view *view;
 	int sv[2], k;
 
 	if (job->subject && kind != HP_JOB_LIST && kind != HP_JOB_CHECK && kind != HP_JOB_EXPLAIN) {
@@ -319,10 +321,15 @@ static int start(struct hp_job *job, struct hp_err *err)
 		if (k < 0)
 			return k;
 	}
+	view = job->subject ? job->subject->view : NULL;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
 		return hp_err_sys(err, errno, "socket of a job");
 	job->sock = sv[0];
+	if (view)
+		hp_view_fork(view, true);
 	job->child = fork();
+	if (view)
+		hp_view_fork(view, false);
 	if (job->child == 0) {
 		hp_close(&job->sock);
 		hp_job_child(job, sv[1], parent);

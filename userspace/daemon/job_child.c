@@ -473,8 +473,6 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 	}
 	hp_fault_pass(HP_FAULT_JOB_BEGUN);
 	if (k == 0)
-		k = hp_caps_job(job->req.kind == HP_JOB_RESTART, &err);
-	if (k == 0)
 		k = run(job, &ops, &said, &err);
 	hp_fault_pass(HP_FAULT_JOB_DONE);
 	if (k == 0)

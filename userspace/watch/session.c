@@ -93,7 +93,12 @@ static int start_keeper(struct hp_session *s, struct hp_err *err)
 		.fd = {s->v->w->outer[MAP_SESSION], s->slot->map[MAP_SESSION]},
 	};
 
-	return probe_keeper_start(&s->keeper, &s->keeper_pidfd, &s->keeper_pid, &end, err);
+	int r;
+
+	hp_view_fork(s->v, true);
+	r = probe_keeper_start(&s->keeper, &s->keeper_pidfd, &s->keeper_pid, &end, err);
+	hp_view_fork(s->v, false);
+	return r;
 }
 
 static void free_session(struct hp_session *s)

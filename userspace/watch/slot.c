@@ -43,6 +43,13 @@ static size_t value_bytes(const struct hp_watch *w, enum slot_map m)
 	return (n + 4095) & ~4095ul;
 }
 
+/* fork(2) copies the page table of such a mapping, and there are 48 and more: half of what a fork
+ * costs.  Where it cannot be had (EINVAL only) it costs that. */
+static void fork_values(const struct hp_watch *w, enum slot_map m, void *p, bool too)
+{
+	(void)madvise(p, value_bytes(w, m), too ? MADV_DOFORK : MADV_DONTFORK);
+}
+
 static int map_values(const struct hp_watch *w, const struct slot *s, enum slot_map m, void **ret,
 		      struct hp_err *err)
 {
@@ -50,6 +57,7 @@ static int map_values(const struct hp_watch *w, const struct slot *s, enum slot_
 
 	if (p == MAP_FAILED)
 		return hp_err_sys(err, errno, "mmap of the BPF map \"%s\"", watch_map_name[m]);
+	fork_values(w, m, p, false);
 	*ret = p;
 	return 0;
 }
@@ -73,6 +81,17 @@ static int make_slot(const struct hp_watch *w, struct slot *s, struct hp_err *er
 	if (!r)
 		r = map_values(w, s, MAP_NAMES, (void **)&s->names, err);
 	return r;
+}
+
+void hp_view_fork(const struct hp_view *v, bool too)
+{
+	for (int i = 0; i < PAIR_SLOTS; i++) {
+		const struct slot *s = &v->pair->slot[i];
+
+		fork_values(v->w, MAP_INFLIGHT, s->inflight, too);
+		fork_values(v->w, MAP_SESSION, s->state, too);
+		fork_values(v->w, MAP_NAMES, s->names, too);
+	}
 }
 
 /* Slots that cannot be published leave in the outer maps what the next ones there replace. */

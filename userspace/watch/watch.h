@@ -45,6 +45,9 @@ void hp_watch_spare(struct hp_watch *w);
 int hp_view_open(struct hp_view **ret, struct hp_watch *w, pid_t pid, struct hp_err *err);
 /* Unpins and gives the slots back.  NULL is harmless.  Never called in a job (a fork). */
 void hp_view_close(struct hp_view *v);
+/* Whether a fork from here has the view's counters mapped, @too; by itself it has not.  A job
+ * is such a fork; what it forks itself needs none, but for the keeper of a session. */
+void hp_view_fork(const struct hp_view *v, bool too);
 const char *hp_view_dir(const struct hp_view *v); /* "/sys/fs/bpf/hp/<pid>" */
 
 /* The counters of the last session, mapped and live; valid until the next one begins. */
