@@ -37,4 +37,27 @@ static inline void hp_pause_ns(uint64_t ns)
 	nanosleep(&t, NULL); /* a signal may cut it short: the caller looks again anyway */
 }
 
+/* Long work rests after each stretch, since whoever else runs on this CPU would wait until the next
+ * tick of the clock (4 ms, where there are 250 a second).  One that did something else in between, or
+ * waited, begins anew. */
+struct hp_pace {
+	uint64_t since_ns, last_ns; /* 0: not begun */
+};
+#define HP_STRETCH_NS (500 * HP_US)
+#define HP_REST_NS    (250 * HP_US)
+
+/* To be called between any two pieces of it. */
+static inline void hp_pace(struct hp_pace *p)
+{
+	uint64_t now = hp_now_ns();
+
+	if (now - p->last_ns >= HP_REST_NS) {
+		p->since_ns = now;
+	} else if (now - p->since_ns >= HP_STRETCH_NS) {
+		hp_pause_ns(HP_REST_NS);
+		now = p->since_ns = hp_now_ns();
+	}
+	p->last_ns = now;
+}
+
 #endif

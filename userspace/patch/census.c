@@ -5,11 +5,7 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/clock.h"
 #include "hp/err.h"
-
-#define BURST_NS (500 * HP_US)
-#define REST_NS	 (250 * HP_US)
 
 void hp_census_free(struct hp_census *c)
 {
@@ -88,23 +84,8 @@ int hp_census_blame(const struct hp_census *c, struct hp_err *err)
 			  c->lv->side == HP_OLD ? f->fn[fn].old_name : f->fn[fn].new_name, where);
 }
 
-/* hp goes before the target's threads while it looks at them.  With a thousand to look at, one that
- * happens to run on hp's CPU must not wait for the last of them. */
-static void rest(struct hp_census *c)
-{
-	uint64_t now = hp_now_ns();
-
-	if (!c->burst_ns)
-		c->burst_ns = now;
-	if (now - c->burst_ns < BURST_NS)
-		return;
-	hp_pause_ns(REST_NS);
-	c->burst_ns = hp_now_ns();
-}
-
 bool hp_census_unmoved(struct hp_census *c, const struct hp_census_thread *ct)
 {
-	rest(c);
 	return ct->known && hp_look_unmoved(c->lv->looker, ct->tid, ct->switches);
 }
 
@@ -113,7 +94,6 @@ int hp_census_look(struct hp_census *c, struct hp_census_thread *ct, struct hp_s
 {
 	int r;
 
-	rest(c);
 	r = hp_look(c->lv->looker, ct->tid, &c->lv->scene, seen, NULL, NULL, err);
 	if (r < 0)
 		return r;

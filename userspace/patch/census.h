@@ -22,7 +22,6 @@ struct hp_census {
 	struct hp_live *lv;
 	struct hp_census_thread *v;
 	size_t n, room;
-	uint64_t burst_ns; /* when the looks since the last rest began */
 	pid_t last_tid; /* the last one that was found inside, or could not be told; 0: none */
 	struct hp_seen last;
 };

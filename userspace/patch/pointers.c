@@ -15,7 +15,7 @@
 #include "hp/err.h"
 #include "target/threads.h"
 
-#define CHUNK (1u << 20)
+#define CHUNK (256u << 10)
 
 struct thread_sp {
 	pid_t tid;
@@ -34,6 +34,7 @@ struct scan {
 	} sp;
 	uint64_t *buf;
 	uint64_t bytes;
+	struct hp_pace pace;
 	struct hp_pointers *ret;
 };
 
@@ -174,6 +175,7 @@ static void memory(struct scan *s, const struct hp_map *m)
 	size_t hits = 0;
 
 	for (size_t n; at < m->hi && s->bytes < HP_POINTERS_MAX_BYTES; at += n, s->bytes += n) {
+		hp_pace(&s->pace);
 		n = m->hi - at < CHUNK ? m->hi - at : CHUNK;
 		/* Memory that went away meanwhile holds no pointers. */
 		if (hp_mem_read(s->lv->t, at, s->buf, n, NULL) < 0)

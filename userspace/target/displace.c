@@ -10,7 +10,7 @@ bool hp_displace_begin(struct hp_displaced *d, unsigned cpu)
 	const struct sched_param ours = {.sched_priority = OURS};
 	cpu_set_t one;
 
-	*d = (struct hp_displaced){.cpu = cpu};
+	*d = (struct hp_displaced){.cpu = cpu, .home = sched_getcpu()};
 	d->policy = sched_getscheduler(0);
 	if (d->policy < 0 || sched_getparam(0, &d->param) ||
 	    sched_getaffinity(0, sizeof(d->cpus), &d->cpus) || cpu >= CPU_SETSIZE)
@@ -50,10 +50,25 @@ static void send_back(const struct hp_displaced *d)
 	(void)sched_setaffinity(d->helper, sizeof(d->cpus), &d->cpus);
 }
 
+/* By itself the scheduler leaves us beside the thread that was displaced until the next time that it
+ * spreads the load, with our own CPU idle: for some milliseconds both have half a CPU. */
+static void go_home(const struct hp_displaced *d)
+{
+	cpu_set_t home;
+
+	if (d->home < 0 || d->home >= CPU_SETSIZE || d->home == (int)d->cpu)
+		return;
+	CPU_ZERO(&home);
+	CPU_SET(d->home, &home);
+	if (sched_setaffinity(0, sizeof(home), &home))
+		hp_debug("displace: CPU %d cannot be had again", d->home);
+}
+
 void hp_displace_end(const struct hp_displaced *d)
 {
 	if (d->helper)
 		send_back(d);
+	go_home(d); /* before our priority is like everybody's */
 	/* Both were allowed a moment ago; a cpuset that changed since keeps us where it wants us. */
 	if (sched_setaffinity(0, sizeof(d->cpus), &d->cpus) ||
 	    sched_setscheduler(0, d->policy, &d->param))

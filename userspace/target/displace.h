@@ -19,11 +19,13 @@ struct hp_displaced {
 	struct sched_param param;
 	int policy;
 	unsigned cpu;
+	int home; /* where we came from */
 	pid_t helper; /* brought along; 0: nobody */
 };
 
 /* False where it cannot be done: no CAP_SYS_NICE, a CPU outside our cpuset. */
 bool hp_displace_begin(struct hp_displaced *d, unsigned cpu);
+/* Back to where we came from: whoever was displaced has its CPU at once. */
 void hp_displace_end(const struct hp_displaced *d);
 
 /* Brings a process along that we wait for meanwhile, just below us: while we sleep it runs there, and

@@ -3,6 +3,7 @@
 #ifndef HP_TARGET_LOOK_PRIV_H
 #define HP_TARGET_LOOK_PRIV_H
 
+#include "base/clock.h"
 #include "target/gadget.h"
 #include "target/look.h"
 #include "target/unwind.h"
@@ -16,6 +17,7 @@ struct hp_looker {
 	hp_addr restorer[HP_RESTORERS_MAX];
 	size_t n_restorers;
 	struct hp_look_stats stats;
+	struct hp_pace pace;
 	uint8_t chunk[HP_LOOK_CHUNK]; /* the stack from rsp on */
 	uint8_t more[HP_LOOK_CHUNK];  /* what follows, piece by piece */
 };
