@@ -12,6 +12,7 @@
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "elf/reader.h"
 #include "hp/err.h"
 
 /* mman-common.h since Linux 5.18, commit 9457056ac426; mlockall(MCL_FUTURE) makes the page
@@ -53,13 +54,23 @@ int hp_attempt_arm(struct hp_attempt *at, struct hp_live *lv, enum hp_side from,
 	return r < 0 ? r : hp_fault(HP_FAULT_GATE_ARMED, err);
 }
 
+/* Of this process and of the reader, for which it waits. */
+static void set_nice(const struct hp_attempt *at, int nice)
+{
+	pid_t reader = hp_reader_pid(at->lv->t->reader);
+
+	(void)setpriority(PRIO_PROCESS, 0, nice); /* see hurry(); upwards is always allowed */
+	if (reader)
+		(void)setpriority(PRIO_PROCESS, (id_t)reader, nice); /* as above */
+}
+
 /* While the gate is closed threads wait for this process: it must not wait for them, however many
  * are runnable.  Before and after it takes its turn like everybody.  Where it is not allowed, a busy
  * target is quiescent later. */
 static void hurry(struct hp_attempt *at)
 {
 	at->usual_nice = getpriority(PRIO_PROCESS, 0);
-	(void)setpriority(PRIO_PROCESS, 0, -20);
+	set_nice(at, -20);
 }
 
 int hp_attempt_close(struct hp_attempt *at, uint64_t budget_ns, struct hp_err *err)
@@ -129,7 +140,7 @@ static void account(struct hp_attempt *at)
 
 	if (!at->closed_ns)
 		return;
-	(void)setpriority(PRIO_PROCESS, 0, at->usual_nice); /* upwards is always allowed */
+	set_nice(at, at->usual_nice);
 	lv->gate_ns += now - at->closed_ns;
 	lv->park_left_ns = park < lv->park_left_ns ? lv->park_left_ns - park : 0;
 	if (park > lv->longest_park_ns)
