@@ -123,12 +123,15 @@ static void each_is_told(void **state)
 	}
 }
 
+/* Who is asked about a file is asked from the beginning. */
 static struct hp_reader *join(struct program *p)
 {
 	struct hp_reader *r;
 
+	hp_cfi_free(p->cfi);
 	assert_int_equal(hp_reader_new(&r, "fixture", NULL), 0);
 	hp_reader_join(r, p->im);
+	assert_int_equal(hp_cfi_open(&p->cfi, p->im, NULL), 0);
 	return r;
 }
 
