@@ -262,8 +262,8 @@ befall() {
 	agent-killed) victim=$(one_of_ours '^hp-agent') ;;
 	target-killed) victim=$PID ;;
 	all-killed) # as the kill of a cgroup may do: the keeper, which would mend, first
-		# shellcheck disable=SC2046 # words
-		kill -KILL $(ours | awk '$3 !~ /agent/ { print $1 }' | sort -rn) "$HPD"
+		# shellcheck disable=SC2046,SC2086 # words; a job that has not begun has not its name yet
+		kill -KILL $(ours | awk '$3 !~ /agent/ { print $1 }' | sort -rn) "$HPD" $job
 		says "$SCENARIO"
 		echo "without any hp: $REPLY" >>"$T/q.out"
 		return
@@ -271,11 +271,18 @@ befall() {
 	esac
 	[ -z "$victim" ] || kill -KILL "$victim"
 	[ -z "$victim" ] || wait_until 5 gone "$victim"
-	# A keeper that hangs does so for ever (base/fault.c), and no job waits for it any more: a person ends it.
+	# What hangs under a filter does so for ever (base/fault.c).  Where no job waits for such a keeper any more,
+	# and of a reader, for which it waits for 90 seconds, a person ends it.
 	case $point$what in
 	keeper-end* | keeper-mended* | keeper-detached* | keeper-*hpd-killed | keeper-*target-killed)
 		victim=$(one_of_ours '^hp-probes')
 		[ -z "$victim" ] || kill -KILL "$victim"
+		;;
+	reader-*)
+		while victim=$(one_of_ours '^hpd-reader') && [ -n "$victim" ]; do
+			kill -KILL "$victim"
+			wait_until 5 gone "$victim"
+		done
 		;;
 	esac
 	if [ "$what" = hpd-stopped ]; then
@@ -295,7 +302,7 @@ BORROWED=${BORROWED//$'\n'/}
 
 reached_hanging() {
 	passed "$1" "$2" || return
-	[[ ${WHO[$1]} == *keeper ]] || somebody_hangs "$T/counts"
+	[[ ${WHO[$1]} == *keeper || ${WHO[$1]} == reader ]] || somebody_hangs "$T/counts"
 }
 
 # The state in which everything is put right: no patch, or one that is active.

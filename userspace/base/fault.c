@@ -102,7 +102,8 @@ static void hang(enum hp_fault_point p)
 {
 	sigset_t go_on, was;
 
-	if (!strcmp(points[p].who, "gatekeeper") || !strcmp(points[p].who, "keeper"))
+	if (!strcmp(points[p].who, "gatekeeper") || !strcmp(points[p].who, "keeper") ||
+	    !strcmp(points[p].who, "reader"))
 		for (;;)
 			hp_pause_ns(HP_S);
 	sigemptyset(&go_on);
