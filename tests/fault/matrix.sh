@@ -432,7 +432,8 @@ cell() {
 	HPD=$(cat "$T/hpd.pid")
 	# A probe keeper passes its own when it has been left alone, behind the answer.
 	if ! wait_until 5 passed "$point" "$nth"; then
-		not_ok "$name" "the point was not reached" "$(cat "$T/q.out")"
+		WHY=("the point was not reached")
+		verdict_of_cell "$name"
 	elif [ "$what" = target-killed ]; then
 		judge_killed "$1"
 		verdict_of_cell "$name"
