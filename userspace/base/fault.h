@@ -12,7 +12,7 @@
  *
  *	kill	SIGKILL to the own process
  *	error	the step fails, as far as its caller can tell, in the way in which it really could
- *	hang	the process sleeps until SIGCONT; that of a keeper or reader, whose filter forbids that, for ever
+ *	hang	the process sleeps until SIGCONT; one whose filter forbids that, for ever
  *
  * A point lies behind the step that its text says.
  */
