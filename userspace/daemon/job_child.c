@@ -465,7 +465,7 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		ops.watch = NULL;
 	if (k == 0 && job->peer) {
 		question.right = right_for(job->req.kind);
-		ops.permit = (struct hp_ops_permit){hp_access_permit, &question};
+		ops.permit = (struct hp_ops_permit){hp_access_permit, &question, question.process};
 		if (question.right == HP_RIGHT_LOAD) {
 			question.patch = job->req.load.file;
 			k = hp_access_read_signature(&question, &err);

@@ -81,6 +81,7 @@ struct hp_ops_permit {
 	int (*ask)(void *arg, const struct hp_target *t, int patch_fd, struct hp_pairs *seal,
 		   struct hp_err *err); /* NULL: everything may */
 	void *arg;
+	int fd; /* by which it tells who is meant: a helper that asks has to keep it; -1: none */
 };
 
 /* What a job works with; owned by the caller. */

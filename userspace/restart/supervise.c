@@ -34,7 +34,9 @@ static int begin(struct hp_supervisor *s)
 {
 	char name[32];
 	sigset_t child;
-	int r = hp_helper_begin("hpd-supervise", &s->sock, 1);
+	const int keep[] = {s->sock, s->permit->fd};
+	size_t n = s->permit->ask && s->permit->fd >= 0 ? 2 : 1;
+	int r = hp_helper_begin("hpd-supervise", keep, n);
 
 	if (r == 0)
 		r = fill_stdio();
