@@ -270,10 +270,11 @@ static void bind(struct hp_bound *b, struct hp_module *m, uint64_t vaddr, uint8_
 static void bind_in_exe(struct hp_target *t, struct hp_bound *b)
 {
 	struct spec s = {.text = b->name, .name = b->name};
-	struct hp_resolved at;
+	struct hp_resolved at = {0};
 
-	if (in_module(&s, hp_target_exe(t), NULL, &at, NULL) == 1 ||
-	    (b->needed && in_fetched(&s, hp_target_exe(t), NULL, &at, NULL) == 1))
+	if (in_module(&s, hp_target_exe(t), NULL, &at, NULL) != 1 && b->needed)
+		(void)in_fetched(&s, hp_target_exe(t), NULL, &at, NULL); /* @at tells */
+	if (at.module)
 		bind(b, at.module, at.vaddr, at.type);
 }
 
