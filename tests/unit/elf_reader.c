@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -21,6 +22,7 @@
 #include "elf/inlined.h"
 #include "elf/reader_priv.h"
 #include "elf/reloc.h"
+#include "reader_liar.h"
 
 #define LIBC "/lib/x86_64-linux-gnu/libc.so.6"
 
@@ -819,6 +821,90 @@ static void begins_when_it_must(void **state)
 	hp_reader_free(other);
 }
 
+/* --- of build-ids ------------------------------------------------------------------------------- */
+
+/* Of a separate debug file: its length, then 64 bytes. */
+static void put_id(struct reader_answer *h, void *record, uint64_t len)
+{
+	uint64_t *told = record;
+
+	told[9 * h->n++] = len;
+}
+
+static void long_id(unsigned turn, struct reader_answer *h, void *record)
+{
+	put_id(h, record, HP_BUILD_ID_MAX + 1);
+}
+
+static void endless_id(unsigned turn, struct reader_answer *h, void *record)
+{
+	put_id(h, record, ~0ull);
+}
+
+static void no_answer(unsigned turn, struct reader_answer *h, void *record)
+{
+}
+
+static void two_ids(unsigned turn, struct reader_answer *h, void *record)
+{
+	put_id(h, record, 20);
+	put_id(h, record, 20);
+}
+
+static void no_id(unsigned turn, struct reader_answer *h, void *record)
+{
+	put_id(h, record, 0);
+}
+
+static void another_id(unsigned turn, struct reader_answer *h, void *record)
+{
+	put_id(h, record, 20);
+}
+
+static const struct {
+	const char *name;
+	liar_fn say;
+	int code;
+	const char *says;
+} ids[] = {
+	{"long", long_id, HP_E_READER, "its length"},
+	{"endless", endless_id, HP_E_READER, "its length"},
+	{"none", no_answer, HP_E_READER, "its length"},
+	{"two", two_ids, HP_E_READER, "2 records"},
+	{"empty", no_id, HP_E_BUILD_ID, "its build-id is , and not"},
+	{"another", another_id, HP_E_BUILD_ID, "its build-id is 0000000000000000000000000000000000000000,"},
+};
+
+static void finds_lies_about_a_build_id_out(void **state)
+{
+	char hex[2 * HP_BUILD_ID_MAX + 1], *place = NULL;
+	struct hp_image *im = open_file("lib.so"), *debug;
+	struct hp_err err;
+	bool made;
+
+	hp_image_build_id_hex(im, hex);
+	assert_true(asprintf(&place, "/usr/lib/debug/.build-id/%.2s", hex) > 0);
+	run("mkdir -p /usr/lib/debug/.build-id");
+	made = mkdir(place, 0755) == 0;
+	run("objcopy --only-keep-debug lib.so %s/%s.debug", place, hex + 2);
+	for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+		struct hp_reader *r = new_reader(im);
+		int k;
+
+		liar_put(r, 1, ids[i].say);
+		k = hp_debug_file_open(&debug, im, &err);
+		if (k != -ids[i].code || debug || !strstr(err.text, ids[i].says))
+			fail_msg("%s: %d, \"%s\"", ids[i].name, k, err.text);
+		im->reader = NULL;
+		hp_reader_free(r);
+	}
+	run("rm %s/%s.debug", place, hex + 2);
+	if (made)
+		assert_int_equal(rmdir(place), 0);
+	free(place);
+	hp_image_free(im);
+}
+
 /* --- it can do nothing -------------------------------------------------------------------------- */
 
 struct act {
@@ -996,6 +1082,7 @@ int main(void)
 		cmocka_unit_test(finds_lies_out),
 		cmocka_unit_test(works_ahead),
 		cmocka_unit_test(begins_when_it_must),
+		cmocka_unit_test(finds_lies_about_a_build_id_out),
 		cmocka_unit_test(is_killed_for_it),
 		cmocka_unit_test(has_nothing),
 	};
