@@ -107,6 +107,9 @@ static void says_gone(void **state)
 
 	if (pid == 0)
 		_exit(0);
+	/* first as a zombie, whose files are there and empty */
+	assert_int_equal(waitid(P_PID, (id_t)pid, NULL, WEXITED | WNOWAIT), 0);
+	assert_int_equal(hp_maps_read(&m, pid, &err), -HP_E_GONE);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 	assert_int_equal(hp_maps_read(&m, pid, &err), -HP_E_GONE);
 	assert_non_null(strstr(err.text, "gone"));

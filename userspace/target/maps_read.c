@@ -169,6 +169,7 @@ static int read_any_thread(pid_t pid, char **ret)
 			break;
 		}
 		free(*ret);
+		*ret = NULL;
 	}
 	if (d)
 		closedir(d);
