@@ -92,7 +92,6 @@ static int start_keeper(struct hp_session *s, struct hp_err *err)
 		.arg = s,
 		.fd = {s->v->w->outer[MAP_SESSION], s->slot->map[MAP_SESSION]},
 	};
-
 	int r;
 
 	hp_view_fork(s->v, true);
