@@ -126,9 +126,14 @@ restarts() {
 			END { if (NR) printf "%.0f | %.0f", ms[int((NR + 1) / 2)], ms[NR] }')"
 }
 
-# end_server: the last generation, told to end
+nobody_listens() {
+	[ -z "$(ss -Hlntu "sport = :$PORT")" ]
+}
+
+# end_server: the last generation, told to end; its children end a moment later
 end_server() {
 	kill -TERM "$MAIN" 2>/dev/null
 	wait_until "$PATIENCE" gone "$MAIN" || not_ok "$MAIN ends when it is told to"
+	wait_until "$PATIENCE" nobody_listens || not_ok "its port is free" "$(ss -Hlntup "sport = :$PORT")"
 	: >"$T/server.out"
 }
