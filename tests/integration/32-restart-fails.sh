@@ -184,19 +184,6 @@ killed_early() {
 	unharmed "$1"
 	: >"$T/server.out"
 }
-# shellcheck disable=SC2317 # called by name
-kill_supervisor() {
-	kill -KILL "$SUPERVISOR"
-}
-# shellcheck disable=SC2317 # called by name
-kill_both() {
-	kill -STOP "$SUPERVISOR"
-	kill -KILL "$HPD"
-	wait "$HPD" 2>/dev/null
-	HPD=''
-	kill -KILL "$SUPERVISOR"
-	start_hpd
-}
 killed_early "supervisor killed before the switch" kill_supervisor
 killed_early "supervisor and hpd killed before the switch" kill_both
 

@@ -119,17 +119,6 @@ fails 1 "a command that cannot be executed" 'cannot execute .*script' -- "$T/scr
 fails 1 "io_uring binds: the address is taken" 'exited with status' -- "${new[@]}" uring "$address"
 
 # --- hp is killed ----------------------------------------------------------------------------------------
-kill_supervisor() {
-	kill -KILL "$SUPERVISOR"
-}
-kill_both() {
-	kill -STOP "$SUPERVISOR"
-	kill -KILL "$HPD"
-	wait "$HPD" 2>/dev/null
-	HPD=''
-	kill -KILL "$SUPERVISOR"
-	start_hpd
-}
 # killed COMMAND STAGE: when the new one is there
 killed() {
 	local from

@@ -137,3 +137,16 @@ end_server() {
 	wait_until "$PATIENCE" nobody_listens || not_ok "its port is free" "$(ss -Hlntup "sport = :$PORT")"
 	: >"$T/server.out"
 }
+
+# Who kills hp: SUPERVISOR alone, or before it hpd, which cannot put it right any more
+kill_supervisor() {
+	kill -KILL "$SUPERVISOR"
+}
+kill_both() {
+	kill -STOP "$SUPERVISOR"
+	kill -KILL "$HPD"
+	wait "$HPD" 2>/dev/null
+	HPD=''
+	kill -KILL "$SUPERVISOR"
+	start_hpd
+}
