@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "hp/err.h"
+#include "patch/control.h"
 #include "target/borrow.h"
 
 static int call(struct hp_live *lv, struct hp_borrow *b, const char *what, hp_addr fn,

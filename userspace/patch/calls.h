@@ -8,7 +8,6 @@
 
 #include "patch/live.h"
 #include "patch/plan.h"
-#include "patch/stage.h"
 
 /* Unwind tables, then init_array in its order. */
 int hp_calls_init(struct hp_live *lv, const struct hp_plan *p, struct hp_err *err);

@@ -9,7 +9,7 @@
 #include "base/fault.h"
 #include "hp/err.h"
 #include "patch/live.h"
-#include "patch/stage.h"
+#include "patch/control.h"
 
 /* One store in the target. */
 struct store {

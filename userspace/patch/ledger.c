@@ -2,13 +2,10 @@
 #include "patch/ledger.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sodium.h>
+#include <string.h>
 
 #include "arch/block.h"
-#include "base/array.h"
 #include "base/fault.h"
 #include "hp/err.h"
 
@@ -240,16 +237,8 @@ static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 	return f->checksum == fixed_sum(f);
 }
 
-static int by_time(const void *a, const void *b)
-{
-	const struct hp_ledger *const *x = a, *const *y = b;
-	uint64_t p = (*x)->fixed.loaded_wall_ns, q = (*y)->fixed.loaded_wall_ns;
-
-	return p < q ? -1 : p > q;
-}
-
 /* First what says how long it is, then the rest. */
-static bool read_one(const struct hp_target *t, hp_addr at, struct hp_ledger *l)
+bool hp_ledger_read(struct hp_ledger *l, const struct hp_target *t, hp_addr at)
 {
 	struct hp_ledger_fixed *f = &l->fixed;
 	hp_addr fns = at + offsetof(struct hp_ledger, fixed.fn), ranges, text;
@@ -265,161 +254,18 @@ static bool read_one(const struct hp_target *t, hp_addr at, struct hp_ledger *l)
 	       hp_mem_read(t, text, f->text, f->text_n, NULL) >= 0 && fixed_holds(f, at);
 }
 
-static int add_unknown(struct hp_ledgers *ls, const struct hp_map *m,
-		       const struct hp_ledger_fixed *f)
+size_t hp_ledger_mapped_bytes(const struct hp_ledger *l)
 {
-	struct hp_unknown_ledger *u = HP_ARRAY_ADD(&ls->unknown);
+	size_t n = l->fixed.area_hi - l->fixed.area_lo;
 
-	if (!u)
-		return -ENOMEM;
-	u->version = f->magic == HP_LEDGER_MAGIC ? f->version : 0;
-	snprintf(u->id, sizeof(u->id), "%s", m->path + strlen(HP_MEMFD_PREFIX));
-	return 0;
-}
-
-/* So many are not ours: a target that wants to have our memory filled. */
-static int read_area(const struct hp_target *t, const struct hp_map *m, struct hp_ledgers *ls)
-{
-	struct hp_ledger *l = malloc(sizeof(*l)); /* large, and mostly not used */
-	int r;
-
-	if (!l)
-		return -ENOMEM;
-	l->fixed.magic = 0;
-	if (ls->n < HP_LEDGERS_MAX && read_one(t, m->lo, l)) {
-		r = hp_ledgers_add(ls, l);
-		if (r < 0)
-			free(l);
-		return r;
-	}
-	r = add_unknown(ls, m, &l->fixed);
-	free(l);
-	return r;
-}
-
-int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, struct hp_err *err)
-{
-	struct hp_ledgers ls = {0};
-
-	for (size_t i = 0; i < t->maps.n; i++) {
-		const struct hp_map *m = &t->maps.v[i];
-
-		if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)) || m->offset)
-			continue;
-		if (read_area(t, m, &ls) < 0) {
-			hp_ledgers_free(&ls);
-			return hp_err_set(err, -ENOMEM, "no memory for a ledger");
-		}
-	}
-	if (ls.n)
-		qsort(ls.v, ls.n, sizeof(*ls.v), by_time);
-	*ret = ls;
-	return 0;
-}
-
-void hp_unknown_ledger_text(const struct hp_unknown_ledger *u, char *text, size_t n)
-{
-	if (u->version == HP_LEDGER_VERSION)
-		snprintf(text, n, "patched by hp, but its ledger (patch %s…) does not hold", u->id);
-	else if (u->version)
-		snprintf(text, n, "patched by another version of hp (ledger version %u, patch %s…)",
-			 u->version, u->id);
-	else
-		snprintf(text, n, "patched by another version of hp (ledger unknown, patch %s…)",
-			 u->id);
-}
-
-int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_target *t,
-			      struct hp_err *err)
-{
-	char text[128];
-
-	if (!ls->unknown.n)
-		return 0;
-	hp_unknown_ledger_text(&ls->unknown.v[0], text, sizeof(text));
-	return hp_err_set(err, -HP_E_TARGET,
-			  "process %d is %s: what was done to it is not known here, so nothing is "
-			  "changed; use the hp that patched it, or restart the process",
-			  t->pid, text);
-}
-
-int hp_ledgers_refuse_full(const struct hp_ledgers *ls, const struct hp_target *t,
-			   struct hp_err *err)
-{
-	if (ls->n < HP_LEDGERS_MAX)
-		return 0;
-	return hp_err_set(err, -HP_E_TARGET,
-			  "process %d (%s) has %zu patches, and more than %d in one process are not "
-			  "managed: unload some, or put several changes into one patch",
-			  t->pid, t->comm, ls->n, HP_LEDGERS_MAX);
-}
-
-void hp_ledgers_free(struct hp_ledgers *ls)
-{
-	for (size_t i = 0; i < ls->n; i++)
-		free(ls->v[i]);
-	HP_ARRAY_FREE(&ls->unknown);
-	HP_ARRAY_FREE(ls);
-}
-
-int hp_ledgers_add(struct hp_ledgers *ls, struct hp_ledger *l)
-{
-	struct hp_ledger **place = HP_ARRAY_ADD(ls);
-
-	if (!place)
-		return -ENOMEM;
-	*place = l;
-	return 0;
-}
-
-void hp_ledgers_drop(struct hp_ledgers *ls, struct hp_ledger *l)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < ls->n; i++)
-		if (ls->v[i] != l)
-			ls->v[n++] = ls->v[i];
-	if (n < ls->n)
-		free(l);
-	ls->n = n;
-}
-
-int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_ledger **ret,
-		    struct hp_err *err)
-{
-	struct hp_ledger *found = NULL;
-
-	if (!*prefix)
-		return hp_err_set(err, -HP_E_USAGE, "the patch id is empty");
-	for (size_t i = 0; i < ls->n; i++) {
-		struct hp_ledger *l = ls->v[i];
-
-		if (strncmp(l->fixed.id, prefix, strlen(prefix)))
-			continue;
-		if (found && !strcmp(found->fixed.id, l->fixed.id)) {
-			/* loaded again beside a retained one of the same content */
-			if (hp_ledger_phase(l) != HP_PHASE_RETAINED)
-				found = l;
-			continue;
-		}
-		if (found)
-			return hp_err_set(err, -HP_E_AMBIGUOUS,
-					  "patch id %s fits both %.16s… and %.16s…: give more of it",
-					  prefix, found->fixed.id, l->fixed.id);
-		found = l;
-	}
-	if (!found)
-		return hp_err_set(err, -HP_E_NOT_LOADED, "patch %s not loaded", prefix);
-	*ret = found;
-	return 0;
-}
-
-size_t hp_ledgers_functions(const struct hp_ledgers *ls)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < ls->n; i++)
-		if (hp_ledger_phase(ls->v[i]) != HP_PHASE_RETAINED)
-			n += ls->v[i]->fixed.n_fns;
+	for (unsigned i = 0; i < l->fixed.n_ranges; i++)
+		n += l->fixed.range[i].hi - l->fixed.range[i].lo;
 	return n;
+}
+
+const char *hp_entry_method_name(enum hp_entry_method m)
+{
+	static const char *const name[] = {"pun", "int3", "stop"};
+
+	return name[m];
 }

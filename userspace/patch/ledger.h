@@ -37,6 +37,7 @@
 #define HP_LEDGER_AREA_MAX (2u << 20)
 
 enum hp_entry_method { HP_ENTRY_PUN, HP_ENTRY_INT3, HP_ENTRY_STOP };
+const char *hp_entry_method_name(enum hp_entry_method m);
 
 /* What a new hpd has to do about a patch that is in this phase.  "Half-done load" is rolled back,
  * "half-done unload" is finished. */
@@ -152,6 +153,10 @@ int hp_ledger_put_text(struct hp_ledger *l, char kind, const struct hp_pairs *pa
 		       struct hp_err *err);
 int hp_ledger_get_text(const struct hp_ledger *l, char kind, struct hp_pairs *ret);
 
+/* Reads the ledger at @at.  False: there is none, or of another version (@l->fixed.magic and .version are
+ * as there), or one that does not hold. */
+bool hp_ledger_read(struct hp_ledger *l, const struct hp_target *t, hp_addr at);
+
 /* An area of hp's that this hp cannot read: what is in it is left alone. */
 struct hp_unknown_ledger {
 	uint32_t version; /* as it says; HP_LEDGER_VERSION: it does not hold; 0: it does not even say */
@@ -192,6 +197,9 @@ int hp_ledgers_pick(const struct hp_ledgers *ls, const char *prefix, struct hp_l
 
 /* How many functions they replace; what is only retained replaces none. */
 size_t hp_ledgers_functions(const struct hp_ledgers *ls);
+
+/* Bytes that hp has mapped in the target for it: the area and all ranges. */
+size_t hp_ledger_mapped_bytes(const struct hp_ledger *l);
 
 /* True when the ledger was written for this process, not for an ancestor of it. */
 bool hp_ledger_is_own(const struct hp_ledger *l, const struct hp_target *t);

@@ -10,7 +10,6 @@
 #include "hp/err.h"
 #include "patch/guard.h"
 #include "patch/plan.h"
-#include "patch/stage.h"
 #include "patch/transition.h"
 #include "patch/work.h"
 
@@ -120,7 +119,7 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 		.loaded_wall_ns = f->loaded_wall_ns,
 		.mode = f->mode,
 		.inherited = !hp_ledger_is_own(l, w->t),
-		.memory_bytes = hp_stage_bytes(l),
+		.memory_bytes = hp_ledger_mapped_bytes(l),
 	};
 	memcpy(p->id, f->id, HP_ID_LEN); /* hp_ledgers_read() saw to its length */
 	snprintf(p->comm, sizeof(p->comm), "%s", w->t->comm);

@@ -28,6 +28,7 @@
 #include "patch/store.h"
 #include "patch/transition.h"
 #include "patch/unload.h"
+#include "patch/unstage.h"
 
 #define PLACE_TRIES 5
 
@@ -347,7 +348,7 @@ static void fill_result(const struct load *l, struct hp_load_result *ret)
 	ret->borrowed_ns = hp_agent_borrowed_ns(l->w.agent);
 	ret->tries = l->lv->tries;
 	ret->threads_parked = l->lv->threads_parked;
-	ret->memory_bytes = hp_stage_bytes(l->ledger);
+	ret->memory_bytes = hp_ledger_mapped_bytes(l->ledger);
 }
 
 int hp_op_load(struct hp_ops *ops, const struct hp_load_request *req, struct hp_load_result *ret,

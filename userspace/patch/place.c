@@ -5,114 +5,29 @@
  * own image within 2 GB; everything else is free.
  */
 #include <errno.h>
-#include <sodium.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/array.h"
-#include "base/fd.h"
 #include "hp/err.h"
 #include "patch/join.h"
 #include "patch/own_object.h"
+#include "patch/space.h"
 
 #define REACH		((1ull << 31) - (1ull << 20))
 #define ADDRESS_LO	0x10000ull
 #define ADDRESS_HI	0x7fffffff0000ull
-#define BRK_ROOM	(64ull << 20)
 /* A program linked at 0x400000 is full of integers that would be addresses beside it: a patch there
  * would look pointed to when it is unloaded. */
 #define LOW		(1ull << 32)
 #define HIGH		(1ull << 40)
-#define SCATTER		(256ull << 20) /* 16 bits of pages */
 #define CONTROL_PAGES	5 /* table, gate, gate_back, data, code */
 
 _Static_assert(HP_MOVED_MAX <= HP_MOVED_ROOM - HP_STUB_ROOM,
 	       "a moved head and an inner stub share a room");
 
-const char *hp_entry_method_name(enum hp_entry_method m)
-{
-	static const char *const name[] = {"pun", "int3", "stop"};
-
-	return name[m];
-}
-
-/* The maps, with what this plan takes put in as if it were mapped. */
-struct space {
-	struct hp_maps maps; /* paths are borrowed */
-	hp_addr brk_lo, brk_hi;
+struct surroundings {
+	struct hp_space space;
 	const struct hp_ledgers *there;
 };
-
-static int space_open(struct space *s, const struct hp_target *t, const struct hp_ledgers *there)
-{
-	char path[64], *text, *p;
-	unsigned long long start_brk = 0;
-
-	*s = (struct space){.there = there};
-	for (size_t i = 0; i < t->maps.n; i++) {
-		struct hp_map *m = HP_ARRAY_ADD(&s->maps);
-
-		if (!m)
-			return -ENOMEM;
-		*m = t->maps.v[i];
-		if (!strcmp(m->path, "[heap]")) {
-			s->brk_lo = m->lo;
-			s->brk_hi = m->hi;
-		}
-	}
-	if (s->brk_hi)
-		return 0;
-	/* No heap yet: proc(5), /proc/PID/stat field 47, start_brk. */
-	snprintf(path, sizeof(path), "/proc/%d/stat", t->pid);
-	if (hp_read_file(-1, path, 8192, &text, NULL) < 0)
-		return -HP_E_GONE;
-	p = strrchr(text, ')');
-	for (int field = 2; p && field < 47; field++)
-		p = strchr(p + 1, ' ');
-	if (p)
-		start_brk = strtoull(p, NULL, 10);
-	free(text);
-	s->brk_lo = s->brk_hi = start_brk;
-	return 0;
-}
-
-static void space_close(struct space *s)
-{
-	HP_ARRAY_FREE(&s->maps);
-}
-
-static int take(struct space *s, hp_addr lo, size_t n)
-{
-	return hp_maps_add(&s->maps, (struct hp_range){lo, lo + n});
-}
-
-/* Somewhere in the nearest room that is so much larger, as far as there is one: nobody in the target can
- * tell where what is not bound to a place will lie, and it is not where something of hp's lay before,
- * whose addresses freed memory may still hold. */
-static hp_addr find_scattered(const struct space *s, size_t n, struct hp_range near, uint64_t reach)
-{
-	uint64_t more = SCATTER;
-	hp_addr at;
-
-	while (!(at = hp_maps_find_room(&s->maps, n + more, near, reach)) && more)
-		more = HP_PAGE_DOWN(more / 16);
-	return at ? at + HP_PAGE * randombytes_uniform((uint32_t)(more / HP_PAGE) + 1) : 0;
-}
-
-/* A stub above the break stops the heap from growing past it; malloc then falls back to mmap.
- * That is no harm when it is far away. */
-static bool too_near_the_break(const struct space *s, hp_addr stub)
-{
-	uint64_t room = 2 * (s->brk_hi - s->brk_lo);
-
-	if (stub < s->brk_hi)
-		return false;
-	for (size_t i = 0; i < s->maps.n; i++)
-		if (s->maps.v[i].lo >= s->brk_hi && s->maps.v[i].hi <= stub)
-			return false;
-	return stub - s->brk_hi < (room > BRK_ROOM ? room : BRK_ROOM);
-}
 
 static bool ours(const struct hp_plan *p, hp_addr page)
 {
@@ -129,7 +44,7 @@ static bool stubs_overlap(hp_addr a, hp_addr b)
 }
 
 /* A page in which other patches have stubs of theirs has room for more. */
-static bool holds_stubs(const struct space *s, hp_addr page)
+static bool holds_stubs(const struct surroundings *s, hp_addr page)
 {
 	for (size_t i = 0; i < s->there->n; i++)
 		for (unsigned k = 0; k < s->there->v[i]->fixed.n_fns; k++) {
@@ -142,7 +57,7 @@ static bool holds_stubs(const struct space *s, hp_addr page)
 }
 
 /* A stub of the same function is of a patch that is out of use. */
-static bool stub_taken(const struct space *s, const struct hp_plan_fn *f, hp_addr stub)
+static bool stub_taken(const struct surroundings *s, const struct hp_plan_fn *f, hp_addr stub)
 {
 	for (size_t i = 0; i < s->there->n; i++)
 		for (unsigned k = 0; k < s->there->v[i]->fixed.n_fns; k++) {
@@ -154,16 +69,16 @@ static bool stub_taken(const struct space *s, const struct hp_plan_fn *f, hp_add
 	return false;
 }
 
-static const char *pun_fails(const struct hp_plan *p, const struct space *s,
+static const char *pun_fails(const struct hp_plan *p, const struct surroundings *s,
 			     const struct hp_plan_fn *f, hp_addr stub)
 {
 	if (stub < ADDRESS_LO || stub >= ADDRESS_HI)
 		return "the pun leads out of the address space";
 	for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN; g += HP_PAGE)
 		if (!ours(p, g) && !holds_stubs(s, g) &&
-		    !hp_maps_free_range(&s->maps, (struct hp_range){g, g + HP_PAGE}))
+		    !hp_maps_free_range(&s->space.maps, (struct hp_range){g, g + HP_PAGE}))
 			return "the pun leads to mapped memory";
-	if (too_near_the_break(s, stub))
+	if (hp_space_near_break(&s->space, stub))
 		return "the pun leads into the heap's room to grow";
 	for (const struct hp_plan_fn *o = p->fn; o < f; o++)
 		if (o->method == HP_ENTRY_PUN && stubs_overlap(o->stub, stub))
@@ -171,7 +86,7 @@ static const char *pun_fails(const struct hp_plan *p, const struct space *s,
 	return stub_taken(s, f, stub) ? "the pun leads to another patch's stub" : NULL;
 }
 
-static int take_stub_pages(struct hp_plan *p, struct space *s, hp_addr stub)
+static int take_stub_pages(struct hp_plan *p, struct surroundings *s, hp_addr stub)
 {
 	for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN; g += HP_PAGE) {
 		struct hp_plan_page *page;
@@ -182,13 +97,13 @@ static int take_stub_pages(struct hp_plan *p, struct space *s, hp_addr stub)
 		if (!page)
 			return -ENOMEM;
 		*page = (struct hp_plan_page){g, holds_stubs(s, g)};
-		if (!page->there && take(s, g, HP_PAGE) < 0)
+		if (!page->there && hp_space_take(&s->space, g, HP_PAGE) < 0)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static int choose_method(struct hp_plan *p, struct space *s, struct hp_plan_fn *f, bool probes,
+static int choose_method(struct hp_plan *p, struct surroundings *s, struct hp_plan_fn *f, bool probes,
 			 struct hp_err *err)
 {
 	hp_addr stub = f->head.pun + f->old.module->bias;
@@ -252,7 +167,7 @@ static int add_near_page(struct hp_plan *p, hp_addr at)
 	return page || ours(p, at) ? 0 : -ENOMEM;
 }
 
-static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
+static int choose_banks(struct hp_plan *p, struct surroundings *s, struct hp_err *err)
 {
 	struct hp_range near[HP_LEDGER_BANKS] = {0};
 	unsigned used[HP_LEDGER_BANKS] = {0};
@@ -280,13 +195,13 @@ static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 			p->n_banks = b + 1;
 	}
 	for (size_t b = 0; b < p->n_banks; b++) {
-		p->bank[b] = find_scattered(s, HP_BANK_ROOM, near[b], REACH);
+		p->bank[b] = hp_space_scattered(&s->space, HP_BANK_ROOM, near[b], REACH);
 		if (!p->bank[b])
 			return hp_err_set(err, -HP_E_PLACE,
 					  "no free memory within 2 GB of 0x%llx-0x%llx",
 					  (unsigned long long)near[b].lo,
 					  (unsigned long long)near[b].hi);
-		if (take(s, p->bank[b], HP_BANK_ROOM) < 0)
+		if (hp_space_take(&s->space, p->bank[b], HP_BANK_ROOM) < 0)
 			return hp_err_set(err, -ENOMEM, "no memory for a plan");
 	}
 	for (size_t i = 0; i < p->n_fns; i++) {
@@ -304,13 +219,11 @@ static int choose_banks(struct hp_plan *p, struct space *s, struct hp_err *err)
 	return 0;
 }
 
-static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
+static int choose_area(struct hp_plan *p, struct surroundings *s, struct hp_err *err)
 {
 	struct hp_range near = {p->bank[0], p->bank[0] + HP_BANK_ROOM};
-	uint64_t lo = UINT64_MAX, hi = 0;
 	struct hp_own_object object;
 	size_t ledger, before, text;
-	hp_addr at;
 	int r;
 
 	text = hp_ledger_text_bytes(&p->replace) + hp_ledger_text_bytes(&p->ref) +
@@ -329,8 +242,8 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 	if (before > HP_LEDGER_AREA_MAX)
 		return hp_err_set(err, -HP_E_PLACE, "the names of the functions are too long");
 	p->area_bytes = before + CONTROL_PAGES * HP_PAGE;
-	p->area = hp_maps_find_room(&s->maps, p->area_bytes, near, ADDRESS_HI);
-	if (!p->area || take(s, p->area, p->area_bytes) < 0)
+	p->area = hp_maps_find_room(&s->space.maps, p->area_bytes, near, ADDRESS_HI);
+	if (!p->area || hp_space_take(&s->space, p->area, p->area_bytes) < 0)
 		return hp_err_set(err, -HP_E_PLACE, "no free memory for the ledger");
 	p->object = p->area + ledger;
 	p->table = p->area + before;
@@ -338,6 +251,14 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 	p->gate_back = p->gate + HP_PAGE;
 	p->data = p->gate_back + HP_PAGE;
 	p->code = p->data + HP_PAGE;
+	return 0;
+}
+
+static int choose_patch(struct hp_plan *p, struct surroundings *s, struct hp_err *err)
+{
+	uint64_t lo = UINT64_MAX, hi = 0;
+	struct hp_range near;
+	hp_addr at;
 
 	for (size_t i = 0; i < p->image->n_phdrs; i++) {
 		const Elf64_Phdr *ph = &p->image->phdr[i];
@@ -355,75 +276,13 @@ static int choose_area(struct hp_plan *p, struct space *s, struct hp_err *err)
 	near = p->fn[0].old.module->span;
 	if (near.lo < LOW)
 		near = (struct hp_range){HIGH, HIGH};
-	at = find_scattered(s, hi - lo, near, REACH);
+	at = hp_space_scattered(&s->space, hi - lo, near, REACH);
 	if (!at)
-		at = find_scattered(s, hi - lo, near, ADDRESS_HI);
-	if (!at || take(s, at, hi - lo) < 0)
+		at = hp_space_scattered(&s->space, hi - lo, near, ADDRESS_HI);
+	if (!at || hp_space_take(&s->space, at, hi - lo) < 0)
 		return hp_err_set(err, -HP_E_PLACE, "no free memory for the patch");
 	p->bias = at - lo;
 	p->patch = (struct hp_range){at, at + (hi - lo)};
-	return 0;
-}
-
-/* System V ABI, variant II: the executable's block ends at the thread pointer. */
-static int64_t exe_tpoff(const struct hp_image *exe, uint64_t offset)
-{
-	for (size_t i = 0; i < exe->n_phdrs; i++) {
-		const Elf64_Phdr *ph = &exe->phdr[i];
-		uint64_t align = ph->p_align ? ph->p_align : 1;
-
-		if (ph->p_type == PT_TLS)
-			return (int64_t)offset -
-			       (int64_t)((ph->p_memsz + align - 1) / align * align);
-	}
-	return 0;
-}
-
-/* What the patch imports does not change with its place. */
-static int bind_all(struct hp_plan *p, struct hp_err *err)
-{
-	const struct hp_reloc_sym *sym;
-	size_t n;
-	int r;
-
-	if (p->bound)
-		return 0;
-	if (!p->relocs && (r = hp_relocs_open(&p->relocs, p->image, err)) < 0)
-		return r;
-	n = hp_relocs_symbols(p->relocs, &sym);
-	p->bound = calloc(n + 1, sizeof(*p->bound));
-	if (!p->bound)
-		return hp_err_set(err, -ENOMEM, "no memory for a plan");
-	for (size_t i = 0; i < n; i++)
-		p->bound[i] = (struct hp_bound){.name = sym[i].name,
-						.version = sym[i].version,
-						.needed = !sym[i].weak && !sym[i].defined};
-	r = hp_resolve_imports(p->target, p->bound, n, err);
-	if (r < 0) {
-		free(p->bound);
-		p->bound = NULL;
-	}
-	return r;
-}
-
-static int bind(void *arg, const struct hp_reloc_sym *sym, struct hp_reloc_target *ret,
-		struct hp_err *err)
-{
-	struct hp_plan *p = arg;
-	const struct hp_bound *at = &p->bound[sym->index];
-
-	if (!at->module)
-		return hp_resolve_undefined(p->target, at, err);
-	*ret = (struct hp_reloc_target){.addr = at->addr, .ifunc = at->type == STT_GNU_IFUNC};
-	if (at->type == STT_TLS) {
-		if (!at->module->exe)
-			return hp_err_set(err, -HP_E_TLS,
-					  "%s is a thread-local variable of %s: only those of the "
-					  "executable can be reached",
-					  sym->name, at->module->path);
-		ret->tls = true;
-		ret->tpoff = exe_tpoff(at->module->image, at->vaddr);
-	}
 	return 0;
 }
 
@@ -477,14 +336,14 @@ static int check_mapping(const struct hp_plan *p, struct hp_err *err)
 
 int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_err *err)
 {
-	struct space s;
+	struct surroundings s = {.there = there};
 	int r = hp_plan_join(p, there, err);
 
 	if (r < 0 || (r = refuse_neighbours(p, there, err)) < 0 || (r = check_mapping(p, err)) < 0)
 		return r;
 	p->stub_page.n = p->n_banks = 0;
-	if ((r = space_open(&s, p->target, there)) < 0) {
-		space_close(&s);
+	if ((r = hp_space_open(&s.space, p->target)) < 0) {
+		hp_space_close(&s.space);
 		return hp_err_set(err, r, "the target's memory map cannot be read");
 	}
 	for (size_t i = 0; i < p->n_fns && r >= 0; i++)
@@ -493,12 +352,10 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 		r = choose_banks(p, &s, err);
 	if (r >= 0)
 		r = choose_area(p, &s, err);
-	space_close(&s);
-	if (r < 0)
-		return r;
-	hp_fixups_free(&p->fixups);
-	r = bind_all(p, err);
-	return r < 0 ? r : hp_relocs_compute(&p->fixups, p->relocs, p->bias, bind, p, err);
+	if (r >= 0)
+		r = choose_patch(p, &s, err);
+	hp_space_close(&s.space);
+	return r < 0 ? r : hp_plan_relocate(p, err);
 }
 
 size_t hp_plan_bytes(const struct hp_plan *p)

@@ -110,12 +110,13 @@ void hp_plan_free(struct hp_plan *p);
  * relocations for them.  May be called again when the maps have changed. */
 int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_err *err);
 
+/* Binds what the patch imports, once, and computes the relocations for where it was placed (bind.c). */
+int hp_plan_relocate(struct hp_plan *p, struct hp_err *err);
+
 /* What it will map in the target. */
 size_t hp_plan_bytes(const struct hp_plan *p);
 
 /* The plan as told to people. */
 int hp_plan_describe(const struct hp_plan *p, struct hp_patch_info *ret, struct hp_err *err);
-
-const char *hp_entry_method_name(enum hp_entry_method m);
 
 #endif

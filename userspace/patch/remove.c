@@ -13,7 +13,7 @@
 #include "patch/census.h"
 #include "patch/entry.h"
 #include "patch/pointers.h"
-#include "patch/stage.h"
+#include "patch/unstage.h"
 
 /* A dead word on a stack looks like a pointer until it is overwritten: looked at so often, with a
  * growing pause, before the patch is retained for it. */

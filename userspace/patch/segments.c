@@ -8,7 +8,7 @@
 
 #include "base/array.h"
 #include "hp/err.h"
-#include "patch/stage.h"
+#include "patch/control.h"
 
 void hp_segments_free(struct hp_segments *s)
 {

@@ -17,14 +17,14 @@
 #include <unistd.h>
 
 #include "arch/template.h"
-#include "base/array.h"
-#include "base/clock.h"
 #include "base/fault.h"
 #include "base/fd.h"
-#include "elf/cfi.h"
 #include "hp/err.h"
+#include "patch/control.h"
+#include "patch/ledger_fill.h"
 #include "patch/own_object.h"
 #include "patch/segments.h"
+#include "patch/unstage.h"
 #include "target/borrow.h"
 
 #define PRIVATE_FIXED (MAP_PRIVATE | MAP_FIXED_NOREPLACE)
@@ -40,158 +40,6 @@ struct stage {
 	struct hp_segments seg;
 	struct hp_own_object object;
 };
-
-static int add_range(struct stage *s, hp_addr lo, hp_addr hi)
-{
-	struct hp_ledger_fixed *f = &s->l->fixed;
-
-	for (unsigned i = 0; i < f->n_ranges; i++)
-		if (f->range[i].lo == lo)
-			return 0;
-	if (f->n_ranges == HP_LEDGER_RANGES)
-		return -HP_E_PLACE;
-	f->range[f->n_ranges++] = (struct hp_ledger_range){lo, hi};
-	return 0;
-}
-
-static int write_fn(struct stage *s, const struct hp_plan_fn *f, struct hp_ledger_fn *lf,
-		    struct hp_err *err)
-{
-	*lf = (struct hp_ledger_fn){
-		.addr = f->old.addr,
-		.size = f->old.size,
-		.new_addr = s->p->bias + f->new_vaddr,
-		.new_size = f->new_size,
-		.stub = f->stub,
-		.door = f->door,
-		.bank = (uint16_t)f->bank,
-		.slot = (uint16_t)f->slot,
-		.method = (uint8_t)f->method,
-		.head_len = (uint8_t)f->head_len,
-		.watchable = hp_flow_watchable(&f->flow, true, NULL),
-		.new_watchable = hp_flow_watchable(&f->new_flow, false, NULL),
-	};
-	snprintf(lf->new_name, sizeof(lf->new_name), "%s", f->new_name);
-	snprintf(lf->old_name, sizeof(lf->old_name), "%.*s", HP_LEDGER_NAME - 1, f->old.name);
-	memcpy(lf->orig, f->head.bytes, sizeof(lf->orig));
-	if (f->joined) {
-		memcpy(lf->jump, f->joined->jump, sizeof(lf->jump));
-		return 0;
-	}
-	if (f->method == HP_ENTRY_PUN) {
-		memcpy(lf->jump, f->head.bytes, sizeof(lf->jump));
-		lf->jump[0] = 0xe9;
-		return 0;
-	}
-	if (hp_jump_fill(lf->jump, f->old.addr, f->stub) < 0)
-		return hp_err_set(err, -HP_E_PLACE, "the stub of %s is out of reach", f->old.name);
-	return 0;
-}
-
-/* What other patches on the same functions have a part in: whoever is the last unmaps it. */
-static int add_shared(struct stage *s)
-{
-	const struct hp_plan *p = s->p;
-	int r = 0;
-
-	for (size_t i = 0; i < p->stub_page.n && r >= 0; i++)
-		r = add_range(s, p->stub_page.v[i].at, p->stub_page.v[i].at + HP_PAGE);
-	for (size_t i = 0; i < p->n_fns && r >= 0; i++) {
-		hp_addr door = HP_PAGE_DOWN(p->fn[i].door), stub = p->fn[i].stub;
-
-		for (hp_addr g = HP_PAGE_DOWN(stub); g < stub + HP_STUB_LEN && r >= 0; g += HP_PAGE)
-			r = add_range(s, g, g + HP_PAGE);
-		if (r >= 0)
-			r = add_range(s, door, door + HP_PAGE);
-	}
-	return r;
-}
-
-/* The word at @vaddr once it is relocated: what an init or fini array will hold. */
-static uint64_t relocated_word(const struct hp_plan *p, uint64_t vaddr)
-{
-	const uint8_t *at = hp_image_at(p->image, vaddr, sizeof(uint64_t));
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < p->fixups.n; i++)
-		if (p->fixups.v[i].where == vaddr)
-			return p->fixups.v[i].value;
-	if (at)
-		memcpy(&v, at, sizeof(v));
-	return v;
-}
-
-/* The request's pairs and the patch's own are told apart. */
-static int put_map(struct hp_ledger *l, char asked, char own, const struct hp_pairs *map,
-		   size_t n_asked, struct hp_err *err)
-{
-	const struct hp_pairs first = {.v = map->v, .n = n_asked};
-	const struct hp_pairs rest = {.v = map->v + n_asked, .n = map->n - n_asked};
-	int r = hp_ledger_put_text(l, asked, &first, err);
-
-	return r < 0 ? r : hp_ledger_put_text(l, own, &rest, err);
-}
-
-static int fill_ledger(struct stage *s, struct hp_err *err)
-{
-	const struct hp_plan *p = s->p;
-	struct hp_ledger_fixed *f = &s->l->fixed;
-	int r = 0;
-
-	/* Member by member: of the 480 kB that calloc() gave as zeros few pages are used. */
-	f->magic = HP_LEDGER_MAGIC;
-	f->version = HP_LEDGER_VERSION;
-	f->n_fns = (uint32_t)p->n_fns;
-	f->n_banks = (uint32_t)p->n_banks;
-	f->pid = p->target->pid;
-	f->mode = p->req->mode;
-	f->start_time = p->target->start_time;
-	f->loaded_wall_ns = hp_wall_ns();
-	f->area_lo = p->area;
-	f->area_hi = p->area + p->area_bytes;
-	f->table = p->table;
-	f->gate = p->gate;
-	f->gate_back = p->gate_back;
-	f->data = p->data;
-	f->code = p->code;
-	f->patch_lo = p->patch.lo;
-	f->patch_hi = p->patch.hi;
-	f->bias = p->bias;
-	f->n_fini = (uint32_t)p->n_fini;
-	f->register_frame = p->register_frame;
-	f->deregister_frame = p->deregister_frame;
-	snprintf(f->id, sizeof(f->id), "%s", p->id);
-	snprintf(f->file, sizeof(f->file), "%s", p->req->file);
-	memcpy(f->bank, p->bank, sizeof(*f->bank) * p->n_banks);
-	if (p->register_frame && p->eh_frame)
-		f->frames[f->n_frames++] = p->bias + p->eh_frame;
-	for (size_t b = 0; b < p->n_banks && p->register_frame; b++)
-		f->frames[f->n_frames++] = s->object.frames[b];
-	for (size_t h = 0; h < HP_HOOKS; h++)
-		f->hook[h] = p->info.hook[h] ? p->bias + p->info.hook[h] : 0;
-	f->hook_text = p->info.hook_text ? p->bias + p->info.hook_text : 0;
-	f->hook_text_bytes = p->info.hook_text_bytes;
-	for (size_t i = 0; i < p->n_fini; i++)
-		f->fini[i] = relocated_word(p, p->fini[i]);
-	for (size_t i = 0; i < p->n_fns && r >= 0; i++)
-		r = write_fn(s, &p->fn[i], &f->fn[i], err);
-	if (r < 0 || (r = put_map(s->l, 'r', 'R', &p->replace, p->asked_replace, err)) < 0 ||
-	    (r = put_map(s->l, 'v', 'V', &p->ref, p->asked_ref, err)) < 0 ||
-	    (r = hp_ledger_put_text(s->l, 'm', &p->info.meta, err)) < 0 ||
-	    (p->seal && (r = hp_ledger_put_text(s->l, 's', p->seal, err)) < 0))
-		return r;
-	/* Unmapped in this order: when the patch's own code is gone nothing else is asked for. */
-	r = add_range(s, p->patch.lo, p->patch.hi);
-	for (size_t b = 0; b < p->n_banks && r >= 0; b++)
-		r = add_range(s, p->bank[b], p->bank[b] + HP_BANK_SIZE);
-	if (r >= 0)
-		r = add_shared(s);
-	if (r < 0)
-		return hp_err_set(err, r, "the patch needs more than %d mappings",
-				  HP_LEDGER_RANGES);
-	hp_ledger_seal(s->l);
-	return hp_ledger_set_phase(s->l, NULL, HP_PHASE_MAPPED, err);
-}
 
 /* Puts @n bytes at the next page of the memfd and maps them, and zeroes up to @room, at @at. */
 static int map_room(struct stage *s, hp_addr at, const void *bytes, size_t n, size_t room, int prot,
@@ -423,7 +271,7 @@ int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, const struct hp_le
 		r = hp_err_set(err, -ENOMEM, "no memory for a ledger");
 	else if ((r = hp_segments_plan(&s.seg, p, err)) >= 0 &&
 		 (r = hp_own_object_make(&s.object, p, p->object, err)) >= 0 &&
-		 (r = fill_ledger(&s, err)) >= 0)
+		 (r = hp_ledger_fill(s.l, p, &s.object, err)) >= 0)
 		r = map_all(&s, store_fd, template_fd, err);
 	hp_close(&s.memfd);
 	hp_segments_free(&s.seg);
@@ -442,145 +290,4 @@ int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, const struct hp_le
 	}
 	free(s.l);
 	return r;
-}
-
-static bool is_memfd_of(const struct hp_map *m, const struct hp_ledger *l)
-{
-	char memfd[64];
-
-	snprintf(memfd, sizeof(memfd), HP_MEMFD_PREFIX "%.16s", l->fixed.id);
-	return !strncmp(m->path, memfd, strlen(memfd));
-}
-
-/* What a patch that is gone has left for those that came after it, is theirs. */
-static bool has_file(const struct hp_map *m, const struct hp_ledger *l,
-		     const struct hp_ledgers *all)
-{
-	if (strstr(m->path, "/" HP_TEMPLATE_FILES) || strstr(m->path, l->fixed.id) ||
-	    is_memfd_of(m, l))
-		return true;
-	if (strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX)))
-		return false;
-	for (size_t i = 0; i < all->n; i++)
-		if (is_memfd_of(m, all->v[i]))
-			return false;
-	return true;
-}
-
-/* The first mapping that ends behind @lo. */
-static size_t first_behind(const struct hp_maps *m, hp_addr lo)
-{
-	size_t from = 0, to = m->n;
-
-	while (from < to) {
-		size_t mid = from + (to - from) / 2;
-
-		if (m->v[mid].hi <= lo)
-			from = mid + 1;
-		else
-			to = mid;
-	}
-	return from;
-}
-
-/* Unmaps what is ours in [lo, hi).  @taken: it was taken as a whole first, so that memory without a
- * file is ours too, unless that failed and nothing of ours is there. */
-static int unmap(const struct hp_ledger *l, const struct hp_ledgers *all, const struct hp_target *t,
-		 hp_addr lo, hp_addr hi, bool taken, struct hp_agent *a, struct hp_err *err)
-{
-	const struct hp_maps *maps = &t->maps;
-	size_t first = first_behind(maps, lo);
-	bool there = false;
-
-	for (size_t k = first; k < maps->n && maps->v[k].lo < hi; k++)
-		there |= has_file(&maps->v[k], l, all);
-	if (!there)
-		return 0;
-	if (taken)
-		return hp_agent_unmap(a, lo, hi - lo, err);
-	for (size_t k = first; k < maps->n && maps->v[k].lo < hi; k++) {
-		const struct hp_map *m = &maps->v[k];
-		hp_addr from = m->lo > lo ? m->lo : lo, to = m->hi < hi ? m->hi : hi;
-		int r;
-
-		if (!has_file(m, l, all))
-			continue;
-		if ((r = hp_agent_unmap(a, from, to - from, err)) < 0)
-			return r;
-	}
-	return 0;
-}
-
-static bool has_range(const struct hp_ledger *l, hp_addr lo)
-{
-	for (unsigned i = 0; i < l->fixed.n_ranges; i++)
-		if (l->fixed.range[i].lo == lo)
-			return true;
-	return false;
-}
-
-/* Does another patch have a part in what @l has at @lo? */
-static bool needed(const struct hp_ledger *l, const struct hp_ledgers *all, hp_addr lo)
-{
-	for (size_t i = 0; i < all->n; i++)
-		if (all->v[i] != l && has_range(all->v[i], lo))
-			return true;
-	return false;
-}
-
-static bool stub_needed(const struct hp_ledger *l, const struct hp_ledgers *all, hp_addr stub)
-{
-	for (size_t i = 0; i < all->n; i++)
-		for (unsigned k = 0; k < all->v[i]->fixed.n_fns; k++)
-			if (all->v[i] != l && all->v[i]->fixed.fn[k].stub == stub)
-				return true;
-	return false;
-}
-
-/* The page at @page stays for others: @l's stubs in it go. */
-static int void_stubs(const struct hp_ledger *l, const struct hp_ledgers *all,
-		      const struct hp_target *t, hp_addr page, struct hp_err *err)
-{
-	uint8_t none[HP_STUB_LEN];
-	int r = 0;
-
-	memset(none, 0xcc, sizeof(none));
-	for (unsigned i = 0; i < l->fixed.n_fns && r >= 0; i++) {
-		hp_addr stub = l->fixed.fn[i].stub;
-		hp_addr lo = stub > page ? stub : page;
-		hp_addr hi =
-			stub + HP_STUB_LEN < page + HP_PAGE ? stub + HP_STUB_LEN : page + HP_PAGE;
-
-		if (lo < hi && !stub_needed(l, all, stub))
-			r = hp_mem_poke(t, lo, none, hi - lo, err);
-	}
-	return r;
-}
-
-int hp_unstage(const struct hp_ledger *l, const struct hp_ledgers *all, struct hp_target *t,
-	       struct hp_agent *a, struct hp_err *err)
-{
-	const struct hp_ledger_fixed *f = &l->fixed;
-	int r = 0;
-
-	for (unsigned i = 0; i < f->n_ranges && r >= 0; i++) {
-		hp_addr lo = f->range[i].lo;
-
-		r = needed(l, all, lo)
-			    ? void_stubs(l, all, t, lo, err)
-			    : unmap(l, all, t, lo, f->range[i].hi, lo == f->patch_lo, a, err);
-	}
-	if (r < 0 || (r = hp_fault(HP_FAULT_UNMAP_RANGES, err)) < 0 ||
-	    (r = unmap(l, all, t, f->area_lo, f->area_hi, true, a, err)) < 0)
-		return r;
-	return hp_fault(HP_FAULT_UNMAP_LEDGER, err);
-}
-
-size_t hp_stage_bytes(const struct hp_ledger *l)
-{
-	size_t n = l->fixed.area_hi - l->fixed.area_lo;
-
-	for (unsigned i = 0; i < l->fixed.n_ranges; i++)
-		n += l->fixed.range[i].hi - l->fixed.range[i].lo;
-	return n;
 }

@@ -10,6 +10,7 @@
 #include "patch/remove.h"
 #include "patch/transition.h"
 #include "patch/unload.h"
+#include "patch/unstage.h"
 
 /* What is to be done for a patch in each phase is told once, here, for unload and recovery. */
 static int take_out(struct hp_live *lv, enum hp_quiesce how, bool discard, bool hooks,
