@@ -1,220 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What a request may hold is a table of fields: from it come the checks, the sentence for each
- * mistake, and the refusal of fields that nobody knows (a misspelt option must not be ignored by
- * what changes a running program).
- */
 #include "front/json_in.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
+#include "front/fields.h"
 #include "hp/err.h"
 #include "ipc/record.h"
 #include "ipc/tcp.h"
-
-#define PAIRS_MAX   1024
-#define PIDS_MAX    65536
-#define SPAN_MAX_MS 3600000.0
-#define PID_LIMIT   (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
-
-struct field {
-	const char *name;
-	enum { PID, PIDS, TEXT, PATH, FLAG, SPAN, CHOICE, PAIRS, TEXTS, WORDS } type;
-	void *to;
-	bool needed;
-	const char *const *choices; /* CHOICE: NULL at the end; the index is stored */
-};
-
-static int wrong(struct hp_err *err, const struct field *f, const char *what)
-{
-	return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" must be %s", f->name, what);
-}
-
-static int get_pid(const struct field *f, const json_t *v, struct hp_err *err)
-{
-	json_int_t n = json_integer_value(v);
-
-	if (!json_is_integer(v) || n <= 0 || n > PID_LIMIT)
-		return wrong(err, f, "a process id: a whole number above 0");
-	*(pid_t *)f->to = (pid_t)n;
-	return 0;
-}
-
-static int get_pids(const struct field *f, const json_t *v, struct hp_job_request *r,
-		    struct hp_err *err)
-{
-	size_t n = json_array_size(v);
-
-	if (!json_is_array(v) || n == 0 || n > PIDS_MAX)
-		return wrong(err, f, "an array of 1 to 65536 process ids");
-	r->pids = calloc(n, sizeof(*r->pids));
-	if (!r->pids)
-		return hp_err_sys(err, ENOMEM, "request");
-	for (size_t i = 0; i < n; i++) {
-		const struct field one = {.name = f->name, .to = &r->pids[i]};
-
-		if (get_pid(&one, json_array_get(v, i), NULL) < 0)
-			return wrong(err, f, "an array of process ids: whole numbers above 0");
-	}
-	r->sel.n_pids = n;
-	return 0;
-}
-
-static int get_text(const struct field *f, const json_t *v, struct hp_job_request *r,
-		    struct hp_err *err)
-{
-	const char *s = json_string_value(v);
-
-	if (!s || !*s)
-		return wrong(err, f, "a string, not empty");
-	if (f->type == PATH && *s != '/')
-		return wrong(err, f, "an absolute path");
-	if (hp_job_request_keep(r, s, f->to) < 0)
-		return hp_err_sys(err, ENOMEM, "request");
-	return 0;
-}
-
-static int get_flag(const struct field *f, const json_t *v, struct hp_err *err)
-{
-	if (!json_is_boolean(v))
-		return wrong(err, f, "true or false");
-	*(bool *)f->to = json_is_true(v);
-	return 0;
-}
-
-static int get_span(const struct field *f, const json_t *v, struct hp_err *err)
-{
-	double ms = json_number_value(v);
-
-	if (!json_is_number(v) || !(ms > 0) || ms > SPAN_MAX_MS)
-		return wrong(err, f, "milliseconds: a number above 0 and at most 3600000");
-	*(uint64_t *)f->to = (uint64_t)(ms * (double)HP_MS);
-	return 0;
-}
-
-static int get_choice(const struct field *f, const json_t *v, struct hp_err *err)
-{
-	const char *s = json_string_value(v);
-	char all[128] = "";
-
-	for (int i = 0; f->choices[i]; i++) {
-		if (s && !strcmp(s, f->choices[i])) {
-			*(int *)f->to = i;
-			return 0;
-		}
-		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s\"%s\"", i ? ", " : "",
-			 f->choices[i]);
-	}
-	return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" must be one of %s", f->name, all);
-}
-
-static int get_pairs(const struct field *f, json_t *v, struct hp_err *err)
-{
-	struct hp_pairs *to = f->to;
-	const char *key;
-	json_t *value;
-
-	if (!json_is_object(v))
-		return wrong(err, f, "an object of strings");
-	if (json_object_size(v) > PAIRS_MAX)
-		return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" has more than %d members",
-				  f->name, PAIRS_MAX);
-	json_object_foreach (v, key, value) {
-		const char *s = json_string_value(value);
-
-		if (!*key || !s || !*s)
-			return hp_err_set(err, -HP_E_BAD_REQUEST,
-					  "field \"%s\": member \"%.100s\" must be a string, and "
-					  "neither may be empty",
-					  f->name, key);
-		if (hp_pairs_add(to, key, s) < 0)
-			return hp_err_sys(err, ENOMEM, "request");
-	}
-	return 0;
-}
-
-static int get_texts(const struct field *f, const json_t *v, struct hp_job_request *r,
-		     struct hp_err *err)
-{
-	size_t n = json_array_size(v);
-
-	if (!json_is_array(v) || n == 0 || n > PAIRS_MAX)
-		return wrong(err, f, "an array of 1 to 1024 strings");
-	r->fns = calloc(n, sizeof(*r->fns));
-	if (!r->fns)
-		return hp_err_sys(err, ENOMEM, "request");
-	for (size_t i = 0; i < n; i++) {
-		const char *s = json_string_value(json_array_get(v, i));
-
-		/* An argument of a command may be empty, its name may not. */
-		if (!s || (!*s && (f->type == TEXTS || i == 0)))
-			return hp_err_set(err, -HP_E_BAD_REQUEST,
-					  "field \"%s\": element %zu must be a string, not empty",
-					  f->name, i);
-		if (hp_job_request_keep(r, s, &r->fns[i]) < 0)
-			return hp_err_sys(err, ENOMEM, "request");
-	}
-	r->n_fns = n;
-	return 0;
-}
-
-static int get(const struct field *f, json_t *v, struct hp_job_request *r, struct hp_err *err)
-{
-	switch (f->type) {
-	case PID:
-		return get_pid(f, v, err);
-	case PIDS:
-		return get_pids(f, v, r, err);
-	case TEXT:
-	case PATH:
-		return get_text(f, v, r, err);
-	case FLAG:
-		return get_flag(f, v, err);
-	case SPAN:
-		return get_span(f, v, err);
-	case CHOICE:
-		return get_choice(f, v, err);
-	case PAIRS:
-		return get_pairs(f, v, err);
-	case TEXTS:
-	case WORDS:
-		return get_texts(f, v, r, err);
-	}
-	return -EINVAL;
-}
-
-static int read_fields(struct hp_job_request *r, json_t *doc, const struct field *fields, size_t n,
-		       struct hp_err *err)
-{
-	const char *key;
-	json_t *value;
-
-	json_object_foreach (doc, key, value) {
-		size_t i = 0;
-
-		while (i < n && strcmp(fields[i].name, key) != 0)
-			i++;
-		if (i == n)
-			return hp_err_set(err, -HP_E_BAD_REQUEST, "unknown field \"%.100s\"", key);
-	}
-	for (size_t i = 0; i < n; i++) {
-		int k = 0;
-
-		value = json_object_get(doc, fields[i].name);
-		if (value)
-			k = get(&fields[i], value, r, err);
-		else if (fields[i].needed)
-			k = hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" is missing",
-				       fields[i].name);
-		if (k < 0)
-			return k;
-	}
-	return 0;
-}
 
 static bool selects(enum hp_job_kind kind)
 {
@@ -280,58 +74,58 @@ static int read_kind(struct hp_job_request *r, json_t *doc, struct hp_err *err)
 	const char *drain = NULL;
 	int k;
 /* clang-format off */
-#define SELECTOR                                                                                   \
-		{"pid", PID, &r->pid, false, NULL},                                                \
-		{"pids", PIDS, NULL, false, NULL},                                                 \
-		{"children", FLAG, &r->sel.children, false, NULL},                                 \
-		{"exe", PATH, &r->sel.exe, false, NULL},                                           \
-		{"all", FLAG, &r->sel.all, false, NULL}
+#define SELECTOR                                                                    \
+		{"pid", HP_FIELD_PID, &r->pid, false, NULL},                        \
+		{"pids", HP_FIELD_PIDS, NULL, false, NULL},                         \
+		{"children", HP_FIELD_FLAG, &r->sel.children, false, NULL},         \
+		{"exe", HP_FIELD_PATH, &r->sel.exe, false, NULL},                   \
+		{"all", HP_FIELD_FLAG, &r->sel.all, false, NULL}
 	/* clang-format on */
-	const struct field load[] = {
+	const struct hp_field load[] = {
 		SELECTOR,
-		{"all_or_nothing", FLAG, &r->all_or_nothing, false, NULL},
-		{"hp_id", TEXT, &l->id, false, NULL},
-		{"file", PATH, &l->file, true, NULL},
-		{"replace", PAIRS, &l->replace, false, NULL},
-		{"ref", PAIRS, &l->ref, false, NULL},
-		{"mode", CHOICE, &l->mode, false, modes},
-		{"quiesce", CHOICE, &l->quiesce, false, ways},
-		{"timeout_ms", SPAN, &l->timeout_ns, false, NULL},
-		{"park_ms", SPAN, &l->park_ns, false, NULL},
-		{"no_stop", FLAG, &l->no_stop, false, NULL},
-		{"dry_run", FLAG, &r->dry_run, false, NULL},
+		{"all_or_nothing", HP_FIELD_FLAG, &r->all_or_nothing, false, NULL},
+		{"hp_id", HP_FIELD_TEXT, &l->id, false, NULL},
+		{"file", HP_FIELD_PATH, &l->file, true, NULL},
+		{"replace", HP_FIELD_PAIRS, &l->replace, false, NULL},
+		{"ref", HP_FIELD_PAIRS, &l->ref, false, NULL},
+		{"mode", HP_FIELD_CHOICE, &l->mode, false, modes},
+		{"quiesce", HP_FIELD_CHOICE, &l->quiesce, false, ways},
+		{"timeout_ms", HP_FIELD_SPAN, &l->timeout_ns, false, NULL},
+		{"park_ms", HP_FIELD_SPAN, &l->park_ns, false, NULL},
+		{"no_stop", HP_FIELD_FLAG, &l->no_stop, false, NULL},
+		{"dry_run", HP_FIELD_FLAG, &r->dry_run, false, NULL},
 	};
-	const struct field unload[] = {
+	const struct hp_field unload[] = {
 		SELECTOR,
-		{"id", TEXT, &u->id, true, NULL},
-		{"quiesce", CHOICE, &u->quiesce, false, ways},
-		{"timeout_ms", SPAN, &u->timeout_ns, false, NULL},
-		{"park_ms", SPAN, &u->park_ns, false, NULL},
-		{"discard", FLAG, &u->discard, false, NULL},
+		{"id", HP_FIELD_TEXT, &u->id, true, NULL},
+		{"quiesce", HP_FIELD_CHOICE, &u->quiesce, false, ways},
+		{"timeout_ms", HP_FIELD_SPAN, &u->timeout_ns, false, NULL},
+		{"park_ms", HP_FIELD_SPAN, &u->park_ns, false, NULL},
+		{"discard", HP_FIELD_FLAG, &u->discard, false, NULL},
 	};
-	const struct field list[] = {SELECTOR};
+	const struct hp_field list[] = {SELECTOR};
 #undef SELECTOR
-	const struct field explain[] = {
-		{"pid", PID, &r->pid, true, NULL},
-		{"functions", TEXTS, NULL, true, NULL},
+	const struct hp_field explain[] = {
+		{"pid", HP_FIELD_PID, &r->pid, true, NULL},
+		{"functions", HP_FIELD_TEXTS, NULL, true, NULL},
 	};
-	const struct field watch[] = {
-		{"pid", PID, &r->pid, true, NULL},
+	const struct hp_field watch[] = {
+		{"pid", HP_FIELD_PID, &r->pid, true, NULL},
 	};
-	const struct field restart[] = {
-		{"pid", PID, &r->pid, true, NULL},
-		{"command", WORDS, NULL, false, NULL},
-		{"drain", TEXT, &drain, false, NULL},
-		{"ready", CHOICE, &n->ready, false, readies},
-		{"ready_timeout_ms", SPAN, &n->ready_ns, false, NULL},
-		{"drain_timeout_ms", SPAN, &n->drain_ns, false, NULL},
-		{"env", CHOICE, &n->env, false, envs},
-		{"set", PAIRS, &n->set, false, NULL},
-		{"pidfile", PATH, &n->pidfile, false, NULL},
-		{"user", TEXT, &n->user, false, NULL},
-		{"allow_new_binds", FLAG, &n->allow_new_binds, false, NULL},
-		{"no_residue", FLAG, &n->no_residue, false, NULL},
-		{"wait", FLAG, &r->wait, false, NULL},
+	const struct hp_field restart[] = {
+		{"pid", HP_FIELD_PID, &r->pid, true, NULL},
+		{"command", HP_FIELD_WORDS, NULL, false, NULL},
+		{"drain", HP_FIELD_TEXT, &drain, false, NULL},
+		{"ready", HP_FIELD_CHOICE, &n->ready, false, readies},
+		{"ready_timeout_ms", HP_FIELD_SPAN, &n->ready_ns, false, NULL},
+		{"drain_timeout_ms", HP_FIELD_SPAN, &n->drain_ns, false, NULL},
+		{"env", HP_FIELD_CHOICE, &n->env, false, envs},
+		{"set", HP_FIELD_PAIRS, &n->set, false, NULL},
+		{"pidfile", HP_FIELD_PATH, &n->pidfile, false, NULL},
+		{"user", HP_FIELD_TEXT, &n->user, false, NULL},
+		{"allow_new_binds", HP_FIELD_FLAG, &n->allow_new_binds, false, NULL},
+		{"no_residue", HP_FIELD_FLAG, &n->no_residue, false, NULL},
+		{"wait", HP_FIELD_FLAG, &r->wait, false, NULL},
 	};
 
 	/* The enums are read as ints. */
@@ -342,22 +136,22 @@ static int read_kind(struct hp_job_request *r, json_t *doc, struct hp_err *err)
 	switch (r->kind) {
 	case HP_JOB_LOAD:
 	case HP_JOB_CHECK:
-		return read_fields(r, doc, load, sizeof(load) / sizeof(load[0]), err);
+		return hp_fields_read(r, doc, load, sizeof(load) / sizeof(load[0]), err);
 	case HP_JOB_UNLOAD:
-		return read_fields(r, doc, unload, sizeof(unload) / sizeof(unload[0]), err);
+		return hp_fields_read(r, doc, unload, sizeof(unload) / sizeof(unload[0]), err);
 	case HP_JOB_EXPLAIN:
-		return read_fields(r, doc, explain, sizeof(explain) / sizeof(explain[0]), err);
+		return hp_fields_read(r, doc, explain, sizeof(explain) / sizeof(explain[0]), err);
 	case HP_JOB_WATCH:
-		return read_fields(r, doc, watch, sizeof(watch) / sizeof(watch[0]), err);
+		return hp_fields_read(r, doc, watch, sizeof(watch) / sizeof(watch[0]), err);
 	case HP_JOB_RESTART:
-		k = read_fields(r, doc, restart, sizeof(restart) / sizeof(restart[0]), err);
+		k = hp_fields_read(r, doc, restart, sizeof(restart) / sizeof(restart[0]), err);
 		if (k == 0 && drain && !hp_drain_parse(drain, &n->drain, &n->drain_signal))
 			k = hp_err_set(err, -HP_E_BAD_REQUEST,
 				       "field \"drain\" must be \"external\" or \"graceful\", with "
 				       "\":\" and the name of a signal behind it or not");
 		return k;
 	case HP_JOB_LIST:
-		return read_fields(r, doc, list, sizeof(list) / sizeof(list[0]), err);
+		return hp_fields_read(r, doc, list, sizeof(list) / sizeof(list[0]), err);
 	case HP_JOB_RECOVER:
 	case HP_JOB_DOCTOR:
 	case HP_JOB_SELECT:
@@ -435,24 +229,24 @@ static int put(char *to, size_t room, const char *name, const char *s, struct hp
 	return 0;
 }
 
-static int read_serve(struct hp_record *ret, const json_t *doc, struct hp_err *err)
+static int read_serve(struct hp_record *ret, json_t *doc, struct hp_err *err)
 {
 	struct hp_job_request r;
 	struct sockaddr_storage addr;
 	const char *http = NULL, *token = NULL;
 	bool remote = false;
-	const struct field serve[] = {
-		{"pid", PID, &r.pid, true, NULL},
-		{"http", TEXT, &http, true, NULL},
-		{"token", TEXT, &token, false, NULL},
-		{"allow_remote", FLAG, &remote, false, NULL},
-		{"timeout_ms", SPAN, &r.load.timeout_ns, false, NULL},
-		{"park_ms", SPAN, &r.load.park_ns, false, NULL},
+	const struct hp_field serve[] = {
+		{"pid", HP_FIELD_PID, &r.pid, true, NULL},
+		{"http", HP_FIELD_TEXT, &http, true, NULL},
+		{"token", HP_FIELD_TEXT, &token, false, NULL},
+		{"allow_remote", HP_FIELD_FLAG, &remote, false, NULL},
+		{"timeout_ms", HP_FIELD_SPAN, &r.load.timeout_ns, false, NULL},
+		{"park_ms", HP_FIELD_SPAN, &r.load.park_ns, false, NULL},
 	};
 	int k;
 
 	hp_job_request_init(&r, HP_JOB_LOAD);
-	k = read_fields(&r, (json_t *)doc, serve, sizeof(serve) / sizeof(serve[0]), err);
+	k = hp_fields_read(&r, doc, serve, sizeof(serve) / sizeof(serve[0]), err);
 	if (k == 0)
 		k = hp_tcp_parse(http, &addr, err);
 	if (k == 0 && token && strlen(token) >= sizeof(ret->token))
@@ -488,14 +282,14 @@ int hp_json_unserve(struct hp_record *ret, const char *body, size_t n, struct hp
 {
 	struct hp_job_request r;
 	const char *http = NULL;
-	const struct field unserve[] = {{"http", TEXT, &http, true, NULL}};
+	const struct hp_field unserve[] = {{"http", HP_FIELD_TEXT, &http, true, NULL}};
 	json_t *doc;
 	int k = read_body(&doc, body, n, err);
 
 	if (k < 0)
 		return k;
 	hp_job_request_init(&r, HP_JOB_LIST);
-	k = read_fields(&r, doc, unserve, 1, err);
+	k = hp_fields_read(&r, doc, unserve, 1, err);
 	if (k == 0)
 		k = put(ret->file, sizeof(ret->file), "http", http, err);
 	ret->ask = HP_ASK_UNSERVE;
@@ -511,7 +305,7 @@ int hp_json_pid(const char *text, pid_t *ret, struct hp_err *err)
 
 	errno = 0;
 	n = strtol(text, &end, 10);
-	if (errno || *end || end == text || n <= 0 || n > PID_LIMIT)
+	if (errno || *end || end == text || n <= 0 || n > HP_PID_LIMIT)
 		return hp_err_set(err, -HP_E_BAD_REQUEST,
 				  "\"pid=%.30s\": must be a process id: a whole number above 0",
 				  text);
