@@ -82,6 +82,9 @@ bool hp_image_is_code(const struct hp_image *im, uint64_t vaddr, uint64_t n);
 /* File offset of @vaddr (what a uprobe wants); false if it is not in the file. */
 bool hp_image_offset(const struct hp_image *im, uint64_t vaddr, uint64_t *ret);
 
+/* The @i-th entry of PT_DYNAMIC; false at its end. */
+bool hp_image_dyn(const struct hp_image *im, size_t i, Elf64_Dyn *ret);
+
 /* d_val of the first @tag in PT_DYNAMIC; false if there is none. */
 bool hp_image_dynamic(const struct hp_image *im, int64_t tag, uint64_t *ret);
 
