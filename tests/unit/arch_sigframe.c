@@ -40,8 +40,8 @@ __asm__(".text\n.globl stand_and_go_on, a_ret, restorer, elsewhere\n"
 	"mov %rsp,sp_after(%rip)\n" REGS_POP
 	"a_ret: ret\n"
 	"restorer: mov $15,%eax\nsyscall\n"
-	/* exit(rax + rdi) */
-	"elsewhere: add %rax,%rdi\nmov $60,%eax\nsyscall\n");
+	/* exit(the sum of number and arguments) */
+	"elsewhere: add %rax,%rdi\nadd %rsi,%rdi\nadd %rdx,%rdi\nadd %r10,%rdi\nmov $60,%eax\nsyscall\n");
 
 static hp_addr addr(void (*fn)(void))
 {
@@ -170,7 +170,8 @@ static void retargeted_frame_goes_elsewhere(void **state)
 			 0);
 	write_child(s.pid, f.base, f.bytes, f.n);
 	copy = f.base - 4096;
-	hp_sigframe_retarget(&f, addr(elsewhere), s.regs.rsp, 40, 2, 0);
+	hp_sigframe_retarget(&f, addr(elsewhere), s.regs.rsp, 30,
+			     (const uint64_t[4]){2, 3, 3, 4});
 	write_child(s.pid, copy, f.bytes, HP_SIGFRAME_UC);
 	ruin(&s, copy);
 	assert_int_equal(go_on(s.pid), 42);

@@ -45,6 +45,7 @@ struct frame {
 	uint8_t siginfo[128];
 };
 _Static_assert(sizeof(struct frame) == HP_SIGFRAME_UC, "as the header says");
+_Static_assert(offsetof(struct frame, di) == HP_SIGFRAME_DI, "as the header says");
 
 static void put_regs(struct frame *f, const struct user_regs_struct *r)
 {
@@ -114,16 +115,19 @@ int hp_sigframe_build(struct hp_sigframe *ret, hp_addr sp, const struct user_reg
 	return 0;
 }
 
-void hp_sigframe_retarget(struct hp_sigframe *f, hp_addr ip, hp_addr sp, uint64_t ax, uint64_t di,
-			  uint64_t sigmask)
+void hp_sigframe_retarget(struct hp_sigframe *f, hp_addr ip, hp_addr sp, long nr,
+			  const uint64_t args[4])
 {
 	struct frame b;
 
 	memcpy(&b, f->bytes, sizeof(b));
 	b.ip = ip;
 	b.sp = sp;
-	b.ax = ax;
-	b.di = di;
-	b.sigmask = sigmask;
+	b.ax = (uint64_t)nr;
+	b.di = args[0];
+	b.si = args[1];
+	b.dx = args[2];
+	b.r10 = args[3];
+	b.sigmask = ~0ull;
 	memcpy(f->bytes, &b, sizeof(b));
 }

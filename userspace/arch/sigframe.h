@@ -17,6 +17,7 @@
 #define HP_SIGFRAME_MAX (HP_XSTATE_MAX + 1024)
 #define HP_RED_ZONE 128
 #define HP_SIGFRAME_UC 440
+#define HP_SIGFRAME_DI 112 /* where the first argument lies, from .frame on */
 
 struct hp_sigframe {
 	hp_addr frame; /* rsp for the restorer: *frame is the return address (the restorer) */
@@ -32,10 +33,10 @@ struct hp_sigframe {
 int hp_sigframe_build(struct hp_sigframe *ret, hp_addr sp, const struct user_regs_struct *regs,
 		      uint64_t sigmask, const uint8_t *xstate, size_t xstate_n, hp_addr restorer);
 
-/* Makes @f restore other rip, rsp, rax, rdi and mask (what an agent starts with).  The first
- * HP_SIGFRAME_UC bytes, from .frame on, may as well be written at another address: the extended
- * state is found by its own, and shared. */
-void hp_sigframe_retarget(struct hp_sigframe *f, hp_addr ip, hp_addr sp, uint64_t ax, uint64_t di,
-			  uint64_t sigmask);
+/* Makes @f restore a thread that makes system call @nr at @ip, with its stack at @sp and all signals
+ * blocked.  The first HP_SIGFRAME_UC bytes, from .frame on, may as well be written at another address:
+ * the extended state is found by its own, and shared. */
+void hp_sigframe_retarget(struct hp_sigframe *f, hp_addr ip, hp_addr sp, long nr,
+			  const uint64_t args[4]);
 
 #endif

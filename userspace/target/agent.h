@@ -5,7 +5,7 @@
  * A child of the target made by one clone(CLONE_VM|CLONE_FILES, exit signal 0) in a borrowed
  * thread; its first call unshares an empty descriptor table.  It makes raw system calls under
  * ptrace and never runs libc.  It dies with hpd (PTRACE_O_EXITKILL) and with the target's exec or
- * exit.
+ * exit.  As long as the thread is borrowed that reaps it should hpd die.
  */
 #ifndef HP_TARGET_AGENT_H
 #define HP_TARGET_AGENT_H

@@ -94,8 +94,8 @@ static int find_memory(struct leftovers *lo, const struct hp_maps *m)
 	return 0;
 }
 
-static int clean(struct hp_target *t, struct hp_looker *l, const struct leftovers *lo,
-		 struct hp_err *err)
+static int reap(struct hp_target *t, struct hp_looker *l, const struct leftovers *lo,
+		struct hp_err *err)
 {
 	struct hp_borrow *b;
 	int64_t failed = 0;
@@ -112,18 +112,19 @@ static int clean(struct hp_target *t, struct hp_looker *l, const struct leftover
 		if (n < 0 && n != -ECHILD)
 			failed = n;
 	}
-	for (size_t i = 0; i < lo->memory.n; i++) {
-		const uint64_t args[6] = {lo->memory.v[i].lo, lo->memory.v[i].hi - lo->memory.v[i].lo};
-		int64_t n = hp_borrow_syscall(b, SYS_munmap, args);
-
-		if (n < 0)
-			failed = n;
-	}
 	r = hp_borrow_end(b, err);
 	if (r == 0 && failed < 0)
-		r = hp_err_sys(err, (int)-failed, "cleaning up after an earlier hpd in process %d",
+		r = hp_err_sys(err, (int)-failed, "reaping an earlier hpd's agents in process %d",
 			       (int)t->pid);
 	return r;
+}
+
+static int clean(struct hp_target *t, struct hp_looker *l, const struct leftovers *lo,
+		 struct hp_err *err)
+{
+	int r = lo->dead.n ? reap(t, l, lo, err) : 0;
+
+	return r == 0 && lo->memory.n ? hp_agent_unmap_left(t, l, lo->memory.v, lo->memory.n, err) : r;
 }
 
 static bool has_memory(pid_t pid)

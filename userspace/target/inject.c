@@ -148,9 +148,9 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 			      t->restorer);
 	if (e < 0)
 		return hp_err_sys(err, -e, "signal frame for thread %d", (int)tid);
-	inj->frame = inj->image.frame;
+	inj->frame = inj->back = inj->image.frame;
 	if (inj->saved.rsp < floor || inj->saved.rsp - floor < HP_INJECT_ROOM ||
-	    inj->image.base - 2048 < floor)
+	    inj->image.base - HP_INJECT_BELOW < floor)
 		return hp_err_set(err, -HP_E_TARGET, "the stack of thread %d has no room",
 				  (int)tid);
 	e = hp_mem_write(t, inj->image.base, inj->image.bytes, inj->image.n, err);
@@ -167,7 +167,7 @@ int64_t hp_inject_syscall(struct hp_inject *inj, long nr, const uint64_t args[6]
 	if (inj->filtered &&
 	    !hp_seccomp_allows(inj->tid, inj->t->gadget + SYSCALL_INSN_LEN, nr, args))
 		return -EPERM;
-	d.regs.rsp = inj->frame;
+	d.regs.rsp = inj->back;
 	if (hp_drive_prepare(&d, nr, args) < 0 ||
 	    ptrace(PTRACE_SETSIGMASK, inj->tid, sizeof(all_signals), &all_signals))
 		return -HP_E_GONE;

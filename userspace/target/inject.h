@@ -18,6 +18,7 @@
 
 #define HP_INJECT_SCRATCH 4096
 #define HP_INJECT_ROOM	  (16u << 10) /* at least so much must be mapped below rsp */
+#define HP_INJECT_BELOW	  2048 /* of which so much below the frame is for further frames */
 
 struct hp_inject {
 	const struct hp_target *t;
@@ -33,6 +34,8 @@ struct hp_inject {
 	long nothing;	    /* a system call that does nothing and that the filter allows */
 	uint64_t pass_on;   /* signals that came meanwhile: bit n-1 */
 	hp_addr frame, scratch;
+	hp_addr back; /* what a system call returns into: .frame, or what leads there (.frame - .back
+		       * is HP_INJECT_BELOW at most) */
 	struct hp_sigframe image;
 	pid_t child; /* born of an injected clone: stopped, PTRACE_O_EXITKILL set; 0: none */
 };
