@@ -21,6 +21,7 @@ snapshot "$bystander" "$T/bystander"
 for lie in $("$SVC/forger"); do
 	start_service forger "$lie"
 	of[$PID]=$lie
+	[ "$lie" = crowd_of_functions ] && talker=$PID
 	liars+=("$PID")
 done
 storm=("${liars[@]:0:3}") # honest, but for the storm
@@ -54,10 +55,15 @@ tell_of() {
 		"$(jq -r ".patches[] | select(.pid == $honest) | [.hp_id, .state, .functions[0].old] | join(\" \")" <<<"$OUT")" \
 		"$ID active answer"
 	no_crash "$1: list"
+	LIST=$OUT
 	expect 0 "$1: a status of all" status --json
 	no_crash "$1: status"
 }
 tell_of "lies"
+is "whoever says more than there is room for is told of in one line" \
+	"$(jq -r '.unknown_ledgers[] | select(.detail | test("more to tell")) | .pid' <<<"$LIST")" "$talker"
+is "and nobody with more than 16 areas that do not hold" \
+	"$(jq '[.unknown_ledgers | group_by(.pid)[] | length] | max <= 16' <<<"$LIST")" true
 for pid in "${storm[@]}"; do
 	ask "$pid" storm '^it says' || not_ok "storm" "no answer"
 done

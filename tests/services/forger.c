@@ -20,6 +20,7 @@
 
 #define GUARD_PAGES 4
 #define CROWD	    300
+#define FULL	    20 /* ledgers with as many functions as there can be in one */
 #define GUARD_BYTE  0x5a
 
 int counter;
@@ -132,6 +133,7 @@ static void *caller(void *arg)
 	X(circle, lead_round(l))                                                                   \
 	X(crowd, gather(l, CROWD, "1234567890abcdef"))                                             \
 	X(crowd_of_names, gather(l, 3, "\n7f0000000000-7f0000001000 rwxp 00000000 00:00 0 /"))     \
+	X(crowd_of_functions, (swell(l), gather(l, FULL, "1234567890abcdef")))                      \
 	X(same_again, gather(l, 1, l->fixed.id))
 
 static void set_phase(struct hp_ledger *l, enum hp_phase p)
@@ -158,6 +160,7 @@ static void lead_round(struct hp_ledger *l)
 /* More mappings of such a name, each with a ledger that holds. */
 static void gather(struct hp_ledger *l, unsigned n, const char *name)
 {
+	size_t room = l->fixed.area_hi - l->fixed.area_lo;
 	char file[200];
 	int fd;
 
@@ -172,9 +175,9 @@ static void gather(struct hp_ledger *l, unsigned n, const char *name)
 		uint8_t *at;
 
 		fd = memfd_create(file, MFD_CLOEXEC);
-		if (fd < 0 || ftruncate(fd, (off_t)area_n))
+		if (fd < 0 || ftruncate(fd, (off_t)room))
 			break;
-		at = mmap(NULL, area_n, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+		at = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 		close(fd);
 		if (at == MAP_FAILED)
 			break;
@@ -186,6 +189,21 @@ static void gather(struct hp_ledger *l, unsigned n, const char *name)
 		hp_ledger_pack(&copy, at);
 		mprotect(at, HP_PAGE, PROT_READ); /* so that they are mappings of their own */
 	}
+}
+
+/* As many functions as there can be, with names that take much room. */
+static void swell(struct hp_ledger *l)
+{
+	struct hp_ledger_fixed *f = &l->fixed;
+
+	f->n_fns = HP_LEDGER_FNS;
+	for (unsigned i = 0; i < HP_LEDGER_FNS; i++) {
+		f->fn[i] = f->fn[0];
+		memset(f->fn[i].old_name, 1, HP_LEDGER_NAME - 1);
+		memset(f->fn[i].new_name, 1, HP_LEDGER_NAME - 1);
+	}
+	f->area_hi = f->area_lo + area_n +
+		     HP_PAGE_UP(hp_ledger_size(f->n_fns, f->n_ranges, f->text_n));
 }
 
 #define DEFINE(name, what)                                                                         \

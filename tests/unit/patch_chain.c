@@ -11,8 +11,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "hp/err.h"
 #include "patch/chain.h"
 
@@ -186,6 +188,49 @@ static void test_a_dropped_patch_is_not_found(void **state)
 	assert_string_equal(chain(x, 0), "2");
 }
 
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t), 0);
+	return (uint64_t)t.tv_sec * HP_S + (uint64_t)t.tv_nsec;
+}
+
+/* Many ledgers, each with as many functions as there can be, and all of them on two doors: half a second,
+ * or minutes where every word is looked for in every ledger. */
+static void test_a_crowd_holds_nobody_up(void **state)
+{
+	enum { CROWD = 128 };
+	struct fixture *x = *state;
+	struct hp_ledgers crowd = {0};
+	struct hp_chain c;
+	uint64_t since;
+
+	for (unsigned k = 0; k < CROWD; k++) {
+		struct hp_ledger *l = calloc(1, sizeof(*l));
+
+		assert_non_null(l);
+		l->fixed.n_fns = HP_LEDGER_FNS;
+		l->fixed.n_banks = 1;
+		l->fixed.bank[0] = bank(0) + k * BANK_STEP;
+		for (unsigned fn = 0; fn < HP_LEDGER_FNS; fn++) {
+			l->fixed.fn[fn].door = hp_door_addr(bank(0), fn % 2);
+			l->fixed.fn[fn].slot = (uint16_t)(fn % HP_BANK_FNS);
+		}
+		assert_int_equal(hp_ledgers_add(&crowd, l), 0);
+	}
+	door_leads_to(x, 0, 2, HP_PATH_NEW);
+	above(x, 0, 2, 1);
+	since = cpu_ns();
+	for (unsigned i = 0; i < CROWD * HP_LEDGER_FNS; i++) {
+		assert_int_equal(hp_chain_read(x->t, &crowd, hp_door_addr(bank(0), 0), &c, NULL), 0);
+		assert_int_equal(c.n, 2);
+		hp_chain_free(&c);
+	}
+	assert_true(cpu_ns() - since < 20 * HP_S);
+	hp_ledgers_free(&crowd);
+}
+
 static void test_stores(void **state)
 {
 	void (*run)(const uint64_t *list, uint64_t n);
@@ -212,6 +257,7 @@ int main(void)
 		T(test_reads_each_function_by_itself),
 		T(test_lying_words_end),
 		T(test_a_dropped_patch_is_not_found),
+		T(test_a_crowd_holds_nobody_up),
 		cmocka_unit_test(test_stores),
 	};
 

@@ -276,9 +276,13 @@ static void test_one_too_many(void **state)
 	struct hp_ledgers ls = {.n = HP_LEDGERS_MAX - 1};
 	struct hp_err err;
 
-	assert_int_equal(hp_ledgers_refuse_full(&ls, x->t, &err), 0);
+	assert_int_equal(hp_ledgers_refuse_full(&ls, HP_LEDGER_FNS, x->t, &err), 0);
+	ls.n_fns = HP_LEDGERS_FNS - 9;
+	assert_int_equal(hp_ledgers_refuse_full(&ls, 9, x->t, &err), 0);
+	assert_int_equal(hp_ledgers_refuse_full(&ls, 10, x->t, &err), -HP_E_TARGET);
+	assert_non_null(strstr(err.text, "has patches of 16375 functions"));
 	ls.n++;
-	assert_int_equal(hp_ledgers_refuse_full(&ls, x->t, &err), -HP_E_TARGET);
+	assert_int_equal(hp_ledgers_refuse_full(&ls, 1, x->t, &err), -HP_E_TARGET);
 	assert_non_null(strstr(err.text, "has 256 patches"));
 }
 

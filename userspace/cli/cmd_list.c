@@ -68,7 +68,9 @@ static void show_unknown(const json_t *u)
 	hp_put(stdout, hp_get_text(u, "comm"));
 	printf("), ");
 	hp_put(stdout, hp_get_text(u, "detail"));
-	printf("\n    left alone: the hp that patched it knows what it did\n");
+	if (*hp_get_text(u, "hp_id_begins"))
+		printf("\n    left alone: the hp that patched it knows what it did");
+	putchar('\n');
 }
 
 static void show_dropped(const json_t *dropped)

@@ -25,7 +25,7 @@ static void count_patches(struct hp_daemon *d, const struct hp_job_said *said)
 	struct hp_subject *s;
 
 	TAILQ_FOREACH(s, &d->subjects, link)
-		s->counted = s->retained = s->replaced = 0;
+		s->counted = s->retained = s->replaced = s->untold = 0;
 	for (size_t i = 0; i < said->head->n[HP_FACT_PATCH]; i++) {
 		const struct hp_fact_patch *p = &said->patch[i];
 
@@ -39,6 +39,11 @@ static void count_patches(struct hp_daemon *d, const struct hp_job_said *said)
 			s->retained++;
 		else
 			s->replaced += p->functions;
+	}
+	for (size_t i = 0; i < said->head->n[HP_FACT_UNKNOWN]; i++) {
+		s = hp_subject_find(d, said->unknown[i].pid);
+		if (s)
+			s->untold = true;
 	}
 }
 
@@ -57,8 +62,8 @@ static void learn_list(struct hp_daemon *d, pid_t pid, bool all, const struct hp
 			hp_guard_dropped(s);
 			continue;
 		}
-		if (!s->counted && !all)
-			continue; /* the list may not tell of it */
+		if (!s->counted && (!all || s->untold))
+			continue; /* the list does not tell of it */
 		/* A process with patches is ours from now on; what is only looked at is not. */
 		s->patches = s->counted && take_over(s) ? s->counted : 0;
 		s->functions = s->patches ? s->replaced : 0;

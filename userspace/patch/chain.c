@@ -50,29 +50,6 @@ size_t hp_chain_find(const struct hp_chain *c, const struct hp_ledger *l)
 	return i;
 }
 
-static bool leads_to(const struct hp_ledger *l, unsigned fn, hp_addr word, bool from_door)
-{
-	const struct hp_ledger_fn *f = &l->fixed.fn[fn];
-	hp_addr bank = l->fixed.bank[f->bank];
-
-	return from_door ? word - hp_block_addr(bank, f->slot) < HP_BLOCK_SIZE
-			 : word == hp_inner_stub(bank, f->slot);
-}
-
-/* What is reached through a word on the way of the function with @door. */
-static bool owner(const struct hp_ledgers *ls, hp_addr door, hp_addr word, bool from_door,
-		  struct hp_link *ret)
-{
-	for (size_t i = 0; i < ls->n; i++)
-		for (unsigned k = 0; k < ls->v[i]->fixed.n_fns; k++)
-			if (ls->v[i]->fixed.fn[k].door == door &&
-			    leads_to(ls->v[i], k, word, from_door)) {
-				*ret = (struct hp_link){ls->v[i], k};
-				return true;
-			}
-	return false;
-}
-
 static hp_addr word_at(const struct hp_link *k, size_t array)
 {
 	const struct hp_ledger_fn *f = &k->l->fixed.fn[k->fn];
@@ -89,16 +66,16 @@ int hp_chain_read(const struct hp_target *t, const struct hp_ledgers *ls, hp_add
 		  struct hp_chain *ret, struct hp_err *err)
 {
 	struct hp_chain c = {0};
-	struct hp_link link;
+	const struct hp_link *link;
 	hp_addr at = door;
 	uint64_t word;
 	int r = 0;
 
 	while ((r = hp_mem_read(t, at, &word, sizeof(word), err)) >= 0 &&
-	       owner(ls, door, word, at == door, &link)) {
+	       (link = hp_leads_find(&ls->leads, door, word, at == door))) {
 		struct hp_link *k;
 
-		if (hp_chain_find(&c, link.l) < c.n) {
+		if (hp_chain_find(&c, link->l) < c.n) {
 			r = hp_err_set(err, -HP_E_TARGET,
 				       "the patches behind the word at 0x%llx lead round in a circle",
 				       (unsigned long long)door);
@@ -109,7 +86,7 @@ int hp_chain_read(const struct hp_target *t, const struct hp_ledgers *ls, hp_add
 			r = hp_err_set(err, -ENOMEM, "no memory for a chain of patches");
 			break;
 		}
-		*k = link;
+		*k = *link;
 		at = old_word(k);
 	}
 	if (r < 0) {

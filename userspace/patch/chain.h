@@ -19,12 +19,6 @@
 
 struct hp_live;
 
-/* One patch's place on one function. */
-struct hp_link {
-	struct hp_ledger *l;
-	unsigned fn;
-};
-
 struct hp_chain {
 	struct hp_link *v; /* topmost first */
 	size_t n, room;

@@ -94,6 +94,9 @@ static int add_site(struct hp_guard *g, const struct hp_target *t, const struct 
 	return 0;
 }
 
+/* Of one process, when many are looked at: each may say that it has any number. */
+#define SITES_MAX 64
+
 /* A function with several patches has one entry. */
 static bool told(const struct hp_guard *g, size_t from, hp_addr addr)
 {
@@ -116,6 +119,8 @@ static int guard_patch(struct hp_ops *ops, const struct hp_target *t, const stru
 
 		if (found == HP_GUARD_RIGHT || told(g, from, f->addr))
 			continue;
+		if (!mend && g->sites.n - from == SITES_MAX)
+			break;
 		mended = mend && mend_byte(t, f, found);
 		more |= !mended && found == HP_GUARD_ORIGINAL;
 		r = add_site(g, t, f, found, mended);

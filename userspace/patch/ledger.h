@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "patch/leads.h"
 #include "patch/ops.h"
 #include "target/target.h"
 
@@ -26,6 +27,8 @@
 
 #define HP_LEDGERS_MAX	 256 /* patches in one process, retained ones too */
 #define HP_LEDGER_FNS	 1024
+#define HP_LEDGERS_FNS	 (16 * HP_LEDGER_FNS) /* of all patches in one process */
+#define HP_UNKNOWN_MAX	 16 /* areas that are told of in one process */
 #define HP_LEDGER_BANKS	 16
 #define HP_LEDGER_FRAMES (1 + HP_LEDGER_BANKS) /* the patch's, and hp's own for each bank */
 /* Mappings: the patch, the banks; of each function those of its stub, which may lie across two pages,
@@ -166,6 +169,8 @@ struct hp_unknown_ledger {
 struct hp_ledgers {
 	struct hp_ledger **v;
 	size_t n, room;
+	size_t n_fns; /* of all, retained ones too */
+	struct hp_leads leads;
 	struct {
 		struct hp_unknown_ledger *v;
 		size_t n, room;
@@ -178,8 +183,8 @@ int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, struct hp
  * before anything is changed.  -HP_E_TARGET, with its name. */
 int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_target *t,
 			      struct hp_err *err);
-/* One more would be too many: -HP_E_TARGET. */
-int hp_ledgers_refuse_full(const struct hp_ledgers *ls, const struct hp_target *t,
+/* One more, with @n_fns functions, would be too many: -HP_E_TARGET. */
+int hp_ledgers_refuse_full(const struct hp_ledgers *ls, size_t n_fns, const struct hp_target *t,
 			   struct hp_err *err);
 /* Slots, stubs, doors, gates and the rest of the area lie in what has hp's name, in a patch that is
  * mapped whole; @t has been refreshed since.  -HP_E_TARGET says what does not, and where. */
@@ -187,7 +192,7 @@ int hp_ledger_check_places(const struct hp_ledger *l, const struct hp_target *t,
 /* One sentence about @u. */
 void hp_unknown_ledger_text(const struct hp_unknown_ledger *u, char *text, size_t n);
 void hp_ledgers_free(struct hp_ledgers *ls);
-/* A patch that came (@l is owned from here on), one that went. */
+/* A patch that came (@l is complete, and owned from here on), one that went. */
 int hp_ledgers_add(struct hp_ledgers *ls, struct hp_ledger *l);
 void hp_ledgers_drop(struct hp_ledgers *ls, struct hp_ledger *l);
 

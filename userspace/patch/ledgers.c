@@ -20,12 +20,31 @@ static int by_time(const void *a, const void *b)
 static int add_unknown(struct hp_ledgers *ls, const struct hp_map *m,
 		       const struct hp_ledger_fixed *f)
 {
-	struct hp_unknown_ledger *u = HP_ARRAY_ADD(&ls->unknown);
+	struct hp_unknown_ledger *u;
 
+	if (ls->unknown.n == HP_UNKNOWN_MAX)
+		return 0; /* by one already nothing is changed here */
+	u = HP_ARRAY_ADD(&ls->unknown);
 	if (!u)
 		return -ENOMEM;
 	u->version = f->magic == HP_LEDGER_MAGIC ? f->version : 0;
 	snprintf(u->id, sizeof(u->id), "%s", m->path + strlen(HP_MEMFD_PREFIX));
+	return 0;
+}
+
+static int append(struct hp_ledgers *ls, struct hp_ledger *l)
+{
+	struct hp_ledger **place = HP_ARRAY_ADD(ls);
+
+	if (!place)
+		return -ENOMEM;
+	if (hp_leads_add(&ls->leads, l) < 0) {
+		hp_leads_drop(&ls->leads, l);
+		ls->n--;
+		return -ENOMEM;
+	}
+	*place = l;
+	ls->n_fns += l->fixed.n_fns;
 	return 0;
 }
 
@@ -38,8 +57,9 @@ static int read_area(const struct hp_target *t, const struct hp_map *m, struct h
 	if (!l)
 		return -ENOMEM;
 	l->fixed.magic = 0;
-	if (ls->n < HP_LEDGERS_MAX && hp_ledger_read(l, t, m->lo)) {
-		r = hp_ledgers_add(ls, l);
+	if (ls->n < HP_LEDGERS_MAX && hp_ledger_read(l, t, m->lo) &&
+	    l->fixed.n_fns <= HP_LEDGERS_FNS - ls->n_fns) {
+		r = append(ls, l);
 		if (r < 0)
 			free(l);
 		return r;
@@ -65,6 +85,7 @@ int hp_ledgers_read(const struct hp_target *t, struct hp_ledgers *ret, struct hp
 	}
 	if (ls.n)
 		qsort(ls.v, ls.n, sizeof(*ls.v), by_time);
+	hp_leads_sort(&ls.leads);
 	*ret = ls;
 	return 0;
 }
@@ -95,11 +116,16 @@ int hp_ledgers_refuse_unknown(const struct hp_ledgers *ls, const struct hp_targe
 			  t->pid, text);
 }
 
-int hp_ledgers_refuse_full(const struct hp_ledgers *ls, const struct hp_target *t,
+int hp_ledgers_refuse_full(const struct hp_ledgers *ls, size_t n_fns, const struct hp_target *t,
 			   struct hp_err *err)
 {
-	if (ls->n < HP_LEDGERS_MAX)
+	if (ls->n < HP_LEDGERS_MAX && n_fns <= HP_LEDGERS_FNS - ls->n_fns)
 		return 0;
+	if (ls->n < HP_LEDGERS_MAX)
+		return hp_err_set(err, -HP_E_TARGET,
+				  "process %d (%s) has patches of %zu functions, and more than %d in "
+				  "one process are not managed: unload some",
+				  t->pid, t->comm, ls->n_fns, HP_LEDGERS_FNS);
 	return hp_err_set(err, -HP_E_TARGET,
 			  "process %d (%s) has %zu patches, and more than %d in one process are not "
 			  "managed: unload some, or put several changes into one patch",
@@ -111,17 +137,17 @@ void hp_ledgers_free(struct hp_ledgers *ls)
 	for (size_t i = 0; i < ls->n; i++)
 		free(ls->v[i]);
 	HP_ARRAY_FREE(&ls->unknown);
+	HP_ARRAY_FREE(&ls->leads);
 	HP_ARRAY_FREE(ls);
 }
 
 int hp_ledgers_add(struct hp_ledgers *ls, struct hp_ledger *l)
 {
-	struct hp_ledger **place = HP_ARRAY_ADD(ls);
+	int r = append(ls, l);
 
-	if (!place)
-		return -ENOMEM;
-	*place = l;
-	return 0;
+	if (r >= 0)
+		hp_leads_sort(&ls->leads);
+	return r;
 }
 
 void hp_ledgers_drop(struct hp_ledgers *ls, struct hp_ledger *l)
@@ -131,8 +157,11 @@ void hp_ledgers_drop(struct hp_ledgers *ls, struct hp_ledger *l)
 	for (size_t i = 0; i < ls->n; i++)
 		if (ls->v[i] != l)
 			ls->v[n++] = ls->v[i];
-	if (n < ls->n)
+	hp_leads_drop(&ls->leads, l);
+	if (n < ls->n) {
+		ls->n_fns -= l->fixed.n_fns;
 		free(l);
+	}
 	ls->n = n;
 }
 

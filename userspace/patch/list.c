@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "base/array.h"
-#include "base/fd.h"
-#include "base/log.h"
 #include "hp/err.h"
+#include "patch/chain.h"
 #include "patch/guard.h"
+#include "patch/list.h"
 #include "patch/plan.h"
 #include "patch/transition.h"
 #include "patch/work.h"
@@ -78,27 +78,6 @@ static int64_t old_calls(struct hp_work *w, struct hp_ledger *l)
 	return r < 0 ? -1 : (int64_t)inside;
 }
 
-/* What lies over @l: told by the words in the target.  True: something does, on every function. */
-static bool superseded(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info *p)
-{
-	size_t covered = 0;
-
-	for (size_t i = 0; i < p->n_sites; i++) {
-		struct hp_chain c = {0};
-		size_t k;
-
-		if (hp_chain_read(w->t, &w->ledgers, l->fixed.fn[i].door, &c, NULL) < 0)
-			continue;
-		k = hp_chain_find(&c, l);
-		if (k && k < c.n) {
-			memcpy(p->site[i].superseded_by, c.v[0].l->fixed.id, HP_ID_LEN);
-			covered++;
-		}
-		hp_chain_free(&c);
-	}
-	return covered && covered == p->n_sites;
-}
-
 static int get_map(const struct hp_ledger *l, char asked, char own, struct hp_pairs *ret,
 		   size_t *n_asked)
 {
@@ -150,9 +129,47 @@ static int describe(struct hp_work *w, struct hp_ledger *l, struct hp_patch_info
 		snprintf(s->module, sizeof(s->module), "%.255s", m ? m->path : "(unmapped)");
 		snprintf(s->method, sizeof(s->method), "%s", hp_entry_method_name(lf->method));
 	}
-	if (hp_ledger_phase(l) == HP_PHASE_ACTIVE && superseded(w, l, p))
-		snprintf(p->state, sizeof(p->state), "superseded");
 	return 0;
+}
+
+/* @p: of the patches of @w, in their order. */
+static void mark_below(const struct hp_work *w, const struct hp_chain *c, struct hp_patch_info *p)
+{
+	for (size_t k = 1; k < c->n; k++) {
+		size_t i = 0;
+
+		while (w->ledgers.v[i] != c->v[k].l)
+			i++;
+		if (hp_ledger_phase(c->v[k].l) == HP_PHASE_ACTIVE)
+			memcpy(p[i].site[c->v[k].fn].superseded_by, c->v[0].l->fixed.id, HP_ID_LEN);
+	}
+}
+
+static bool is_superseded(const struct hp_patch_info *p)
+{
+	size_t covered = 0;
+
+	while (covered < p->n_sites && *p->site[covered].superseded_by)
+		covered++;
+	return covered && covered == p->n_sites;
+}
+
+/* What lies over what is told by the words in the target, each of which is followed once. */
+static void mark_superseded(const struct hp_work *w, struct hp_patch_info *p)
+{
+	const struct hp_leads *leads = &w->ledgers.leads;
+	struct hp_chain c;
+
+	for (size_t i = 0; i < leads->n; i++) {
+		if ((i && leads->v[i].door == leads->v[i - 1].door) ||
+		    hp_chain_read(w->t, &w->ledgers, leads->v[i].door, &c, NULL) < 0)
+			continue;
+		mark_below(w, &c, p);
+		hp_chain_free(&c);
+	}
+	for (size_t i = 0; i < w->ledgers.n; i++)
+		if (is_superseded(&p[i]))
+			snprintf(p[i].state, sizeof(p[i].state), "superseded");
 }
 
 static int describe_unknown(const struct hp_work *w, struct hp_patch_list *list, struct hp_err *err)
@@ -171,55 +188,25 @@ static int describe_unknown(const struct hp_work *w, struct hp_patch_list *list,
 	return 0;
 }
 
-static int list_one(struct hp_ops *ops, pid_t pid, struct hp_patch_list *list, struct hp_err *err)
+int hp_list_process(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
 {
+	struct hp_patch_list list = {0};
 	struct hp_work w;
 	int r = hp_work_open(&w, ops, pid, -1, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
 
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < w.ledgers.n && r >= 0; i++) {
-		struct hp_patch_info *p = HP_ARRAY_ADD(list);
+		struct hp_patch_info *p = HP_ARRAY_ADD(&list);
 
 		r = p ? describe(&w, w.ledgers.v[i], p, err)
 		      : hp_err_set(err, -ENOMEM, "no memory for a list");
 	}
 	if (r >= 0)
-		r = describe_unknown(&w, list, err);
+		mark_superseded(&w, list.v);
+	if (r >= 0)
+		r = describe_unknown(&w, &list, err);
 	(void)hp_work_close(&w, NULL); /* nothing was started in the target */
-	return r;
-}
-
-static int list_many(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *list,
-		     struct hp_err *err)
-{
-	struct hp_pids pids = {0};
-	struct hp_err why = {0};
-	int r = hp_op_select(s, NULL, NULL, &pids, NULL, err);
-
-	for (size_t i = 0; i < pids.n && r >= 0; i++) {
-		if (!hp_op_is_patched(pids.v[i]))
-			continue;
-		r = list_one(ops, pids.v[i], list, &why);
-		if (r >= 0)
-			continue;
-		if (r == -ENOMEM)
-			(void)hp_err_set(err, r, "%s", why.text);
-		else
-			r = 0; /* it ends, runs another program, or a debugger has it: only its own */
-		hp_debug("process %d is left out of the list: %s", pids.v[i], why.text);
-	}
-	HP_ARRAY_FREE(&pids);
-	return r;
-}
-
-int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
-	       struct hp_err *err)
-{
-	struct hp_patch_list list = {0};
-	bool one = s->n_pids == 1 && !s->children;
-	int r = one ? list_one(ops, s->pids[0], &list, err) : list_many(ops, s, &list, err);
-
 	if (r < 0)
 		hp_patch_list_free(&list);
 	else

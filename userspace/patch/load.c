@@ -81,8 +81,6 @@ static int make_plan(struct load *l, struct hp_err *err)
 	char blind[256];
 	int fd, r;
 
-	if ((r = hp_ledgers_refuse_full(&l->w.ledgers, l->w.t, err)) < 0)
-		return r;
 	fd = dup(l->copy_fd);
 	if (fd < 0)
 		return hp_err_sys(err, errno, "dup");
@@ -91,7 +89,8 @@ static int make_plan(struct load *l, struct hp_err *err)
 		return r;
 	l->plan->probes = l->w.ops->watch != NULL;
 	l->plan->seal = &l->w.seal;
-	if ((r = hp_depend_check_load(&l->plan->info.meta, &l->w.ledgers, err)) < 0 ||
+	if ((r = hp_ledgers_refuse_full(&l->w.ledgers, l->plan->n_fns, l->w.t, err)) < 0 ||
+	    (r = hp_depend_check_load(&l->plan->info.meta, &l->w.ledgers, err)) < 0 ||
 	    (r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0 ||
 	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0)
 		return r;

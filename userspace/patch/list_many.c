@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of many processes.  Each says in its ledgers what it likes, so the list has a length that it
+ * cannot exceed: whoever says most is told of in one line, and the others are as they would be without it.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+#include "base/log.h"
+#include "hp/err.h"
+#include "patch/list.h"
+
+#define BYTES_MAX (32u << 20)
+/* Of a patch, a function, a pair of words beside its texts, as JSON. */
+#define PATCH_BYTES    1024
+#define FUNCTION_BYTES 1024
+#define PAIR_BYTES     16
+
+/* A control character takes six bytes. */
+static size_t text_bytes(const char *s)
+{
+	size_t n = 0;
+
+	for (; *s; s++)
+		n += (unsigned char)*s < ' ' ? 6 : 2;
+	return n;
+}
+
+/* Maps are told twice: what was asked for is told beside them. */
+static size_t pairs_bytes(const struct hp_pairs *pairs)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < pairs->n; i++)
+		n += 2 * (PAIR_BYTES + text_bytes(pairs->v[i].key) + text_bytes(pairs->v[i].value));
+	return n;
+}
+
+static size_t patch_bytes(const struct hp_patch_info *p)
+{
+	size_t n = PATCH_BYTES + text_bytes(p->comm) + text_bytes(p->file) + pairs_bytes(&p->replace) +
+		   pairs_bytes(&p->ref) + pairs_bytes(&p->meta) + pairs_bytes(&p->seal);
+
+	for (size_t i = 0; i < p->n_sites; i++)
+		n += FUNCTION_BYTES + text_bytes(p->site[i].new_name) +
+		     text_bytes(p->site[i].old_name) + text_bytes(p->site[i].module);
+	return n;
+}
+
+static size_t list_bytes(const struct hp_patch_list *l)
+{
+	size_t n = l->unknown.n * (PATCH_BYTES + sizeof(*l->unknown.v));
+
+	for (size_t i = 0; i < l->n; i++)
+		n += patch_bytes(&l->v[i]);
+	return n;
+}
+
+static const char *comm_of(const struct hp_patch_list *l)
+{
+	return l->n ? l->v[0].comm : l->unknown.n ? l->unknown.v[0].comm : "";
+}
+
+static int leave_largest(struct hp_list_parts *p)
+{
+	struct hp_unknown_info *u = HP_ARRAY_ADD(&p->left.unknown);
+	size_t most = 0;
+
+	if (!u)
+		return -ENOMEM;
+	for (size_t i = 1; i < p->n; i++)
+		if (p->v[i].bytes >= p->v[most].bytes)
+			most = i;
+	*u = (struct hp_unknown_info){.pid = p->v[most].pid};
+	snprintf(u->comm, sizeof(u->comm), "%s", p->v[most].comm);
+	snprintf(u->detail, sizeof(u->detail),
+		 "patched by hp, with more to tell than a list of many has room for: list it alone, by -p");
+	hp_patch_list_free(&p->v[most].list);
+	p->bytes -= p->v[most].bytes;
+	p->n--;
+	memmove(p->v + most, p->v + most + 1, (p->n - most) * sizeof(*p->v));
+	return 0;
+}
+
+int hp_list_take(struct hp_list_parts *p, pid_t pid, struct hp_patch_list *list)
+{
+	struct hp_list_part *part = HP_ARRAY_ADD(p);
+
+	if (!part) {
+		hp_patch_list_free(list);
+		return -ENOMEM;
+	}
+	*part = (struct hp_list_part){.pid = pid, .list = *list, .bytes = list_bytes(list)};
+	snprintf(part->comm, sizeof(part->comm), "%s", comm_of(list));
+	*list = (struct hp_patch_list){0};
+	p->bytes += part->bytes;
+	while (p->n && p->bytes > p->bytes_max)
+		if (leave_largest(p) < 0)
+			return -ENOMEM;
+	return 0;
+}
+
+/* What lies in @from is @to's afterwards. */
+static void move_list(struct hp_patch_list *to, struct hp_patch_list *from)
+{
+	if (from->n)
+		memcpy(to->v + to->n, from->v, from->n * sizeof(*from->v));
+	if (from->unknown.n)
+		memcpy(to->unknown.v + to->unknown.n, from->unknown.v,
+		       from->unknown.n * sizeof(*from->unknown.v));
+	to->n += from->n;
+	to->unknown.n += from->unknown.n;
+	from->n = from->unknown.n = 0;
+	hp_patch_list_free(from);
+}
+
+int hp_list_join(struct hp_list_parts *p, struct hp_patch_list *ret)
+{
+	struct hp_patch_list list = {.unknown.room = p->left.unknown.n + 1, .room = 1};
+
+	for (size_t i = 0; i < p->n; i++) {
+		list.room += p->v[i].list.n;
+		list.unknown.room += p->v[i].list.unknown.n;
+	}
+	list.v = calloc(list.room, sizeof(*list.v));
+	list.unknown.v = calloc(list.unknown.room, sizeof(*list.unknown.v));
+	if (!list.v || !list.unknown.v) {
+		hp_patch_list_free(&list);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < p->n; i++)
+		move_list(&list, &p->v[i].list);
+	move_list(&list, &p->left);
+	hp_list_parts_free(p);
+	*ret = list;
+	return 0;
+}
+
+void hp_list_parts_free(struct hp_list_parts *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		hp_patch_list_free(&p->v[i].list);
+	hp_patch_list_free(&p->left);
+	HP_ARRAY_FREE(p);
+}
+
+static int list_many(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
+		     struct hp_err *err)
+{
+	struct hp_list_parts parts = {.bytes_max = BYTES_MAX};
+	struct hp_patch_list list;
+	struct hp_pids pids = {0};
+	struct hp_err why = {0};
+	int r = hp_op_select(s, NULL, NULL, &pids, NULL, err);
+
+	for (size_t i = 0; i < pids.n && r >= 0; i++) {
+		int k = hp_op_is_patched(pids.v[i]) ? hp_list_process(ops, pids.v[i], &list, &why) : 1;
+
+		if (k == 0)
+			k = r = hp_list_take(&parts, pids.v[i], &list);
+		else if (k == -ENOMEM)
+			r = k;
+		/* Otherwise it ends, runs another program, or a debugger has it: only its own. */
+		if (k < 0)
+			hp_debug("process %d is left out of the list: %s", pids.v[i], why.text);
+	}
+	HP_ARRAY_FREE(&pids);
+	if (r == 0)
+		r = hp_list_join(&parts, ret);
+	hp_list_parts_free(&parts);
+	return r == -ENOMEM ? hp_err_set(err, r, "no memory for a list") : r;
+}
+
+static int list_alone(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+{
+	struct hp_patch_list list;
+	int r = hp_list_process(ops, pid, &list, err);
+
+	if (r < 0)
+		return r;
+	if (list_bytes(&list) <= BYTES_MAX) {
+		*ret = list;
+		return 0;
+	}
+	r = hp_err_set(err, -HP_E_TARGET,
+		       "process %d (%s) is patched by hp, with more to tell (%zu patches) than a list has "
+		       "room for",
+		       pid, comm_of(&list), list.n);
+	hp_patch_list_free(&list);
+	return r;
+}
+
+int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
+	       struct hp_err *err)
+{
+	bool alone = s->n_pids == 1 && !s->children;
+
+	return alone ? list_alone(ops, s->pids[0], ret, err) : list_many(ops, s, ret, err);
+}
