@@ -49,22 +49,6 @@ static const struct hp_narrowed everybodys_narrowed[] = {
 
 /* --- rights -------------------------------------------------------------------------------------- */
 
-/* Without CAP_SETPCAP the bounding set stays: what it holds is had by an execve only, and the roles
- * may not. */
-static int bound(uint64_t keep, struct hp_err *err)
-{
-	int there = 0;
-
-	/* One that is out is not dropped again: that makes a set of credentials anew. */
-	for (int c = 0; c < 64 && there >= 0; c++) {
-		there = prctl(PR_CAPBSET_READ, c);
-		if (there == 1 && !(keep & (1ull << c)) && prctl(PR_CAPBSET_DROP, c) < 0 &&
-		    errno != EPERM)
-			return hp_err_sys(err, errno, "drop capability %d", c);
-	}
-	return 0;
-}
-
 static int set_caps(uint64_t permitted, uint64_t effective, struct hp_err *err)
 {
 	struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
@@ -82,9 +66,18 @@ static int set_caps(uint64_t permitted, uint64_t effective, struct hp_err *err)
 	return 0;
 }
 
+/* With it an execve gives root nothing that it had not (security/commoncap.c,
+ * cap_bprm_creds_from_file()): the bounding set, 40 system calls to empty, need not be touched. */
+static int no_new_privileges(struct hp_err *err)
+{
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0
+		       ? hp_err_sys(err, errno, "forgo new privileges")
+		       : 0;
+}
+
 int hp_confine_caps(uint64_t keep, struct hp_err *err)
 {
-	int k = bound(keep, err);
+	int k = no_new_privileges(err);
 
 	return k < 0 ? k : set_caps(keep, keep, err);
 }
@@ -113,17 +106,12 @@ static int enter_empty_root(struct hp_err *err)
 	return 0;
 }
 
-/* The bounding set first: it takes capabilities to make it smaller. */
 static int become(const struct hp_confinement *c, struct hp_err *err)
 {
-	int k = bound(c->caps, err);
-
-	if (k < 0)
-		return k;
 	if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 ||
 	    setresgid(c->uid, c->uid, c->uid) < 0 || setresuid(c->uid, c->uid, c->uid) < 0)
 		return hp_err_sys(err, errno, "become user %u", c->uid);
-	return set_caps(c->caps, c->caps, err);
+	return hp_confine_caps(c->caps, err);
 }
 
 /* What its calls shut off too, but a descriptor that it was given does not. */
@@ -145,9 +133,8 @@ int hp_confine_rights(enum hp_role role, struct hp_err *err)
 
 	if (k == 0)
 		k = c->uid ? become(c, err) : hp_confine_caps(c->caps, err);
-	if (k == 0 &&
-	    (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0))
-		k = hp_err_sys(err, errno, "no new privileges");
+	if (k == 0 && prctl(PR_SET_DUMPABLE, 0) < 0)
+		k = hp_err_sys(err, errno, "forbid others to look inside");
 	return k;
 }
 

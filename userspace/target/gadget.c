@@ -23,6 +23,9 @@ static const struct pattern restorer[] = {
 };
 #define N_RESTORER (sizeof(restorer) / sizeof(restorer[0]))
 
+/* What all of those end in: …0f 00 00 00, syscall. */
+static const struct pattern core = {{0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05}, 6};
+
 struct search {
 	struct hp_target *t;
 	const struct pattern *p;
@@ -38,20 +41,39 @@ static bool verified(const struct hp_target *t, hp_addr at, const struct pattern
 	return hp_mem_read(t, at, now, p->n, NULL) == 0 && memcmp(now, p->bytes, p->n) == 0;
 }
 
+/* Sixteen places at a time, by the last three bytes: every load searches, and programs are large. */
+static const uint8_t *next_match(const uint8_t *p, const uint8_t *end, const struct pattern *want)
+{
+	const size_t tail = want->n - 3;
+	const __m128i t0 = _mm_set1_epi8((char)want->bytes[tail]),
+		      t1 = _mm_set1_epi8((char)want->bytes[tail + 1]),
+		      t2 = _mm_set1_epi8((char)want->bytes[tail + 2]);
+
+	for (; end - p >= 16 + (ptrdiff_t)want->n; p += 16) {
+		const uint8_t *at = p + tail;
+		__m128i b0 = _mm_loadu_si128((const __m128i *)at),
+			b1 = _mm_loadu_si128((const __m128i *)(at + 1)),
+			b2 = _mm_loadu_si128((const __m128i *)(at + 2));
+		unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(
+			_mm_cmpeq_epi8(b0, t0),
+			_mm_and_si128(_mm_cmpeq_epi8(b1, t1), _mm_cmpeq_epi8(b2, t2))));
+
+		for (; hits; hits &= hits - 1)
+			if (!memcmp(p + __builtin_ctz(hits), want->bytes, want->n))
+				return p + __builtin_ctz(hits);
+	}
+	return memmem(p, (size_t)(end - p), want->bytes, want->n);
+}
+
 static int search_text(void *arg, hp_addr at, const uint8_t *bytes, size_t n)
 {
 	struct search *s = arg;
-	const uint8_t *p = bytes;
+	const uint8_t *end = bytes + n, *p = bytes;
 
-	while (s->n < s->max) {
-		p = memmem(p, n - (size_t)(p - bytes), s->p->bytes, s->p->n);
-		if (!p)
-			return 0;
+	for (; s->n < s->max && (p = next_match(p, end, s->p)); p++)
 		if (verified(s->t, at + (hp_addr)(p - bytes), s->p))
 			s->out[s->n++] = at + (hp_addr)(p - bytes);
-		p++;
-	}
-	return 1;
+	return s->n == s->max;
 }
 
 static size_t search(struct hp_target *t, const struct pattern *p, hp_addr *out, size_t max)
@@ -89,41 +111,14 @@ int hp_gadgets_find(struct hp_target *t, struct hp_err *err)
 			  (int)t->pid, t->comm);
 }
 
-/* What all of them end in: …0f 00 00 00, syscall. */
-static const uint8_t core[6] = {0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05};
-
-/* Sixteen places at a time: every load needs them all, and programs are large. */
-static const uint8_t *next_core(const uint8_t *p, const uint8_t *end)
-{
-	const __m128i zero = _mm_setzero_si128();
-	const __m128i lo = _mm_set1_epi8(0x0f), hi = _mm_set1_epi8(0x05);
-
-	for (; end - p >= 16 + (ptrdiff_t)sizeof(core); p += 16) {
-		__m128i b3 = _mm_loadu_si128((const __m128i *)(p + 3));
-		__m128i b4 = _mm_loadu_si128((const __m128i *)(p + 4));
-		__m128i b5 = _mm_loadu_si128((const __m128i *)(p + 5));
-		unsigned hits = (unsigned)_mm_movemask_epi8(_mm_and_si128(
-			_mm_cmpeq_epi8(b3, zero),
-			_mm_and_si128(_mm_cmpeq_epi8(b4, lo), _mm_cmpeq_epi8(b5, hi))));
-
-		for (; hits; hits &= hits - 1) {
-			const uint8_t *at = p + __builtin_ctz(hits);
-
-			if (!memcmp(at, core, sizeof(core)))
-				return at;
-		}
-	}
-	return memmem(p, (size_t)(end - p), core, sizeof(core));
-}
-
 static int search_restorers(void *arg, hp_addr at, const uint8_t *bytes, size_t n)
 {
 	const uint8_t *end = bytes + n, *p = bytes;
 	struct search *s = arg;
 
-	for (; (p = next_core(p, end)) && s->n < s->max; p++)
+	for (; s->n < s->max && (p = next_match(p, end, &core)); p++)
 		for (size_t i = 0; i < N_RESTORER; i++) {
-			size_t before = restorer[i].n - sizeof(core);
+			size_t before = restorer[i].n - core.n;
 			hp_addr found = at + (hp_addr)(p - bytes) - before;
 
 			if ((size_t)(p - bytes) >= before && verified(s->t, found, &restorer[i])) {
@@ -136,10 +131,20 @@ static int search_restorers(void *arg, hp_addr at, const uint8_t *bytes, size_t 
 
 size_t hp_restorers_all(struct hp_target *t, hp_addr out[HP_RESTORERS_MAX])
 {
-	struct search s = {.t = t, .out = out, .max = HP_RESTORERS_MAX};
+	size_t n = 0;
 
-	for (size_t i = 0; i < t->n_modules; i++)
-		if (hp_module_each_text(&t->module[i], search_restorers, &s))
-			break;
-	return s.n;
+	for (size_t i = 0; i < t->n_modules; i++) {
+		struct hp_module *m = &t->module[i];
+		struct search s = {.t = t, .out = m->restorer, .max = HP_MODULE_RESTORERS};
+
+		if (!m->restorers_sought) {
+			/* (It tells whether there is room for more.) */
+			(void)hp_module_each_text(m, search_restorers, &s);
+			m->n_restorers = s.n;
+			m->restorers_sought = true;
+		}
+		for (size_t k = 0; k < m->n_restorers && n < HP_RESTORERS_MAX; k++)
+			out[n++] = m->restorer[k];
+	}
+	return n;
 }

@@ -67,14 +67,18 @@ bool hp_maps_free_range(const struct hp_maps *m, struct hp_range r)
 
 static hp_addr lowest_address(void)
 {
+	static hp_addr lowest; /* nobody changes it while a job runs */
 	char *text;
-	hp_addr lowest = 0x10000;
 
+	if (lowest)
+		return lowest;
+	lowest = 0x10000;
 	if (hp_read_file(AT_FDCWD, "/proc/sys/vm/mmap_min_addr", 64, &text, NULL) == 0) {
 		lowest = HP_PAGE_UP(strtoull(text, NULL, 10));
 		free(text);
 	}
-	return lowest < HP_PAGE ? HP_PAGE : lowest;
+	lowest = lowest < HP_PAGE ? HP_PAGE : lowest;
+	return lowest;
 }
 
 /* What of the hole [lo, hi) between two mappings may be used. */

@@ -23,6 +23,8 @@ struct hp_symtab;
 struct hp_cfi;
 struct hp_reader;
 
+#define HP_MODULE_RESTORERS 8
+
 /* A mapped ELF file. */
 struct hp_module {
 	char *path;	 /* as /proc/PID/maps says, without " (deleted)" */
@@ -38,6 +40,9 @@ struct hp_module {
 	struct hp_symtab *fewer;  /* what symtab was before it was fetched */
 	bool fetched;		  /* or tried to */
 	struct hp_cfi *cfi;	  /* lazily: hp_module_cfi() */
+	bool restorers_sought;	  /* signal return trampolines: hp_restorers_all() */
+	size_t n_restorers;
+	hp_addr restorer[HP_MODULE_RESTORERS];
 };
 
 struct hp_target {
