@@ -198,11 +198,20 @@ static bool run(const struct input *in, size_t len, const uint8_t *moved, size_t
 
 /* --- what it left ------------------------------------------------------------------------------- */
 
+/* Where a word lies in an outcome's memory; its size: nowhere. */
+static size_t word_in_memory(const struct outcome *o, uint64_t a)
+{
+	if (a - BOX_DATA <= 2 * BOX_PAGE - 8)
+		return a - BOX_DATA;
+	return a - BOX_STACK <= 2 * BOX_PAGE - 8 ? 2 * BOX_PAGE + (a - BOX_STACK) : sizeof(o->memory);
+}
+
 /* In the words of the original: what stands in the moved head stands in the head. */
 static void tell_back(struct outcome *o, const struct outcome *original, const struct hp_head *h,
 		      size_t len, uint64_t to, size_t n)
 {
-	uint64_t off = o->s.regs.rip - to, slot = o->s.regs.rsp - BOX_STACK;
+	uint64_t off = o->s.regs.rip - to;
+	size_t pushed = word_in_memory(o, o->s.regs.rsp);
 
 	if (off >= n)
 		return;
@@ -210,8 +219,8 @@ static void tell_back(struct outcome *o, const struct outcome *original, const s
 	if (!hp_head_moved_in_call(h, len, to, off))
 		return;
 	/* Nothing of the stack below rsp is left of the original. */
-	if (slot <= 2 * BOX_PAGE - 8)
-		memcpy(o->memory + 2 * BOX_PAGE + slot, original->memory + 2 * BOX_PAGE + slot, 8);
+	if (pushed < sizeof(o->memory))
+		memcpy(o->memory + pushed, original->memory + pushed, 8);
 	o->s.regs.rsp += 8;
 }
 
