@@ -220,8 +220,8 @@ static void tell_served(struct hp_client *c)
 		return;
 	list = json_array();
 	TAILQ_FOREACH(l, &c->d->listeners, link)
-	if (!l->closing && json_array_append_new(list, hp_serve_describe(l)) < 0)
-		break;
+		if (!l->closing && json_array_append_new(list, hp_serve_describe(l)) < 0)
+			break;
 	hp_client_reply(c, json_pack("{s:i,s:o}", "schema", 1, "listeners", list));
 }
 
