@@ -145,13 +145,14 @@ endef
 $(foreach l,$(sort $(foreach p,$(PUBLIC),$(wordlist 2,9,$(lib_$(p))))),$(eval $(call pic_rule,$(l))))
 
 # --- tests ---------------------------------------------------------------------------------------------
-# tests/unit/<layer>_<what>.c sees the layers up to its own.
+# tests/unit/<layer>_<what>.c sees the layers up to its own (and of tests/unit/rig what build.mk gives it).
 UNIT_SRC := $(sort $(wildcard tests/unit/*.c))
 UNIT	:= $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(UNIT_SRC))
 define unit_rule
 $(O)/tests/unit/$(1): $(O)/tests/unit/$(1).o $(call upto,$(firstword $(subst _, ,$(1))))
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC) $$(CFLAGS) $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$^ -lcmocka $$(LIBS) $$(TERM_LIBS)
+	$$(Q)$$(CC) $$(CFLAGS) $$(SANFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $$(filter %.a,$$^) \
+		-lcmocka $$(LIBS) $$(TERM_LIBS)
 endef
 $(foreach t,$(notdir $(UNIT)),$(eval $(call unit_rule,$(t))))
 unit: $(UNIT) $(O)/hpd-front	## builds the unit tests
@@ -215,7 +216,7 @@ lint:	## clang-tidy, cppcheck, shellcheck, layer rules, style rules, gcc and cla
 	$(Q)tools/lint
 
 format:	## clang-format on every C file (advisory: look at the diff)
-	$(Q)clang-format -i $(sort $(wildcard userspace/*/*.[ch] include/hp/*.h bpf/*.[ch] tests/*/*.[ch]))
+	$(Q)clang-format -i $(sort $(wildcard userspace/*/*.[ch] include/hp/*.h bpf/*.[ch] tests/*/*.[ch] tests/unit/rig/*.[ch]))
 
 deb:	## builds Debian packages, into build/deb
 	$(Q)tools/setup

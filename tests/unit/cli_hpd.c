@@ -1,9 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /* hpctl against a real loop of hpd whose operations are played: results, streams, exit status. */
-#include "daemon_rig.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
 #include "cli/cli.h"
 #include "cli/start.h"
+#include "hp/err.h"
+#include "rig/daemon_rig.h"
 
 static char out[65536], err[65536];
 

@@ -1,6 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* One request for many processes: how many at once, what fails in some, the exit status of all. */
-#include "daemon_rig.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "rig/daemon_rig.h"
 
 #define MEMBERS 6
 

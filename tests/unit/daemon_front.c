@@ -4,15 +4,34 @@
  * do a client tells it by a word; then the monitor must have refused it, killed it where no front that
  * is whole could have said that, and let no operation begin.
  */
-#include "daemon_rig.h"
-
+#include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
 #include "ipc/intake.h"
+#include "rig/daemon_rig.h"
 
 #define MONITOR 3
 #define OTHER_UID 65534

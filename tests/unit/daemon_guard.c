@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* The guard: looks for a status, puts right in a job of the target, gives in to a stubborn probe. */
-#include "daemon_rig.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "rig/daemon_rig.h"
 
 static void load(void)
 {

@@ -1,8 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* Clients of every kind against the real loop: none may harm hpd or another client. */
-#include "daemon_rig.h"
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
 #include "front/http.h"
+#include "hp/err.h"
+#include "rig/daemon_rig.h"
 
 /* hpd still answers. */
 static void rig_alive(void)

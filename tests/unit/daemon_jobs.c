@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations through the real loop: answers, order, crashes, clients and targets that leave. */
-#include "daemon_rig.h"
-
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
 #include "daemon/claims.h"
+#include "rig/daemon_rig.h"
 
 /* An empty patch of that name; what is played when it is loaded is in the rig. */
 static const char *patch(const char *name)

@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* What jobs say to the monitor: read as said, and refused where it cannot be; the JSON goes by unread. */
-#include "daemon_rig.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
 
 #include "daemon/doc.h"
 #include "daemon/job_record.h"
+#include "hp/err.h"
+#include "rig/daemon_rig.h"
 
 static struct {
 	struct hp_job_head head;

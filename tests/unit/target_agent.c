@@ -1,13 +1,29 @@
 /* SPDX-License-Identifier: MIT */
-#include "target_victim.h"
-
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-
-#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
 #include "base/fault.h"
+#include "hp/err.h"
+#include "rig/target_victim.h"
 #include "target/agent.h"
 #include "target/borrow.h"
 #include "target/procfs.h"

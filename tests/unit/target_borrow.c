@@ -1,8 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-#include "target_victim.h"
-
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
 #include <search.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "hp/err.h"
+#include "rig/target_victim.h"
 #include "target/borrow.h"
 #include "target/resolve.h"
 

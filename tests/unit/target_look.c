@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-#include "target_truth.h"
+/* Looks without BPF: every thread is stopped. */
+#include "rig/target_truth.h"
 
 int main(void)
 {
-	return cmocka_run_group_tests(truth_tests, NULL, NULL);
+	return truth_run(NULL);
 }

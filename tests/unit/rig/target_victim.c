@@ -1,11 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * target_victim.h – a child process that the tests of target/ touch, and that judges itself: a
- * thread sleeps in one kind of system call, with a pattern in every register, and reports when the
- * call came back before somebody asked for it, with another result, or with another register.
- */
-#ifndef HP_TESTS_TARGET_VICTIM_H
-#define HP_TESTS_TARGET_VICTIM_H
+#include "target_victim.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,43 +32,9 @@
 #include "base/clock.h"
 #include "hp/err.h"
 
-enum victim_kind {
-	VICTIM_FUTEX,
-	VICTIM_EPOLL,
-	VICTIM_EPOLL_PWAIT,
-	VICTIM_SLEEP,
-	VICTIM_SIGTIMEDWAIT,
-	VICTIM_SEMOP,
-	VICTIM_POLL,
-	VICTIM_PPOLL,
-	VICTIM_SELECT,
-	VICTIM_ACCEPT,
-	VICTIM_READ,
-	VICTIM_SPIN,
-	VICTIM_KINDS,
-};
-
-static const char *const victim_names[VICTIM_KINDS] = {
+const char *const victim_names[VICTIM_KINDS] = {
 	"futex", "epoll_wait", "epoll_pwait", "clock_nanosleep", "sigtimedwait", "semop",
 	"poll",	 "ppoll",      "pselect6",    "accept4",	 "read",	 "spin",
-};
-
-/* Shared by test and child; zeroed. */
-struct victim {
-	_Atomic uint32_t futex;
-	_Atomic uint32_t asked;	 /* the test asked the calls to come back */
-	_Atomic uint32_t ready;	 /* threads about to make their call */
-	_Atomic uint32_t back;	 /* calls that came back as they should */
-	_Atomic uint32_t faults; /* what must not be */
-	_Atomic uint64_t spins;
-	_Atomic int64_t last_result;
-	_Atomic uint32_t last_kind;
-	_Atomic int sleeper; /* the thread in clock_nanosleep(2), which a signal ends */
-	int event[2]; /* a pipe */
-	int sem;
-	int listener;
-	pid_t pid;
-	unsigned n;
 };
 
 /* rbx r12 r13 r14 r15 r8 r9 r10 rdi rsi rdx, and xmm0-15 */
@@ -83,7 +43,7 @@ struct victim_regs {
 	_Alignas(16) uint8_t xmm[16][16];
 };
 
-static inline int64_t victim_raw(long nr, struct victim_regs *r, const uint64_t a[6])
+static int64_t victim_raw(long nr, struct victim_regs *r, const uint64_t a[6])
 {
 	struct victim_regs in, *from = &in, *to = r;
 	int64_t result;
@@ -128,7 +88,7 @@ static inline int64_t victim_raw(long nr, struct victim_regs *r, const uint64_t 
 	return result;
 }
 
-static inline bool victim_regs_kept(const struct victim_regs *r, const uint64_t a[6])
+static bool victim_regs_kept(const struct victim_regs *r, const uint64_t a[6])
 {
 	static const uint8_t checked[] = {0, 1, 2, 3, 4, 5, 14, 15};
 	const uint64_t want[11] = {0xb1, 0xc2, 0xd3, 0xe4, 0xf5, a[4], a[5], a[3], a[0], a[1], a[2]};
@@ -140,7 +100,7 @@ static inline bool victim_regs_kept(const struct victim_regs *r, const uint64_t 
 	return memcmp(r->general, want, sizeof(want)) == 0;
 }
 
-static inline void victim_judge(struct victim *v, unsigned kind, int64_t got, int64_t want,
+static void victim_judge(struct victim *v, unsigned kind, int64_t got, int64_t want,
 				bool regs_kept)
 {
 	if (v->asked && got == want && regs_kept) {
@@ -152,7 +112,7 @@ static inline void victim_judge(struct victim *v, unsigned kind, int64_t got, in
 	v->faults++;
 }
 
-static inline void victim_spin(struct victim *v)
+static void victim_spin(struct victim *v)
 {
 	v->ready++;
 	while (!v->asked) {
@@ -173,7 +133,7 @@ static inline void victim_spin(struct victim *v)
 	v->back++;
 }
 
-static inline void victim_sleep(struct victim *v, unsigned kind)
+static void victim_sleep(struct victim *v, unsigned kind)
 {
 	static const struct timespec hour = {3600, 0};
 	struct pollfd p = {.fd = v->event[0], .events = POLLIN};
@@ -270,7 +230,7 @@ static inline void victim_sleep(struct victim *v, unsigned kind)
 	victim_judge(v, kind, got, want, victim_regs_kept(&r, a));
 }
 
-static inline void victim_on_usr1(int sig)
+static void victim_on_usr1(int sig)
 {
 }
 
@@ -279,7 +239,7 @@ struct victim_thread {
 	unsigned kind;
 };
 
-static inline void *victim_thread_main(void *arg)
+static void *victim_thread_main(void *arg)
 {
 	struct victim_thread *t = arg;
 
@@ -288,7 +248,7 @@ static inline void *victim_thread_main(void *arg)
 }
 
 /* The first kind is the main thread's. */
-static inline void victim_main(struct victim *v, const unsigned *kinds, unsigned n)
+static void victim_main(struct victim *v, const unsigned *kinds, unsigned n)
 {
 	static struct victim_thread threads[64];
 	sigset_t set;
@@ -310,8 +270,7 @@ static inline void victim_main(struct victim *v, const unsigned *kinds, unsigned
 		pause();
 }
 
-/* 'S' and 'R' in /proc/PID/task/TID/stat; false when one is neither asleep nor a spinner. */
-static inline bool victim_asleep(const struct victim *v, unsigned spinners)
+bool victim_asleep(const struct victim *v, unsigned spinners)
 {
 	char path[64], line[512];
 	unsigned asleep = 0, n = 0;
@@ -339,7 +298,7 @@ static inline bool victim_asleep(const struct victim *v, unsigned spinners)
 	return n == v->n && asleep + spinners >= n;
 }
 
-static inline struct victim *victim_start(const unsigned *kinds, unsigned n)
+struct victim *victim_start(const unsigned *kinds, unsigned n)
 {
 	struct victim *v = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	unsigned spinners = 0;
@@ -364,7 +323,7 @@ static inline struct victim *victim_start(const unsigned *kinds, unsigned n)
 	return v;
 }
 
-static inline void victim_wake(struct victim *v)
+static void victim_wake(struct victim *v)
 {
 	struct sembuf op = {0, 64, 0};
 	struct sockaddr_un_any {
@@ -384,8 +343,7 @@ static inline void victim_wake(struct victim *v)
 	close(s);
 }
 
-/* Every call comes back, as it should. */
-static inline void victim_finish(struct victim *v, const unsigned *kinds)
+void victim_finish(struct victim *v, const unsigned *kinds)
 {
 	if (v->faults)
 		print_error("%s came back with %lld\n", victim_names[v->last_kind],
@@ -408,7 +366,7 @@ static inline void victim_finish(struct victim *v, const unsigned *kinds)
 	assert_int_equal(v->back, v->n);
 }
 
-static inline void victim_free(struct victim *v)
+void victim_free(struct victim *v)
 {
 	kill(v->pid, SIGKILL);
 	assert_int_equal(waitpid(v->pid, NULL, 0), v->pid);
@@ -419,8 +377,7 @@ static inline void victim_free(struct victim *v)
 	munmap(v, 4096);
 }
 
-/* Number of entries of /proc/PID/@what. */
-static inline int victim_count(const struct victim *v, const char *what)
+int victim_count(const struct victim *v, const char *what)
 {
 	char path[64];
 	int n = 0;
@@ -435,7 +392,7 @@ static inline int victim_count(const struct victim *v, const char *what)
 	return n;
 }
 
-static inline char *victim_maps(const struct victim *v)
+char *victim_maps(const struct victim *v)
 {
 	char path[64], *text = calloc(1, 1 << 20);
 	FILE *f;
@@ -448,8 +405,7 @@ static inline char *victim_maps(const struct victim *v)
 	return text;
 }
 
-/* Children of the victim, dead or alive. */
-static inline int victim_children(const struct victim *v)
+int victim_children(const struct victim *v)
 {
 	struct dirent *e;
 	int n = 0;
@@ -471,5 +427,3 @@ static inline int victim_children(const struct victim *v)
 	closedir(d);
 	return n;
 }
-
-#endif
