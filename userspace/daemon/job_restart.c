@@ -51,7 +51,8 @@ int hp_job_do_restart(struct hp_job *job, struct hp_ops *ops, struct hp_job_sayi
 
 		if (!answered)
 			(void)json_object_set(ret->doc, "drained", how); /* no memory: it is not told */
-		hp_job_tell_event(job, "drained", "drained", drained.ns, "", json_pack("{s:o}", "drained", how));
+		hp_job_tell_event(job, "drained", "drained", drained.ns, "",
+				  json_pack("{s:o}", "drained", how));
 	}
 	hp_restart_end(r);
 	if (answered)
