@@ -15,30 +15,15 @@
 #include "daemon/access.h"
 #include "elf/patchinfo.h"
 #include "hp/err.h"
+#include "rig/sleeper.h"
 #include "target/target.h"
-
-static pid_t start(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0)
-		for (;;)
-			pause();
-	return pid;
-}
-
-static void end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
 
 static void another_of_that_number_is_refused(void **state)
 {
 	struct hp_peer root = {.known = true};
 	struct hp_access access = {0};
 	struct hp_access_question q = {.access = &access, .peer = &root, .right = HP_RIGHT_SEE};
-	pid_t meant = start(), found = start();
+	pid_t meant = sleeper_start(), found = sleeper_start();
 	struct hp_pairs seal = {0};
 	struct hp_target *t;
 	struct hp_err err;
@@ -48,12 +33,12 @@ static void another_of_that_number_is_refused(void **state)
 	q.process = pidfd_open(meant, 0);
 	assert_true(q.process >= 0);
 	assert_int_equal(hp_access_permit(&q, t, -1, &seal, &err), 0);
-	end(meant);
+	sleeper_end(meant);
 	assert_int_equal(hp_access_permit(&q, t, -1, &seal, &err), -HP_E_GONE);
 	hp_close(&q.process);
 	assert_int_equal(hp_access_permit(&q, t, -1, &seal, &err), 0);
 	hp_target_free(t);
-	end(found);
+	sleeper_end(found);
 	hp_access_free(&access);
 }
 

@@ -331,32 +331,47 @@ static void passes_on_what_the_lookup_refuses(void **state)
 	assert_null(f.v);
 }
 
-/* What no linker lets through: the first R_X86_64_64 of patch.so becomes another type. */
-static int compute_as(uint32_t type, struct hp_err *err)
+/* Of a changed copy of @im, which is freed; @bytes, owned: the copy. */
+static int compute_copy(struct hp_image *im, uint8_t *bytes, struct hp_err *err)
 {
-	struct hp_image *im = open_file("patch.so"), *changed = NULL;
-	uint8_t *b = malloc(im->size);
+	struct hp_image *changed = NULL;
 	struct hp_fixups f = {0};
 	struct seen seen = {0};
-	uint64_t at, offset;
-	Elf64_Rela *rela;
 	int r;
+
+	assert_int_equal(hp_image_open(&changed, memory_file(bytes, im->size), "changed", NULL), 0);
+	r = compute_at(&f, changed, BIAS, &seen, err);
+	hp_fixups_free(&f);
+	hp_image_free(changed);
+	hp_image_free(im);
+	free(bytes);
+	return r;
+}
+
+static uint8_t *copy_of(const struct hp_image *im)
+{
+	uint8_t *b = malloc(im->size);
 
 	assert_non_null(b);
 	memcpy(b, im->bytes, im->size);
+	return b;
+}
+
+/* What no linker lets through: the first R_X86_64_64 of patch.so becomes another type. */
+static int compute_as(uint32_t type, struct hp_err *err)
+{
+	struct hp_image *im = open_file("patch.so");
+	uint8_t *b = copy_of(im);
+	uint64_t at, offset;
+	Elf64_Rela *rela;
+
 	assert_true(hp_image_dynamic(im, DT_RELA, &at));
 	assert_true(hp_image_offset(im, at, &offset));
 	rela = (Elf64_Rela *)(b + offset);
 	while (ELF64_R_TYPE(rela->r_info) != R_X86_64_64)
 		rela++;
 	rela->r_info = ELF64_R_INFO(ELF64_R_SYM(rela->r_info), type);
-	assert_int_equal(hp_image_open(&changed, memory_file(b, im->size), "changed", NULL), 0);
-	r = compute_at(&f, changed, BIAS, &seen, err);
-	hp_fixups_free(&f);
-	hp_image_free(changed);
-	hp_image_free(im);
-	free(b);
-	return r;
+	return compute_copy(im, b, err);
 }
 
 static void knows_every_type(void **state)
@@ -385,25 +400,14 @@ static void knows_every_type(void **state)
 
 static int compute_changed(int64_t tag, uint64_t value, struct hp_err *err)
 {
-	struct hp_image *im = open_file("relr.so"), *changed = NULL;
-	uint8_t *b = malloc(im->size);
-	struct hp_fixups f = {0};
-	struct seen seen = {0};
+	struct hp_image *im = open_file("relr.so");
+	uint8_t *b = copy_of(im);
 	Elf64_Dyn *d;
-	int r;
 
-	assert_non_null(b);
-	memcpy(b, im->bytes, im->size);
 	for (d = (Elf64_Dyn *)(b + (im->dynamic - im->bytes)); d->d_tag != tag; d++)
 		assert_int_not_equal(d->d_tag, DT_NULL);
 	d->d_un.d_val = value;
-	assert_int_equal(hp_image_open(&changed, memory_file(b, im->size), "changed", NULL), 0);
-	r = compute_at(&f, changed, BIAS, &seen, err);
-	hp_fixups_free(&f);
-	hp_image_free(changed);
-	hp_image_free(im);
-	free(b);
-	return r;
+	return compute_copy(im, b, err);
 }
 
 static void refuses_lies(void **state)

@@ -17,29 +17,12 @@
 
 #include "base/clock.h"
 #include "hp/err.h"
+#include "rig/sleeper.h"
 #include "restart/generation.h"
 #include "restart/inventory.h"
 #include "restart/restart.h"
 
 static struct hp_err err;
-
-static pid_t start(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		for (;;)
-			pause();
-	}
-	return pid;
-}
-
-static void end(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
 
 static struct hp_generation between(pid_t old, pid_t new, const char *state, const char *old_state)
 {
@@ -63,7 +46,7 @@ static int number_of(pid_t pid, unsigned *n)
 
 static void one_at_a_time(void **state)
 {
-	pid_t old = start(), new = start(), other = start();
+	pid_t old = sleeper_start(), new = sleeper_start(), other = sleeper_start();
 	struct hp_generation g = between(old, new, "starting", "serving");
 	unsigned n = 0;
 
@@ -84,9 +67,9 @@ static void one_at_a_time(void **state)
 	assert_int_equal(n, 1);
 	hp_generation_remove();
 	assert_int_equal(number_of(old, &n), 0);
-	end(old);
-	end(new);
-	end(other);
+	sleeper_end(old);
+	sleeper_end(new);
+	sleeper_end(other);
 }
 
 static json_t *only(pid_t pid)
@@ -107,7 +90,7 @@ static void is(const json_t *doc, const char *name, const char *wanted)
 
 static void as_it_is_told(void **state)
 {
-	pid_t old = start(), new = start();
+	pid_t old = sleeper_start(), new = sleeper_start();
 	struct hp_generation g = between(old, new, "serving", "draining");
 	json_t *doc;
 
@@ -126,8 +109,8 @@ static void as_it_is_told(void **state)
 	json_decref(doc);
 	json_decref(only(new));
 	hp_generation_remove();
-	end(old);
-	end(new);
+	sleeper_end(old);
+	sleeper_end(new);
 }
 
 /* The file of a supervisor that is killed goes to one of those who ask, and to nobody before. */
@@ -135,7 +118,7 @@ static void left_behind(void **state)
 {
 	struct hp_listener sock = {.fd = -1, .family = AF_UNIX, .file = {.dev = 1, .ino = 99}};
 	struct hp_listeners l = {.v = &sock, .n = 1};
-	pid_t supervisor = start(), old = start(), new = start();
+	pid_t supervisor = sleeper_start(), old = sleeper_start(), new = sleeper_start();
 	struct hp_generation g = between(old, new, "serving", "draining");
 	const json_t *shield;
 	json_t *doc, *all;
@@ -144,7 +127,7 @@ static void left_behind(void **state)
 	g.shielded = &l;
 	assert_int_equal(hp_generation_write(&g, supervisor), 0);
 	json_decref(only(new));
-	end(supervisor);
+	sleeper_end(supervisor);
 	all = hp_generations_list(new);
 	assert_int_equal(json_array_size(all), 0);
 	json_decref(all);
@@ -156,8 +139,8 @@ static void left_behind(void **state)
 	assert_int_equal(json_integer_value(json_object_get(shield, "ino")), 99);
 	json_decref(doc);
 	assert_null(hp_generation_take_over());
-	end(old);
-	end(new);
+	sleeper_end(old);
+	sleeper_end(new);
 }
 
 /* /run/hp is everybody's. */

@@ -217,18 +217,6 @@ int hp_json_request(struct hp_job_request *ret, enum hp_job_kind kind, const cha
 	return k;
 }
 
-/* A string for a member of a record. */
-static int put(char *to, size_t room, const char *name, const char *s, struct hp_err *err)
-{
-	size_t n = s ? strlen(s) : 0;
-
-	if (n >= room)
-		return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" is longer than %zu bytes",
-				  name, room - 1);
-	memcpy(to, s ? s : "", n + 1);
-	return 0;
-}
-
 static int read_serve(struct hp_record *ret, json_t *doc, struct hp_err *err)
 {
 	struct hp_job_request r;
@@ -253,7 +241,7 @@ static int read_serve(struct hp_record *ret, json_t *doc, struct hp_err *err)
 		k = hp_err_set(err, -HP_E_BAD_REQUEST, "a token has at most %zu characters",
 			       sizeof(ret->token) - 1);
 	if (k == 0)
-		k = put(ret->token, sizeof(ret->token), "token", token, err);
+		k = hp_record_text(ret->token, sizeof(ret->token), "token", token, err);
 	if (k == 0) {
 		ret->ask = HP_ASK_SERVE;
 		ret->pid = r.pid;
@@ -291,7 +279,7 @@ int hp_json_unserve(struct hp_record *ret, const char *body, size_t n, struct hp
 	hp_job_request_init(&r, HP_JOB_LIST);
 	k = hp_fields_read(&r, doc, unserve, 1, err);
 	if (k == 0)
-		k = put(ret->file, sizeof(ret->file), "http", http, err);
+		k = hp_record_text(ret->file, sizeof(ret->file), "http", http, err);
 	ret->ask = HP_ASK_UNSERVE;
 	hp_job_request_free(&r);
 	json_decref(doc);

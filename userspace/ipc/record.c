@@ -7,13 +7,13 @@
 #include "hp/err.h"
 #include "ipc/request.h"
 
-static int put(char *to, size_t room, const char *what, const char *s, struct hp_err *err)
+int hp_record_text(char *to, size_t room, const char *field, const char *s, struct hp_err *err)
 {
 	size_t n = s ? strlen(s) : 0;
 
 	if (n >= room)
 		return hp_err_set(err, -HP_E_BAD_REQUEST, "field \"%s\" is longer than %zu bytes",
-				  what, room - 1);
+				  field, room - 1);
 	memcpy(to, s ? s : "", n + 1);
 	return 0;
 }
@@ -77,18 +77,19 @@ static void put_numbers(struct hp_record *rec, const struct hp_job_request *r)
 int hp_record_put(struct hp_record *rec, const struct hp_job_request *r, struct hp_err *err)
 {
 	const char *id = r->kind == HP_JOB_UNLOAD ? r->unload.id : r->load.id;
-	int k = put(rec->file, sizeof(rec->file), "file", r->load.file, err);
+	int k = hp_record_text(rec->file, sizeof(rec->file), "file", r->load.file, err);
 
 	put_numbers(rec, r);
 	if (k == 0)
-		k = put(rec->exe, sizeof(rec->exe), "exe", r->sel.exe, err);
+		k = hp_record_text(rec->exe, sizeof(rec->exe), "exe", r->sel.exe, err);
 	if (k == 0)
-		k = put(rec->pidfile, sizeof(rec->pidfile), "pidfile", r->restart.pidfile, err);
+		k = hp_record_text(rec->pidfile, sizeof(rec->pidfile), "pidfile",
+				   r->restart.pidfile, err);
 	if (k == 0)
-		k = put(rec->user, sizeof(rec->user), "user", r->restart.user, err);
+		k = hp_record_text(rec->user, sizeof(rec->user), "user", r->restart.user, err);
 	if (k == 0)
-		k = put(rec->id, sizeof(rec->id), r->kind == HP_JOB_UNLOAD ? "id" : "hp_id", id,
-			err);
+		k = hp_record_text(rec->id, sizeof(rec->id),
+				   r->kind == HP_JOB_UNLOAD ? "id" : "hp_id", id, err);
 	if (k == 0)
 		k = check_pairs(&r->load.replace, "replace", err);
 	if (k == 0)

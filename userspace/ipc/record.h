@@ -136,6 +136,8 @@ struct hp_tell_begin {
 /* Takes a record or an item that is ready. 0 or a negative errno. */
 typedef int (*hp_record_send)(void *arg, const void *packet, size_t n);
 
+/* A string (NULL: none) for a member of a record; -HP_E_BAD_REQUEST names @field when it is too long. */
+int hp_record_text(char *to, size_t room, const char *field, const char *s, struct hp_err *err);
 /* Fills what @r says into *rec, whose other members are set by the caller; -HP_E_BAD_REQUEST when
  * something is too long. */
 int hp_record_put(struct hp_record *rec, const struct hp_job_request *r, struct hp_err *err);
