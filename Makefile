@@ -45,7 +45,7 @@ LIBS	:= -lsystemd -lbpf -lelf -ldw -lseccomp -luring -ljansson -lZydis -lsodium 
 TERM_LIBS := -lncursesw -ltinfo
 
 # A folder of userspace/ uses only those before it in this list (tools/check-layers).
-LAYERS	:= base trust upgrade client elf arch target watch gate patch hotgo restart ipc front daemon cli
+LAYERS	:= base trust upgrade client elf arch target watch gate patch hotgo service restart ipc front access daemon cli
 MAINS	:= userspace/daemon/main.c userspace/front/main.c userspace/cli/main.c
 layer_src = $(filter-out $(MAINS),$(sort $(wildcard userspace/$(1)/*.c)))
 layer_obj = $(patsubst %.c,$(O)/%.o,$(call layer_src,$(1)))

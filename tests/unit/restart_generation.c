@@ -17,10 +17,10 @@
 
 #include "base/clock.h"
 #include "hp/err.h"
-#include "rig/sleeper.h"
 #include "restart/generation.h"
-#include "restart/inventory.h"
 #include "restart/restart.h"
+#include "rig/sleeper.h"
+#include "service/inventory.h"
 
 static struct hp_err err;
 

@@ -31,7 +31,7 @@ struct hp_client *hp_client_find(struct hp_daemon *d, uint64_t conn)
 	return c ? *c : NULL;
 }
 
-int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_listener *from,
+int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_serve *from,
 		  struct hp_client **ret, struct hp_err *err)
 {
 	struct hp_client *c;

@@ -14,20 +14,20 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "access/peer.h"
 #include "base/buf.h"
 #include "daemon/job_record.h"
-#include "daemon/peer.h"
 
 struct hp_daemon;
 struct hp_err;
-struct hp_listener;
+struct hp_serve;
 
 struct hp_client {
 	TAILQ_ENTRY(hp_client) link;
 	struct hp_daemon *d;
 	uint64_t conn;
 	struct hp_peer peer;
-	struct hp_listener *from; /* NULL: the control socket */
+	struct hp_serve *from; /* NULL: the control socket */
 	const char *asks;	  /* for what: for the log */
 	bool ndjson;		  /* takes lines … */
 	bool stream;		  /* … and gets them */
@@ -38,7 +38,7 @@ struct hp_client {
 struct hp_client *hp_client_find(struct hp_daemon *d, uint64_t conn);
 /* With the peer of @sock, a connection that front has accepted; @from: of whose listener.
  * -HP_E_DENIED: front lies. */
-int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_listener *from,
+int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_serve *from,
 		  struct hp_client **ret, struct hp_err *err);
 /* It does not wait any more. */
 void hp_client_leave(struct hp_client *c);

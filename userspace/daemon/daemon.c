@@ -33,7 +33,7 @@
 
 void hp_daemon_forget(struct hp_daemon *d)
 {
-	struct hp_listener *l;
+	struct hp_serve *l;
 	struct hp_subject *s;
 	struct hp_job *job;
 
@@ -94,7 +94,7 @@ static void idle_fired(struct hp_timer *t)
 
 size_t hp_daemon_conns(const struct hp_daemon *d)
 {
-	const struct hp_listener *l;
+	const struct hp_serve *l;
 	size_t n = d->n_conns;
 
 	TAILQ_FOREACH(l, &d->listeners, link)
@@ -104,7 +104,7 @@ size_t hp_daemon_conns(const struct hp_daemon *d)
 
 void hp_daemon_count(struct hp_daemon *d, uint32_t id, size_t n)
 {
-	struct hp_listener *l = id ? hp_serve_find(d, id) : NULL;
+	struct hp_serve *l = id ? hp_serve_find(d, id) : NULL;
 
 	if (!id)
 		d->n_conns = n;
@@ -115,7 +115,7 @@ void hp_daemon_count(struct hp_daemon *d, uint32_t id, size_t n)
 
 void hp_daemon_uncount(struct hp_daemon *d)
 {
-	struct hp_listener *l;
+	struct hp_serve *l;
 
 	TAILQ_FOREACH(l, &d->listeners, link)
 		l->n_conns = 0;

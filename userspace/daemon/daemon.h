@@ -13,15 +13,15 @@
 #include <sys/queue.h>
 #include <sys/signalfd.h>
 
+#include "access/access.h"
 #include "base/defaults.h"
-#include "daemon/access.h"
 #include "daemon/client.h"
 #include "daemon/front.h"
 #include "daemon/job.h"
 #include "daemon/manager.h"
 #include "daemon/metrics.h"
-#include "ipc/ring.h"
 #include "daemon/targets.h"
+#include "ipc/ring.h"
 
 struct hp_err;
 struct hp_watch;
@@ -60,7 +60,7 @@ struct hp_daemon {
 	void *clients_by_conn;		 /* tsearch(3) */
 	size_t n_clients;
 	size_t n_conns; /* of the control socket, as front says */
-	TAILQ_HEAD(, hp_listener) listeners;
+	TAILQ_HEAD(, hp_serve) listeners;
 	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */
 	TAILQ_HEAD(, hp_subject) subjects;
 	void *subjects_by_pid;		 /* tsearch(3): those that are not gone */

@@ -85,7 +85,7 @@ static void tell_listen(struct hp_front *f, uint32_t listener, int fd)
 
 static void listen_all(struct hp_front *f)
 {
-	const struct hp_listener *l;
+	const struct hp_serve *l;
 
 	tell_listen(f, 0, f->d->listen_fd);
 	TAILQ_FOREACH(l, &f->d->listeners, link)
@@ -204,12 +204,12 @@ void hp_front_begin(struct hp_front *f)
 	listen_all(f);
 }
 
-void hp_front_listen(struct hp_front *f, const struct hp_listener *l)
+void hp_front_listen(struct hp_front *f, const struct hp_serve *l)
 {
 	tell_listen(f, l->id, l->fd);
 }
 
-void hp_front_unlisten(struct hp_front *f, const struct hp_listener *l)
+void hp_front_unlisten(struct hp_front *f, const struct hp_serve *l)
 {
 	const struct hp_tell_head head = {.tell = HP_TELL_UNLISTEN, .conn = l->id};
 

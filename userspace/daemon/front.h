@@ -20,7 +20,7 @@
 
 struct hp_daemon;
 struct hp_err;
-struct hp_listener;
+struct hp_serve;
 
 struct hp_front {
 	struct hp_daemon *d;
@@ -45,8 +45,8 @@ void hp_front_attend(struct hp_front *f);
 /* It may take clients from now on. */
 void hp_front_begin(struct hp_front *f);
 /* … of @l too, or no longer. */
-void hp_front_listen(struct hp_front *f, const struct hp_listener *l);
-void hp_front_unlisten(struct hp_front *f, const struct hp_listener *l);
+void hp_front_listen(struct hp_front *f, const struct hp_serve *l);
+void hp_front_unlisten(struct hp_front *f, const struct hp_serve *l);
 /* It answers what was asked, and takes nobody any more. */
 void hp_front_stop(struct hp_front *f);
 /* At the end. */

@@ -16,9 +16,9 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "access/peer.h"
 #include "base/buf.h"
 #include "daemon/job_record.h"
-#include "daemon/peer.h"
 #include "ipc/request.h"
 #include "ipc/ring.h"
 

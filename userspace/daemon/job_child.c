@@ -9,9 +9,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "access/access.h"
 #include "base/fault.h"
 #include "base/lifeline.h"
-#include "daemon/access.h"
 #include "daemon/caps.h"
 #include "daemon/daemon.h"
 #include "daemon/job_do.h"

@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/patch_file.h"
 #include "base/array.h"
 #include "base/fd.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
 #include "daemon/json_out.h"
-#include "daemon/patch_file.h"
 #include "hp/err.h"
 
 static int open_patch(const struct hp_job *job, const char *path, int *ret, struct hp_err *err)

@@ -274,7 +274,7 @@ static double resident_bytes(void)
 static void own_cost(struct writer *w, const struct hp_daemon *d)
 {
 	struct rusage self, jobs;
-	const struct hp_listener *l;
+	const struct hp_serve *l;
 	const struct hp_job *job;
 	size_t n_jobs = 0, n_listeners = 0;
 

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/access.h"
 #include "base/log.h"
-#include "daemon/access.h"
 #include "daemon/client_job.h"
 #include "daemon/daemon.h"
 #include "daemon/doc.h"
@@ -183,7 +183,7 @@ static void watch(struct hp_client *c, pid_t pid)
 /* A listener is nobody's process: who has the right on some only has no say. */
 static void serve(struct hp_client *c, const struct hp_record *rec)
 {
-	struct hp_listener *l;
+	struct hp_serve *l;
 	struct hp_err err;
 	int k;
 
@@ -213,7 +213,7 @@ static void unserve(struct hp_client *c, const char *addr)
 
 static void tell_served(struct hp_client *c)
 {
-	const struct hp_listener *l;
+	const struct hp_serve *l;
 	json_t *list;
 
 	if (!may(c, HP_RIGHT_SEE))
@@ -283,7 +283,7 @@ static bool has_exited(int pidfd)
 }
 
 /* Its number is its own as long as it is there, and what the job works on is the subject's. */
-static bool is_there(const struct hp_listener *l)
+static bool is_there(const struct hp_serve *l)
 {
 	struct hp_subject *s = hp_subject_get(l->d, l->pid);
 
@@ -297,7 +297,7 @@ static bool is_there(const struct hp_listener *l)
 /* Done with the rights of who began it, in its process, with its times. */
 static void take_wire(struct hp_client *c, const struct hp_record *rec, struct hp_job_request *req)
 {
-	struct hp_listener *l = c->from;
+	struct hp_serve *l = c->from;
 	unsigned status = 403;
 	struct hp_err err;
 	int k = hp_serve_allow(l, c, rec, &status, &err);
@@ -345,7 +345,7 @@ static const char *name_of(const struct hp_record *rec)
 int hp_request_take(struct hp_daemon *d, const struct hp_record *rec, struct hp_job_request *req,
 		    int sock, struct hp_err *err)
 {
-	struct hp_listener *l = rec->listener ? hp_serve_find(d, rec->listener) : NULL;
+	struct hp_serve *l = rec->listener ? hp_serve_find(d, rec->listener) : NULL;
 	struct hp_client *c;
 	int k;
 

@@ -32,7 +32,7 @@ static void token_sum(const char *token, unsigned char sum[HP_SERVE_TOKEN_SUM])
 }
 
 /* It takes nobody any more; what is being answered is. */
-static void end(struct hp_listener *l, const char *why)
+static void end(struct hp_serve *l, const char *why)
 {
 	const struct hp_log_about about = {.message_id = HP_MESSAGE_SERVED, .pid = l->pid};
 	if (l->closing)
@@ -47,14 +47,14 @@ static void end(struct hp_listener *l, const char *why)
 
 static void process_exited(struct hp_ring_op *op, int res, const void *data)
 {
-	struct hp_listener *l = (struct hp_listener *)((char *)op -
-						       offsetof(struct hp_listener, exited));
+	struct hp_serve *l = (struct hp_serve *)((char *)op -
+						       offsetof(struct hp_serve, exited));
 
 	if (res >= 0)
 		end(l, "it has exited");
 }
 
-static void listener_free(struct hp_listener *l)
+static void listener_free(struct hp_serve *l)
 {
 	TAILQ_REMOVE(&l->d->listeners, l, link);
 	hp_close(&l->fd);
@@ -62,7 +62,7 @@ static void listener_free(struct hp_listener *l)
 	free(l);
 }
 
-static bool is_waited_for(const struct hp_listener *l)
+static bool is_waited_for(const struct hp_serve *l)
 {
 	const struct hp_client *c;
 
@@ -72,9 +72,9 @@ static bool is_waited_for(const struct hp_listener *l)
 	return false;
 }
 
-struct hp_listener *hp_serve_find(struct hp_daemon *d, uint32_t id)
+struct hp_serve *hp_serve_find(struct hp_daemon *d, uint32_t id)
 {
-	struct hp_listener *l;
+	struct hp_serve *l;
 
 	TAILQ_FOREACH(l, &d->listeners, link)
 		if (l->id == id)
@@ -84,7 +84,7 @@ struct hp_listener *hp_serve_find(struct hp_daemon *d, uint32_t id)
 
 void hp_serve_sweep(struct hp_daemon *d)
 {
-	struct hp_listener *l, *next;
+	struct hp_serve *l, *next;
 	bool freed = false;
 
 	for (l = TAILQ_FIRST(&d->listeners); l; l = next) {
@@ -100,7 +100,7 @@ void hp_serve_sweep(struct hp_daemon *d)
 
 void hp_serve_free_all(struct hp_daemon *d)
 {
-	struct hp_listener *l;
+	struct hp_serve *l;
 
 	while ((l = TAILQ_FIRST(&d->listeners)))
 		listener_free(l);
@@ -108,7 +108,7 @@ void hp_serve_free_all(struct hp_daemon *d)
 
 void hp_serve_end_all(struct hp_daemon *d)
 {
-	struct hp_listener *l;
+	struct hp_serve *l;
 
 	TAILQ_FOREACH(l, &d->listeners, link)
 		end(l, "hpd ends");
@@ -117,7 +117,7 @@ void hp_serve_end_all(struct hp_daemon *d)
 static int check(struct hp_daemon *d, const struct hp_record *rec, const char *addr, bool loopback,
 		 struct hp_err *err)
 {
-	const struct hp_listener *l;
+	const struct hp_serve *l;
 	size_t n = 0;
 
 	TAILQ_FOREACH(l, &d->listeners, link)
@@ -142,12 +142,12 @@ static int check(struct hp_daemon *d, const struct hp_record *rec, const char *a
 }
 
 int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct hp_record *rec,
-		   struct hp_listener **ret, struct hp_err *err)
+		   struct hp_serve **ret, struct hp_err *err)
 {
 	static uint32_t last_id;
 	struct sockaddr_storage addr;
 	char shown[HP_TCP_ADDR_MAX];
-	struct hp_listener *l;
+	struct hp_serve *l;
 	bool loopback;
 	int k;
 
@@ -160,7 +160,7 @@ int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct h
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return hp_err_sys(err, ENOMEM, "listener");
-	*l = (struct hp_listener){.d = d,
+	*l = (struct hp_serve){.d = d,
 				  .id = ++last_id,
 				  .fd = -1,
 				  .pid = rec->pid,
@@ -194,7 +194,7 @@ int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct h
 
 int hp_serve_end(struct hp_daemon *d, const char *addr, struct hp_err *err)
 {
-	struct hp_listener *l;
+	struct hp_serve *l;
 
 	TAILQ_FOREACH(l, &d->listeners, link)
 		if (!l->closing && !strcmp(l->addr, addr)) {
@@ -215,7 +215,7 @@ static bool owns(uid_t uid, pid_t pid)
 	return stat(path, &st) == 0 && st.st_uid == uid;
 }
 
-int hp_serve_allow(const struct hp_listener *l, const struct hp_client *c,
+int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c,
 		   const struct hp_record *rec, unsigned *status, struct hp_err *err)
 {
 	unsigned char sum[HP_SERVE_TOKEN_SUM];
@@ -242,7 +242,7 @@ int hp_serve_allow(const struct hp_listener *l, const struct hp_client *c,
 			  c->peer.uid, l->pid);
 }
 
-json_t *hp_serve_describe(const struct hp_listener *l)
+json_t *hp_serve_describe(const struct hp_serve *l)
 {
 	return json_pack("{s:s,s:i,s:b,s:b,s:I,s:o}", "http", l->addr, "pid", (int)l->pid, "remote",
 			 l->remote, "token", l->has_token, "clients", (json_int_t)l->n_conns,

@@ -15,7 +15,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "daemon/peer.h"
+#include "access/peer.h"
 #include "ipc/record.h"
 #include "ipc/ring.h"
 #include "ipc/tcp.h"
@@ -27,8 +27,8 @@ struct hp_err;
 #define HP_SERVE_TOKEN_MIN 16
 #define HP_SERVE_TOKEN_SUM 32
 
-struct hp_listener {
-	TAILQ_ENTRY(hp_listener) link;
+struct hp_serve {
+	TAILQ_ENTRY(hp_serve) link;
 	struct hp_daemon *d;
 	uint32_t id; /* what front calls it; never given twice */
 	int fd;	     /* the listening socket; front accepts on its own copy */
@@ -48,22 +48,22 @@ struct hp_listener {
 
 /* Begins to listen, as @rec of @by asks (HP_ASK_SERVE); *ret stays d's. */
 int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct hp_record *rec,
-		   struct hp_listener **ret, struct hp_err *err);
+		   struct hp_serve **ret, struct hp_err *err);
 /* The one on @addr, as it is listed; -HP_E_NOT_LOADED. */
 int hp_serve_end(struct hp_daemon *d, const char *addr, struct hp_err *err);
 /* Ends all. */
 void hp_serve_end_all(struct hp_daemon *d);
 /* NULL: none, or no longer. */
-struct hp_listener *hp_serve_find(struct hp_daemon *d, uint32_t id);
+struct hp_serve *hp_serve_find(struct hp_daemon *d, uint32_t id);
 /* Frees what has ended; called when nobody up the stack holds one. */
 void hp_serve_sweep(struct hp_daemon *d);
 void hp_serve_free_all(struct hp_daemon *d);
 
 /* Whether @c, who said @rec, may use @l: 0, or -HP_E_DENIED and *status, 401 or 403. */
-int hp_serve_allow(const struct hp_listener *l, const struct hp_client *c,
+int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c,
 		   const struct hp_record *rec, unsigned *status, struct hp_err *err);
 
 /* One, as it is listed. */
-json_t *hp_serve_describe(const struct hp_listener *l);
+json_t *hp_serve_describe(const struct hp_serve *l);
 
 #endif

@@ -10,8 +10,8 @@
 
 #include "base/fd.h"
 #include "hp/err.h"
-#include "restart/path.h"
 #include "restart/spec.h"
+#include "service/path.h"
 
 #define CMDLINE_MAX  (1u << 20)
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

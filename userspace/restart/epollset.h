@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-#include "restart/fds.h"
+#include "service/fds.h"
 
 /* What the epolls of @pid wait for at its descriptor @fd, the socket @ino.  0 or -ENOMEM. */
 int hp_epollset_save(struct hp_interests *ret, pid_t pid, int fd, ino_t ino);

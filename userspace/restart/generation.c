@@ -14,8 +14,8 @@
 
 #include "base/clock.h"
 #include "hp/err.h"
-#include "restart/inventory.h"
 #include "restart/restart.h"
+#include "service/inventory.h"
 #include "target/procfs.h"
 
 #define HP_DIR	 "/run/hp"

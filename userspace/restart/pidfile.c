@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "restart/path.h"
+#include "service/path.h"
 
 /* The directory of @path, and in *name what it is called there. */
 static int open_dir(pid_t as, const char *path, const char **name)

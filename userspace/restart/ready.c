@@ -10,7 +10,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#include "restart/fds.h"
+#include "service/fds.h"
 #include "target/threads.h"
 
 #define POLLFDS_MAX 4096

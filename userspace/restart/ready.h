@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "restart/inventory.h"
-#include "restart/procs.h"
+#include "service/inventory.h"
+#include "service/procs.h"
 #include "target/blocked.h"
 
 /* What is known of each listener, in their order. */

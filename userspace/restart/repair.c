@@ -21,9 +21,9 @@
 #include "base/clock.h"
 #include "base/helper.h"
 #include "restart/generation.h"
-#include "restart/procs.h"
 #include "restart/restart.h"
 #include "restart/shield.h"
+#include "service/procs.h"
 
 struct orphan {
 	pid_t pid, old; /* 0: gone */

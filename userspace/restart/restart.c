@@ -14,8 +14,8 @@
 
 #include "base/fd.h"
 #include "hp/err.h"
-#include "restart/procs.h"
 #include "restart/report.h"
+#include "service/procs.h"
 
 struct hp_restart {
 	const struct hp_ops *ops;

@@ -14,8 +14,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "hp/err.h"
-#include "restart/connections.h"
 #include "restart/takeaway.h"
+#include "service/connections.h"
 
 /* One try to borrow a thread for taking the listeners away. */
 #define TAKE_NS (5 * HP_S)

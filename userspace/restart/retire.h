@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "restart/inventory.h"
-#include "restart/procs.h"
 #include "restart/restart.h"
+#include "service/inventory.h"
+#include "service/procs.h"
 
 enum hp_retire_phase {
 	HP_RETIRE_TAKING,   /* external: the listeners are being taken out of it */

@@ -15,7 +15,7 @@
 
 #include "base/fd.h"
 #include "hp/err.h"
-#include "restart/path.h"
+#include "service/path.h"
 
 static int open_path(const struct hp_listener *l, pid_t pid)
 {

@@ -10,7 +10,7 @@
 #ifndef HP_RESTART_SHIELD_H
 #define HP_RESTART_SHIELD_H
 
-#include "restart/inventory.h"
+#include "service/inventory.h"
 
 struct hp_err;
 

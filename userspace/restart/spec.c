@@ -13,7 +13,7 @@
 
 #include "base/fd.h"
 #include "hp/err.h"
-#include "restart/cgroup.h"
+#include "service/cgroup.h"
 #include "target/procfs.h"
 
 static const struct {

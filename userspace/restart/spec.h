@@ -13,9 +13,9 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "restart/creds.h"
 #include "restart/restart.h"
 #include "restart/unit.h"
+#include "service/creds.h"
 
 struct hp_err;
 

@@ -14,11 +14,11 @@
 
 #include "base/clock.h"
 #include "hp/err.h"
-#include "restart/connections.h"
 #include "restart/pidfile.h"
 #include "restart/shield.h"
 #include "restart/supervisor.h"
 #include "restart/takeaway.h"
+#include "service/connections.h"
 
 #define LOOK_MAX_NS (50 * HP_MS)
 #define TAKE_NS	    (2 * HP_S)

@@ -20,10 +20,10 @@
 
 #include "base/fd.h"
 #include "restart/epollset.h"
-#include "restart/fds.h"
 #include "restart/options.h"
-#include "restart/path.h"
 #include "restart/ready.h"
+#include "service/fds.h"
+#include "service/path.h"
 
 struct call {
 	struct hp_substitution *s;

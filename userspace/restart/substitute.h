@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "restart/inventory.h"
+#include "service/inventory.h"
 
 struct hp_substitution {
 	struct hp_listeners *listeners; /* of the old generation */

@@ -9,8 +9,6 @@
 #include "base/clock.h"
 #include "base/notify.h"
 #include "restart/generation.h"
-#include "restart/inventory.h"
-#include "restart/procs.h"
 #include "restart/ready.h"
 #include "restart/report.h"
 #include "restart/restart.h"
@@ -19,6 +17,8 @@
 #include "restart/spec.h"
 #include "restart/substitute.h"
 #include "restart/traced.h"
+#include "service/inventory.h"
+#include "service/procs.h"
 
 /* The time between two looks for whether it is ready: short at first, when much happens. */
 #define HP_LOOK_MIN_NS (2 * HP_MS)

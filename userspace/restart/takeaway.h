@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#include "restart/inventory.h"
-#include "restart/procs.h"
+#include "service/inventory.h"
+#include "service/procs.h"
 
 struct hp_err;
 

@@ -13,7 +13,7 @@
 #include "base/notify.h"
 #include "hp/err.h"
 #include "restart/bus.h"
-#include "restart/cgroup.h"
+#include "service/cgroup.h"
 
 /* Where the manager of the system listens; a unit whose NotifyAccess= is none is not told. */
 #define MANAGER_SOCKET "/run/systemd/notify"

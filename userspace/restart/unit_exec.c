@@ -10,9 +10,9 @@
 #include "hp/err.h"
 #include "restart/bus.h"
 #include "restart/expand.h"
-#include "restart/path.h"
 #include "restart/spec.h"
 #include "restart/unit.h"
+#include "service/path.h"
 
 /* What systemd gives every service, and this one, and is not there: a program that shows a title may
  * have written over all of it. */

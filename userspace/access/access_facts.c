@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/access.h"
+#include "base/fd.h"
+#include "hp/err.h"
+#include "target/procfs.h"
+#include "target/target.h"
+
+#define PROC_MAX (64u << 10)
+
+/* The one uid that it has: a set-uid program is nobody's own.  proc_pid_status(5): real, effective,
+ * saved, file system. */
+static int read_uid(const struct hp_target *t, uid_t *ret, struct hp_err *err)
+{
+	unsigned real, effective, saved, fs;
+	char text[64];
+
+	if (!hp_status_text(t->pid, "Uid", text, sizeof(text)) ||
+	    sscanf(text, "%u %u %u %u", &real, &effective, &saved, &fs) != 4)
+		return hp_err_set(err, -HP_E_GONE, "there is no process %d", t->pid);
+	*ret = real == effective && effective == saved && saved == fs ? real : (uid_t)-1;
+	return 0;
+}
+
+static bool same_mounts(const struct hp_target *t)
+{
+	struct stat theirs, ours;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", t->pid);
+	return stat(path, &theirs) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 &&
+	       theirs.st_ino == ours.st_ino;
+}
+
+static int read_exe(const struct hp_target *t, struct hp_access_facts *f, struct hp_err *err)
+{
+	char path[64];
+	struct stat st;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
+	n = readlink(path, f->exe, sizeof(f->exe) - 1);
+	if (n < 0 || stat(path, &st) < 0)
+		return hp_err_sys(err, errno, "read %s", path);
+	f->exe[n] = '\0';
+	f->t.exe = f->exe;
+	f->t.exe_dev = st.st_dev;
+	f->t.exe_ino = st.st_ino;
+	f->t.exe_roots = st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH)) && same_mounts(t);
+	return 0;
+}
+
+/* The last part of its cgroup's name that ends in ".service" or ".scope" (cgroups(7)). */
+static int read_unit(const struct hp_target *t, struct hp_access_facts *f, struct hp_err *err)
+{
+	char path[64], *text, *line, *save, *part, *rest;
+	int k;
+
+	f->t.unit = f->unit;
+	snprintf(path, sizeof(path), "/proc/%d/cgroup", t->pid);
+	k = hp_read_file(AT_FDCWD, path, PROC_MAX, &text, NULL);
+	if (k < 0)
+		return hp_err_sys(err, -k, "read %s", path);
+	line = !strncmp(text, "0::", 3) ? text : strstr(text, "\n0::");
+	part = line ? strtok_r(line + strspn(line, "\n"), "\n", &save) : NULL;
+	for (part = part ? strtok_r(part, "/", &rest) : NULL; part;
+	     part = strtok_r(NULL, "/", &rest)) {
+		const char *dot = strrchr(part, '.');
+
+		if (dot && (!strcmp(dot, ".service") || !strcmp(dot, ".scope")))
+			snprintf(f->unit, sizeof(f->unit), "%s", part);
+	}
+	free(text);
+	return 0;
+}
+
+int hp_access_facts(const struct hp_target *t, struct hp_access_facts *ret, struct hp_err *err)
+{
+	int k;
+
+	*ret = (struct hp_access_facts){.unit = ""};
+	if ((k = read_uid(t, &ret->t.uid, err)) < 0 || (k = read_exe(t, ret, err)) < 0)
+		return k;
+	return read_unit(t, ret, err);
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* service/procs.h – sets of processes: a program and what descends from it. */
+#ifndef HP_SERVICE_PROCS_H
+#define HP_SERVICE_PROCS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct hp_procs {
+	pid_t *v;
+	size_t n, room;
+};
+
+/* What descends from @pid, parents before their children, and with @itself first @pid.  Zombies are
+ * left out.  Replaces what @ret held.  0 or -ENOMEM. */
+int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself);
+
+bool hp_procs_have(const struct hp_procs *procs, pid_t pid);
+void hp_procs_free(struct hp_procs *procs);
+
+/* Nothing descends from this process, which is a child subreaper: the kernel's word, where a listing
+ * may miss who forks and ends all the time. */
+bool hp_procs_none_below(void);
+
+/* SIGKILL to all that descends from this process, until nothing does: what is born meanwhile, and
+ * what has left its parent, included (this process must be a child subreaper).  -ETIMEDOUT. */
+int hp_procs_kill_below(void);
+
+#endif
