@@ -468,9 +468,9 @@ forget_service() {
 	[ -n "$pid" ] || return
 	in=${SVC_IN[$pid]}
 	disown "$pid"
-	kill -KILL "$pid" 2>/dev/null
+	kill_own "$pid"
 	exec {in}>&-
-	unset "SVC_IN[$pid]" "AT[$1]"
+	unset "SVC_IN[$pid]" "OWN[$pid]" "AT[$1]"
 }
 
 verdict_of_cell() {

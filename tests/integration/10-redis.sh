@@ -16,11 +16,11 @@ start_hpd
 redis-server --port 0 --unixsocket "$sock" --save '' --appendonly no --daemonize no --dir "$T" \
 	>"$T/redis.log" 2>&1 </dev/null &
 redis=$!
+own "$redis"
 redis_cli() {
 	redis-cli -s "$sock" "$@"
 }
 bench=()
-trap 'kill -KILL "${bench[@]}" "$redis" 2>/dev/null; wait "${bench[@]}" "$redis"; at_end' EXIT
 wait_until "$PATIENCE" redis_cli ping
 stop_clients() {
 	local pid
@@ -34,8 +34,10 @@ stop_clients() {
 start_clients() {
 	redis-benchmark -s "$sock" -c 30 -n 2000000000 -q ECHO hello >"$T/bench1" 2>&1 &
 	bench+=($!)
+	own $!
 	redis-benchmark -s "$sock" -c 20 -n 2000000000 -q PING >"$T/bench2" 2>&1 &
 	bench+=($!)
+	own $!
 }
 calls_of() {
 	redis_cli info commandstats | tr -d '\r' | sed -n "s/^cmdstat_$1:calls=\([0-9]*\),.*/\1/p"

@@ -13,7 +13,7 @@ start_hpd
 nginx -g 'daemon off;' -c "$T/nginx.conf" >"$T/nginx.log" 2>&1 </dev/null &
 nginx=$!
 clients=()
-trap 'kill -KILL "${clients[@]}" 2>/dev/null; kill -TERM "$nginx"; wait "$nginx"; at_end' EXIT
+trap 'kill -TERM "$nginx"; wait "$nginx"; at_end' EXIT
 get() {
 	curl -s --unix-socket "$T/nginx.sock" "$@" http://nginx/file
 }
@@ -30,6 +30,7 @@ for i in 1 2; do
 	curl -s --unix-socket "$T/nginx.sock" -o /dev/null -w '%{http_code}\n' \
 		'http://nginx/file?[1-2000000]' >"$T/client$i" 2>"$T/client$i.err" &
 	clients+=($!)
+	own $!
 done
 answered() {
 	[ "$(cat "$T"/client? | wc -l)" -ge "$1" ]

@@ -22,7 +22,7 @@ start_hpd
 	-c autovacuum_naptime=1 >"$T/pg.log" 2>&1 </dev/null &
 postmaster=$!
 clients=()
-trap 'kill -KILL "${clients[@]}" 2>/dev/null; kill -INT "$postmaster"; wait "$postmaster"; at_end' EXIT
+trap 'kill -INT "$postmaster"; wait "$postmaster"; at_end' EXIT
 sql() {
 	timeout 30 "$pg/psql" -h "$T/pg" -U postgres -XAtq "$@"
 }
@@ -35,6 +35,7 @@ for i in 1 2 3; do
 	yes 'SELECT (SELECT sum(i + 1) FROM generate_series(1, 1000) i), version();' |
 		"$pg/psql" -h "$T/pg" -U postgres -XAtq >"$T/client$i" 2>&1 &
 	clients+=($!)
+	own $!
 done
 answered() {
 	for i in 1 2 3; do

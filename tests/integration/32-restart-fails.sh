@@ -52,7 +52,7 @@ refused 3 "one without listeners" 'has no listeners' restart "$LOAD"
 refused 3 "hpd" 'is hp itself' restart "$HPD"
 unshare -n "$SVC/netsvc" epoll "$address" >"$T/netns.out" &
 other=$!
-GENERATIONS+=("$other")
+own "$other"
 wait_line "$T/netns.out" "^ready"
 refused 3 "another network namespace" 'another net namespace' restart "$other"
 kill -KILL "$other"
@@ -68,7 +68,7 @@ wait "$first"
 is "the first goes on" "$?" 0
 old=$MAIN
 MAIN=$(cat "$T/first")
-GENERATIONS+=("$MAIN")
+own "$MAIN"
 check "and serves" grows "$LOAD" answered 50
 wait_until "$PATIENCE" gone "$old"
 rm "$T/go"
@@ -125,7 +125,7 @@ both_serve() {
 	hp "$@" restart "$MAIN" -- "${new[@]}" "seize=$old:$T/detach" "$address"
 	is "$name: it says so" "$STATUS" 6
 	MAIN=$(grep -oE '^[0-9]+$|"result":.*"pid":[0-9]+' <<<"$OUT" | grep -oE '[0-9]+$')
-	GENERATIONS+=("$MAIN")
+	own "$MAIN"
 	like "$name: the new process is named" "$OUT$ERR" "process $MAIN serves, but the old one, $old, could not"
 	check "$name: it serves" kill -0 "$MAIN"
 	touch "$T/detach"

@@ -73,7 +73,7 @@ lingers() {
 	is "$name: it serves" "$STATUS $ERR" "0 "
 	FIRST=$MAIN
 	MAIN=$(cat "$T/pid")
-	GENERATIONS+=("$MAIN")
+	own "$MAIN"
 }
 lingers "a parent that lingers" daemon
 is "the one in the background is the service" "$FIRST" "$MAIN"

@@ -77,7 +77,7 @@ start_load "tcp:127.0.0.1:$PORT" 2
 out=$(timeout -k 5 90 "$T/hpuser" "$T/hpd.sock" "$MAIN" restart)
 like "a process is restarted" "$out" '^[0-9]+ generation 2$'
 OLD=$MAIN MAIN=${out%% *}
-GENERATIONS+=("$MAIN")
+own "$MAIN"
 check "the old process has gone" wait_until "$PATIENCE" gone "$OLD"
 grows "$LOAD" answered 20 || not_ok "the new one serves" "$VERDICT"
 end_service "$LOAD"

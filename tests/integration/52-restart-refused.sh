@@ -47,7 +47,7 @@ old=$MAIN
 as_alice hp restart "$MAIN" --ready-timeout 80s --wait
 is "as it was started, he may" "$STATUS $ERR" "0 "
 MAIN=$OUT
-GENERATIONS+=("$MAIN")
+own "$MAIN"
 is "with the rights that it had" "$(stat -c %u "/proc/$MAIN")" "$(id -u)"
 check "the old one is gone" gone "$old"
 

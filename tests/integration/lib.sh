@@ -254,6 +254,28 @@ unload() {
 	[ -z "$ERR" ] || printf '# %s\n' "$ERR"
 }
 
+# --- processes ----------------------------------------------------------------------------------------------
+# What is ended with the test, by number and start time: a number alone is soon another process's, since
+# a machine that runs tests goes through all of them in minutes.
+declare -A OWN
+
+# start_time PID: nothing when it is gone (proc_pid_stat(5): field 22, behind a name that may have blanks)
+start_time() {
+	local stat
+
+	{ stat=$(<"/proc/$1/stat"); } 2>/dev/null || return
+	read -ra stat <<<"${stat##*) }"
+	echo "${stat[19]}"
+}
+
+own() {
+	OWN[$1]=$(start_time "$1")
+}
+
+kill_own() {
+	[ -n "${OWN[$1]}" ] && [ "$(start_time "$1")" = "${OWN[$1]}" ] && kill -KILL "$1"
+}
+
 # --- services -----------------------------------------------------------------------------------------------
 # start_service NAME ARGS…: PID; by way of AS, which must exec
 start_service() {
@@ -268,6 +290,7 @@ start_service() {
 	exec {fd}<>"$in"
 	"${AS[@]}" "$SVC/$name" "$@" <"$in" >"$out" 2>"$out.err" {fd}>&- &
 	PID=$!
+	own "$PID"
 	SVC_IN[$PID]=$fd
 	SVC_OUT[$PID]=$out
 	if ! wait_line "$out" "^ready $PID\$"; then
@@ -356,7 +379,7 @@ end_service() {
 			"$(tail -n 10 "${SVC_OUT[$pid]}.err")"
 	fi
 	exec {in}>&-
-	unset "SVC_IN[$pid]"
+	unset "SVC_IN[$pid]" "OWN[$pid]"
 }
 
 # --- examples -------------------------------------------------------------------------------------------------
@@ -475,9 +498,8 @@ at_end() {
 	local status=$? pid
 
 	trap - EXIT
-	for pid in "${!SVC_IN[@]}"; do
-		kill -KILL "$pid" 2>/dev/null
-		wait "$pid" 2>/dev/null
+	for pid in "${!OWN[@]}"; do
+		kill_own "$pid" && wait "$pid" 2>/dev/null
 	done
 	stop_hpd
 	[ "${HP_KEEP:-0}" = 1 ] || rm -rf "$T"

@@ -13,22 +13,9 @@ LOADS=()
 READY_NS=0
 # Of every restart: RESTART_OPTIONS=--no-residue makes each of these scripts a test of that.
 read -ra OPTIONS <<<"${RESTART_OPTIONS:-}"
-# Every process that was its main one; they are ended at the end.
-GENERATIONS=()
 # A port for this run: tests of several worktrees may run at a time.
 # shellcheck disable=SC2034 # the tests use it
 PORT=$((20000 + $$ % 12000))
-
-end_generations() {
-	local pid
-
-	for pid in "${GENERATIONS[@]}"; do
-		kill -KILL "$pid" 2>/dev/null
-	done
-}
-# at_end goes by the status that the script ended with.
-# shellcheck disable=SC2154 # it is assigned there
-trap 'ended=$?; end_generations; (exit "$ended"); at_end' EXIT
 
 # start_server WORD…: MAIN, as a child of ours; its output goes to $T/server.out
 start_server() {
@@ -36,7 +23,7 @@ start_server() {
 	COMMAND=("$@")
 	"$@" >>"$T/server.out" 2>&1 </dev/null &
 	MAIN=$!
-	GENERATIONS+=("$MAIN")
+	own "$MAIN"
 }
 
 # start_daemon PIDFILE WORD…: of a server that goes to the background and writes its pid
@@ -49,7 +36,7 @@ start_daemon() {
 	"$@" >>"$T/server.out" 2>&1 </dev/null
 	wait_until "$PATIENCE" test -s "$pidfile" || not_ok "$1 writes its pid" "$(tail -n 5 "$T/server.out")"
 	MAIN=$(cat "$pidfile")
-	GENERATIONS+=("$MAIN")
+	own "$MAIN"
 }
 
 # haproxy_config PORT WORD: $T/haproxy.cfg, which has WORD answered
@@ -92,7 +79,7 @@ restart() {
 	fi
 	MAIN=$(jq .pid <<<"$OUT")
 	READY_NS=$(jq .ready_ns <<<"$OUT")
-	GENERATIONS+=("$MAIN")
+	own "$MAIN"
 }
 
 all_grow() {

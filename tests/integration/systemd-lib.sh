@@ -91,7 +91,7 @@ start_systemd() {
 
 	write_units
 	mkdir "$GROUP"
-	trap 'ended=$?; end_systemd; end_generations; (exit "$ended"); at_end' EXIT
+	trap 'ended=$?; end_systemd; (exit "$ended"); at_end' EXIT
 	mkfifo "$fifo"
 	export UNITS
 	export -f be_systemd
