@@ -97,12 +97,31 @@ static void a_line_is_killed(void **state)
 	}
 }
 
+/* What a listing says is old when it is read. */
+static void a_number_that_is_another_process_s_by_then(void **state)
+{
+	struct hp_procs procs = {0};
+	pid_t child = start(0), stranger = start(0);
+
+	assert_int_equal(hp_procs_below(&procs, child, true), 0);
+	assert_int_equal(procs.n, 1);
+	procs.v[0] = stranger; /* as if it had the number of one that was below @child */
+	assert_int_equal(hp_procs_kill(&procs, child), 0);
+	procs.v[0] = child;
+	assert_int_equal(hp_procs_kill(&procs, child), 0);
+	assert_int_equal(waitpid(-1, NULL, 0), child);
+	assert_int_equal(waitpid(stranger, NULL, WNOHANG), 0);
+	hp_procs_free(&procs);
+	assert_int_equal(hp_procs_kill_below(), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(families),
 		cmocka_unit_test(a_line_is_alive),
 		cmocka_unit_test(a_line_is_killed),
+		cmocka_unit_test(a_number_that_is_another_process_s_by_then),
 	};
 
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1))

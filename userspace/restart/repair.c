@@ -154,8 +154,7 @@ static void kill_unfinished(const json_t *doc, struct orphan *o)
 	if (!o->pid || !state || strcmp(state, "starting") != 0)
 		return;
 	if (hp_procs_below(&procs, o->pid, true) == 0)
-		for (size_t i = 0; i < procs.n; i++)
-			(void)kill(procs.v[i], SIGKILL); /* or it is gone already */
+		(void)hp_procs_kill(&procs, o->pid); /* what cannot be killed, hp cannot help */
 	hp_procs_free(&procs);
 	o->pid = 0;
 }

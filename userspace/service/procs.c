@@ -14,11 +14,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "target/procfs.h"
 
 #define KILL_NS	 (10 * HP_S)
@@ -134,6 +136,37 @@ int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself)
 	return r < 0 ? r : 0;
 }
 
+/* Of its parent's, or of a dead one's whose children @root adopts. */
+static bool descends(const struct hp_procs *procs, pid_t pid, pid_t root)
+{
+	struct hp_stat st;
+
+	return pid == root ||
+	       (hp_stat_read(pid, &st) == 0 && ((pid_t)st.field[HP_STAT_PPID] == root ||
+						hp_procs_have(procs, (pid_t)st.field[HP_STAT_PPID])));
+}
+
+/* All are held before one is killed: what it leaves has another parent. */
+int hp_procs_kill(const struct hp_procs *procs, pid_t root)
+{
+	int *pidfd = calloc(procs->n + 1, sizeof(*pidfd)), r = pidfd ? 0 : -ENOMEM;
+
+	for (size_t i = 0; pidfd && i < procs->n; i++) {
+		pidfd[i] = pidfd_open(procs->v[i], 0);
+		if (pidfd[i] < 0 && errno != ESRCH)
+			r = -errno;
+		else if (!descends(procs, procs->v[i], root))
+			hp_close(&pidfd[i]);
+	}
+	for (size_t i = 0; pidfd && i < procs->n; i++) {
+		if (pidfd[i] >= 0)
+			(void)pidfd_send_signal(pidfd[i], SIGKILL, NULL, 0); /* or it is gone already */
+		hp_close(&pidfd[i]);
+	}
+	free(pidfd);
+	return r;
+}
+
 bool hp_procs_none_below(void)
 {
 	siginfo_t info;
@@ -162,8 +195,8 @@ int hp_procs_kill_below(void)
 
 	for (;;) {
 		r = hp_procs_below(&procs, getpid(), false);
-		for (size_t i = 0; r == 0 && i < procs.n; i++)
-			(void)kill(procs.v[i], SIGKILL); /* or it is gone already */
+		if (r == 0)
+			(void)hp_procs_kill(&procs, getpid()); /* who could not be tried is, again */
 		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 			;
 		if (r < 0 || hp_procs_none_below())

@@ -16,6 +16,10 @@ struct hp_procs {
  * left out.  Replaces what @ret held.  0 or -ENOMEM. */
 int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself);
 
+/* SIGKILL to those of @procs, what hp_procs_below() said of @root, that are of its descent still, or it
+ * itself: since then a number may have become another process's.  0, or why one could not be tried. */
+int hp_procs_kill(const struct hp_procs *procs, pid_t root);
+
 bool hp_procs_have(const struct hp_procs *procs, pid_t pid);
 void hp_procs_free(struct hp_procs *procs);
 
