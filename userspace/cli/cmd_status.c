@@ -85,6 +85,9 @@ static void show(const json_t *answer)
 		printf("    bpf: yes\n");
 	else
 		printf("    bpf: no (%s)\n", hp_get_text(bpf, "why"));
+	if (hp_get_number(hpd, "waiting"))
+		printf("    operations that wait for their turn: %lld\n",
+		       (long long)hp_get_number(hpd, "waiting"));
 	show_jobs(json_object_get(answer, "other_jobs"));
 	json_array_foreach (json_object_get(answer, "families"), i, t)
 		printf("%s in %lld processes: %lld done, %lld at work\n", hp_get_text(t, "kind"),

@@ -23,7 +23,9 @@ static void client_gone(struct hp_client *c)
 	struct hp_job *job = c->owner;
 
 	job->client = NULL;
-	if (!job->child && job->subject)
+	if (job->waits)
+		hp_turn_leave(job);
+	else if (!job->child && job->subject)
 		hp_subject_unqueue(job->subject, job);
 }
 

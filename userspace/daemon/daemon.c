@@ -62,7 +62,8 @@ void hp_daemon_forget(struct hp_daemon *d)
 static bool is_idle(const struct hp_daemon *d)
 {
 	return d->front.listens && !hp_daemon_conns(d) && TAILQ_EMPTY(&d->clients) &&
-	       TAILQ_EMPTY(&d->jobs) && TAILQ_EMPTY(&d->subjects) && TAILQ_EMPTY(&d->listeners);
+	       TAILQ_EMPTY(&d->jobs) && TAILQ_EMPTY(&d->turns.waiting) &&
+	       TAILQ_EMPTY(&d->subjects) && TAILQ_EMPTY(&d->listeners);
 }
 
 void hp_daemon_settle(struct hp_daemon *d)
@@ -155,6 +156,7 @@ static void stop(struct hp_daemon *d)
 	TAILQ_FOREACH(job, &d->jobs, link)
 		if (job->answered && job->req.kind == HP_JOB_RESTART)
 			hp_job_stop(job, false);
+	hp_turns_dismiss(d, &why);
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after_s) {
 		after_s = TAILQ_NEXT(s, link);
 		hp_subject_dismiss(s, &why);
@@ -274,12 +276,14 @@ static void close_all(struct hp_daemon *d)
 	hp_clients_leave(d);
 	if (d->listen_fd >= 0 && !d->stopping && d->manager.listen_fd < 0)
 		hp_listen_unlink(d->opt.socket);
+	hp_turns_free(d);
 	while ((job = TAILQ_FIRST(&d->jobs))) {
 		TAILQ_REMOVE(&d->jobs, job, link);
 		hp_job_free(job); /* its process ends with us */
 	}
 	hp_families_free(d);
 	hp_guard_end(d);
+	hp_status_end(d);
 	hp_targets_free(d);
 	hp_watch_close(d->watch);
 	hp_ring_free(d->ring);
@@ -358,11 +362,14 @@ int hp_daemon_run(const struct hp_daemon_options *opt, struct hp_err *err)
 	TAILQ_INIT(&d.front.queue);
 	TAILQ_INIT(&d.listeners);
 	TAILQ_INIT(&d.jobs);
+	TAILQ_INIT(&d.turns.waiting);
 	TAILQ_INIT(&d.subjects);
 	TAILQ_INIT(&d.viewed);
 	TAILQ_INIT(&d.watchers);
 	TAILQ_INIT(&d.families);
 	TAILQ_INIT(&d.dropped);
+	TAILQ_INIT(&d.status.asked);
+	TAILQ_INIT(&d.status.told);
 	k = open_all(&d, err);
 	if (k == 0)
 		k = serve(&d, err);

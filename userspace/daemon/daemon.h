@@ -20,7 +20,9 @@
 #include "daemon/job.h"
 #include "daemon/manager.h"
 #include "daemon/metrics.h"
+#include "daemon/status.h"
 #include "daemon/targets.h"
+#include "daemon/turns.h"
 #include "ipc/ring.h"
 
 struct hp_err;
@@ -62,12 +64,18 @@ struct hp_daemon {
 	size_t n_conns; /* of the control socket, as front says */
 	TAILQ_HEAD(, hp_serve) listeners;
 	TAILQ_HEAD(, hp_job) jobs; /* forked and not reaped yet */
+	struct hp_turns turns;	   /* who wait to begin */
 	TAILQ_HEAD(, hp_subject) subjects;
 	void *subjects_by_pid;		 /* tsearch(3): those that are not gone */
 	TAILQ_HEAD(, hp_subject) viewed; /* that have a view; the one worked on last is the last */
 	size_t n_viewed;
 	TAILQ_HEAD(, hp_watcher) watchers;
 	TAILQ_HEAD(, hp_family) families;
+
+	struct {
+		struct hp_status_waits asked, told; /* when the look that is under way has ended */
+		bool looks;
+	} status;
 
 	struct hp_timer guard; /* armed while there are patches */
 	bool guard_looks;      /* the timer's round is under way */

@@ -54,6 +54,7 @@ const char *hp_job_kind_name(enum hp_job_kind kind)
 
 void hp_job_free(struct hp_job *job)
 {
+	hp_turn_end(job);
 	hp_timer_clear(job->d->ring, &job->deadline);
 	hp_close(&job->pidfd);
 	hp_close(&job->sock);
@@ -148,6 +149,7 @@ static void answer(struct hp_job *job, const struct hp_job_said *said)
 		hp_subject_failed(job->subject, code);
 	if (job->subject)
 		hp_subject_answered(job->subject, job);
+	hp_turn_end(job);
 }
 
 static void answer_error(struct hp_job *job, int code, const char *text)
@@ -379,6 +381,8 @@ void hp_job_start(struct hp_job *job)
 
 void hp_job_submit(struct hp_job *job, bool first)
 {
+	if (job->peer && !hp_turn_take(job))
+		return;
 	if (job->req.pid)
 		job->subject = hp_subject_get(job->d, job->req.pid);
 	if (job->subject)

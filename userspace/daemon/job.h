@@ -29,7 +29,7 @@ struct hp_subject;
 const char *hp_job_kind_name(enum hp_job_kind kind); /* "load", … */
 
 struct hp_job {
-	TAILQ_ENTRY(hp_job) link; /* of the target's queue, then of d->jobs */
+	TAILQ_ENTRY(hp_job) link; /* of d->turns.waiting, then of the target's queue, then of d->jobs */
 	struct hp_daemon *d;
 	struct hp_subject *subject; /* NULL: no process of its own, or there is none */
 	struct hp_job_request req;
@@ -44,6 +44,7 @@ struct hp_job {
 	struct hp_timer deadline;
 	struct hp_buf heard; /* not whole yet */
 	unsigned stops; /* times that somebody stopped its process */
+	bool waits, in_turn; /* turns.h */
 	bool stop_asked, late, answered;
 	bool distrusted; /* nothing more that it says is taken */
 
@@ -57,7 +58,8 @@ struct hp_job {
  * freed. */
 struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req,
 			  const struct hp_peer *peer);
-/* Queues it at its target, or starts it; the answer may come before this returns. */
+/* When it is its user's turn queues it at its target, or starts it; the answer may come before this
+ * returns. */
 void hp_job_submit(struct hp_job *job, bool first);
 /* For the target's queue. */
 void hp_job_start(struct hp_job *job);

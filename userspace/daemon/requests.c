@@ -80,7 +80,8 @@ static bool is_second_restart(const struct hp_client *c, const struct hp_job_req
 	const struct hp_subject *s =
 		req->kind == HP_JOB_RESTART ? hp_subject_find(c->d, req->pid) : NULL;
 
-	return s && hp_subject_has(s, HP_JOB_RESTART);
+	return (s && hp_subject_has(s, HP_JOB_RESTART)) ||
+	       (req->kind == HP_JOB_RESTART && hp_turns_has(c->d, HP_JOB_RESTART, req->pid));
 }
 
 /* For what is about no one process.  False: answered. */
@@ -120,41 +121,10 @@ static void tell_health(struct hp_client *c)
 				     HP_VERSION, "pid", (int)getpid()));
 }
 
-struct status_wait {
-	struct hp_client *c; /* NULL: it left */
-	pid_t pid;
-};
-
-static void status_gone(struct hp_client *c)
-{
-	((struct status_wait *)c->owner)->c = NULL;
-}
-
-static void guard_looked(void *arg)
-{
-	struct status_wait *w = arg;
-
-	if (w->c)
-		hp_client_reply(w->c, hp_status(w->c->d, w->pid));
-	free(w);
-}
-
-/* As of now: the guard looks first. */
 static void tell_status(struct hp_client *c, pid_t pid)
 {
-	struct status_wait *w;
-
-	if (!may(c, HP_RIGHT_SEE))
-		return;
-	w = malloc(sizeof(*w));
-	if (!w) {
-		hp_client_reply_error(c, -ENOMEM, "no memory for a status");
-		return;
-	}
-	*w = (struct status_wait){c, pid};
-	c->owner = w;
-	c->gone = status_gone;
-	hp_guard_round(c->d, pid, guard_looked, w);
+	if (may(c, HP_RIGHT_SEE))
+		hp_status_ask(c, pid);
 }
 
 static void tell_metrics(struct hp_client *c)

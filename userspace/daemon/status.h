@@ -4,8 +4,10 @@
 #define HP_DAEMON_STATUS_H
 
 #include <jansson.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
+struct hp_client;
 struct hp_daemon;
 struct hp_subject;
 
@@ -17,5 +19,11 @@ json_t *hp_subject_event(const struct hp_subject *s);
 
 /* Of all targets, or with @pid of that one. */
 json_t *hp_status(const struct hp_daemon *d, pid_t pid);
+
+/* Tells it to @c when the guard has looked. */
+TAILQ_HEAD(hp_status_waits, hp_status_wait);
+void hp_status_ask(struct hp_client *c, pid_t pid);
+/* At the end. */
+void hp_status_end(struct hp_daemon *d);
 
 #endif

@@ -295,7 +295,9 @@ void hp_subject_unqueue(struct hp_subject *s, struct hp_job *job)
 {
 	TAILQ_REMOVE(&s->queue, job, link);
 	s->queued--;
+	s->jobs++; /* holds it while the next one has its turn */
 	hp_job_free(job);
+	s->jobs--;
 	hp_subject_settle(s);
 }
 

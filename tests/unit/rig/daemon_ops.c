@@ -95,6 +95,12 @@ static void stub_wait(const char *file)
 	close(fd);
 }
 
+static void stub_hold(void)
+{
+	for (int i = 0; i < PATIENCE_MS && __atomic_load_n(&stub->hold, __ATOMIC_SEQ_CST); i++)
+		hp_pause_ns(HP_MS);
+}
+
 /* What no job says, and then nothing for ever. */
 static _Noreturn void stub_forge(const struct hp_ops *ops)
 {
@@ -222,7 +228,15 @@ int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_
 	       struct hp_err *err)
 {
 	pid_t pid = s->n_pids ? s->pids[0] : 0;
+	int listing;
 
+	__atomic_add_fetch(&stub->lists, 1, __ATOMIC_SEQ_CST);
+	listing = __atomic_add_fetch(&stub->listing, 1, __ATOMIC_SEQ_CST);
+	if (listing > stub->most_listing)
+		stub->most_listing = listing;
+	if (!pid)
+		stub_hold();
+	__atomic_sub_fetch(&stub->listing, 1, __ATOMIC_SEQ_CST);
 	for (int i = 0; pid && i < stub->patches; i++)
 		stub_patch(ret, pid, "active");
 	return 0;
@@ -232,6 +246,7 @@ int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, stru
 		struct hp_err *err)
 {
 	__atomic_add_fetch(&stub->guards, 1, __ATOMIC_SEQ_CST);
+	stub_hold();
 	for (size_t i = 0; i < n; i++) {
 		*HP_ARRAY_ADD(&ret->targets) =
 			(struct hp_guard_target){pids[i], (size_t)!stub->execed};

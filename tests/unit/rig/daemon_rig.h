@@ -29,6 +29,8 @@ extern struct stub {
 	enum hp_guard_found wrong; /* with every entry */
 	bool mendable, stubborn;   /* … which comes back */
 	bool execed;
+	bool hold; /* lists of all do not end, nor does the guard's look */
+	int lists, listing, most_listing;
 	int guards, mends;
 } *stub;
 
