@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 
 	if (!n || hp_buf_add(&b, bytes + 1, n - 1) < 0)
 		return 0;
-	while (hp_job_hear(&b, (enum hp_job_kind)(bytes[0] % (HP_JOB_GUARD + 1)), &said, &size,
+	while (hp_job_hear(&b, (enum hp_job_kind)(bytes[0] % HP_JOB_KINDS), &said, &size,
 			   &err) == 1) {
 		check(&said, &b, size);
 		hp_buf_drop(&b, size);

@@ -243,18 +243,18 @@ static void serves_targets_in_parallel(void **state)
 
 static void refuses_endless_queues(void **state)
 {
-	int first = rig_connect(), more[64], fifo;
+	int first = rig_connect(), more[32], fifo;
 
 	prepare_wait("wait.so");
 	rig_request(first, "POST", "/hp/v2/load", "", load_body(rig.target, "wait.so"));
 	fifo = reached("wait.so");
-	for (size_t i = 0; i < 64; i++) {
+	for (size_t i = 0; i < 32; i++) {
 		more[i] = rig_connect();
 		rig_request(more[i], "POST", "/hp/v2/load", "", load_body(rig.target, "ok.so"));
 	}
-	wait_status("\"queued\":64");
+	wait_status("\"queued\":32");
 	rig_expect(load("ok.so"), 503, "too many operations wait");
-	for (size_t i = 0; i < 64; i++)
+	for (size_t i = 0; i < 32; i++)
 		close(more[i]);
 	wait_status("\"queued\":0");
 	close(fifo);

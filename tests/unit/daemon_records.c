@@ -162,7 +162,7 @@ static void refuses_a_head_that_cannot_be(void **state)
 /* Every kind of job with every kind of fact, in an answer and in a step. */
 static void facts_come_from_whom_they_may(void **state)
 {
-	static const unsigned may[HP_JOB_GUARD + 1] = {
+	static const unsigned may[HP_JOB_KINDS] = {
 		[HP_JOB_LIST] = 1u << HP_FACT_PATCH | 1u << HP_FACT_UNKNOWN | 1u << HP_FACT_PID,
 		[HP_JOB_SELECT] = 1u << HP_FACT_PID,
 		[HP_JOB_GUARD] = 1u << HP_FACT_TARGET | 1u << HP_FACT_SITE,
@@ -176,7 +176,7 @@ static void facts_come_from_whom_they_may(void **state)
 		[HP_FACT_PID] = sizeof(int32_t),
 	};
 
-	for (enum hp_job_kind kind = 0; kind <= HP_JOB_GUARD; kind++)
+	for (enum hp_job_kind kind = 0; kind < HP_JOB_KINDS; kind++)
 		for (enum hp_fact which = 0; which < HP_FACTS; which++) {
 			make_answer();
 			add(which, fact, size[which]);
@@ -203,7 +203,7 @@ static void refuses_facts_that_cannot_be(void **state)
 	REFUSED(make_list, HP_JOB_LIST, *PID = 0);
 	REFUSED(make_guard, HP_JOB_GUARD, FIRST(struct hp_fact_target)->pid = -7);
 	REFUSED(make_guard, HP_JOB_GUARD, SITE->pid = 0);
-	REFUSED(make_guard, HP_JOB_GUARD, SITE->found = HP_GUARD_UNREADABLE + 1);
+	REFUSED(make_guard, HP_JOB_GUARD, SITE->found = HP_GUARD_FOUNDS);
 	REFUSED(make_guard, HP_JOB_GUARD, SITE->mended = 2);
 	REFUSED(make_guard, HP_JOB_GUARD, memset(SITE->fn, 'a', sizeof(SITE->fn)));
 }

@@ -197,7 +197,7 @@ static void refuses_descriptors_that_do_not_belong(void **state)
 static void refuses_members_out_of_range(void **state)
 {
 	static const uint32_t internal[] = {HP_JOB_WATCH, HP_JOB_RECOVER, HP_JOB_SELECT,
-					    HP_JOB_GUARD, HP_JOB_GUARD + 1, ~0u};
+					    HP_JOB_GUARD, HP_JOB_KINDS, ~0u};
 
 	for (size_t i = 0; i < sizeof(internal) / sizeof(internal[0]); i++)
 		REFUSED(make_load, rec.kind = internal[i]);

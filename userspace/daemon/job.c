@@ -25,13 +25,15 @@
 #include "daemon/daemon.h"
 #include "daemon/doc.h"
 #include "daemon/events.h"
+#include "elf/reader.h"
 #include "hp/err.h"
 #include "ipc/json.h"
 #include "watch/watch.h"
 
-/* What a job may take beyond the request's own time-out before it is taken for hung. */
 #define STOPS_MAX 3 /* by somebody's SIGSTOP, before it is ended */
-#define GRACE_NS (60 * HP_S)
+/* What a job may take beyond the request's own time-out before it is taken for hung: it outlives a reader
+ * that is, and says so. */
+#define GRACE_NS (HP_READER_SILENCE_NS + 30 * HP_S)
 #define GUARD_NS (10 * HP_S) /* a status waits for it */
 /* … and how long a watch may take to stop. */
 #define STOP_NS (10 * HP_S)
@@ -40,7 +42,7 @@
 
 const char *hp_job_kind_name(enum hp_job_kind kind)
 {
-	static const char *const names[] = {
+	static const char *const names[HP_JOB_KINDS] = {
 		[HP_JOB_LOAD] = "load",	      [HP_JOB_CHECK] = "check",
 		[HP_JOB_UNLOAD] = "unload",   [HP_JOB_EXPLAIN] = "explain",
 		[HP_JOB_LIST] = "list",	      [HP_JOB_WATCH] = "watch",

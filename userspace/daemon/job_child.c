@@ -35,6 +35,7 @@ static enum hp_right right_for(enum hp_job_kind kind)
 	case HP_JOB_DOCTOR:
 	case HP_JOB_GUARD:
 	case HP_JOB_SELECT: /* whatever is done to what it finds asks again */
+	case HP_JOB_KINDS:
 		break;
 	}
 	return HP_RIGHT_SEE;

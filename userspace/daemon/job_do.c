@@ -280,6 +280,8 @@ int hp_job_do(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
 		return do_select(job, ret, err);
 	case HP_JOB_GUARD:
 		return do_guard(job, ops, ret, err);
+	case HP_JOB_KINDS:
+		break;
 	}
 	return -EINVAL;
 }

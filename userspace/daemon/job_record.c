@@ -28,7 +28,7 @@ static const size_t fact_size[HP_FACTS] = {
 
 /* Which facts an answer may have. */
 #define FACT(f) (1u << HP_FACT_##f)
-static const unsigned facts_of[] = {
+static const unsigned facts_of[HP_JOB_KINDS] = {
 	[HP_JOB_LIST] = FACT(PATCH) | FACT(UNKNOWN) | FACT(PID),
 	[HP_JOB_SELECT] = FACT(PID),
 	[HP_JOB_GUARD] = FACT(TARGET) | FACT(SITE),
@@ -88,7 +88,7 @@ static int check_facts(const struct hp_job_said *s, struct hp_err *err)
 	for (uint32_t i = 0; i < h->n[HP_FACT_TARGET]; i++)
 		good &= is_pid(s->target[i].pid);
 	for (uint32_t i = 0; i < h->n[HP_FACT_SITE]; i++)
-		good &= is_pid(s->site[i].pid) && s->site[i].found <= HP_GUARD_UNREADABLE &&
+		good &= is_pid(s->site[i].pid) && s->site[i].found < HP_GUARD_FOUNDS &&
 			s->site[i].mended <= 1 && ends(s->site[i].fn, sizeof(s->site[i].fn));
 	for (uint32_t i = 0; i < h->n[HP_FACT_PID]; i++)
 		good &= is_pid(s->pid[i]);

@@ -27,7 +27,7 @@
 #include "ipc/json.h"
 #include "watch/watch.h"
 
-#define QUEUE_MAX 64
+#define QUEUE_MAX 32
 #define RETRY_NS     (2 * HP_S)
 #define RETRY_MAX_NS (300 * HP_S)
 

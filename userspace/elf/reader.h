@@ -18,6 +18,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
+
+/* One that is asked may be silent for so long: whoever waits for whoever asks waits longer. */
+#define HP_READER_SILENCE_NS (90 * HP_S)
+
 struct hp_err;
 struct hp_image;
 struct hp_reader;

@@ -12,7 +12,6 @@
 #define HP_READER_CPU_S	     60
 #define HP_READER_RT_US	     200000 /* at a stretch, at real-time priority */
 #define HP_READER_BYTES	     (2ull << 30) /* of memory that it writes to */
-#define HP_READER_SILENCE_NS (90 * HP_S)
 
 enum reader_step { READER_ASK = 1, READER_TELL };
 

@@ -156,6 +156,7 @@ static int read_kind(struct hp_job_request *r, json_t *doc, struct hp_err *err)
 	case HP_JOB_DOCTOR:
 	case HP_JOB_SELECT:
 	case HP_JOB_GUARD:
+	case HP_JOB_KINDS:
 		break; /* come without a body */
 	}
 	return -EINVAL;

@@ -77,7 +77,7 @@ static const struct rule asks[HP_ASKS] = {
 #define OF_JOB (CONN | KIND)
 
 /* On the control socket. */
-static const struct rule jobs[] = {
+static const struct rule jobs[HP_JOB_KINDS] = {
 	[HP_JOB_LOAD] = {CLIENTS,
 			 .fields = OF_JOB | ANY_PID | ITEMS | LOADING | FILE_ | EXE | ANY_ID,
 			 .flags = SELECTOR | HP_FLAG_ALL_OR_NOTHING | HP_FLAG_NO_STOP |
@@ -97,17 +97,15 @@ static const struct rule jobs[] = {
 			    .flags = HP_FLAG_WAIT | HP_FLAG_NEW_BINDS | HP_FLAG_NO_RESIDUE |
 				     HP_FLAG_NDJSON,
 			    .lists = LIST(WORDS) | LIST(SET)},
-	[HP_JOB_GUARD] = {0},
 };
 
 /* On a listener: its process and its times are the listener's own. */
 #define WIRE (OF_JOB | LISTENER | TOKEN)
-static const struct rule wire[] = {
+static const struct rule wire[HP_JOB_KINDS] = {
 	[HP_JOB_LOAD] = {CLIENTS, .fields = WIRE | ITEMS | FILE_, .flags = HP_FLAG_ORIGIN,
 			 .lists = LIST(REPLACE) | LIST(REF)},
 	[HP_JOB_UNLOAD] = {CLIENTS, .fields = WIRE | ID, .flags = HP_FLAG_ORIGIN},
 	[HP_JOB_LIST] = {CLIENTS, .fields = WIRE, .flags = HP_FLAG_ORIGIN},
-	[HP_JOB_GUARD] = {0},
 };
 
 static int bad(struct hp_err *err, const char *what)
@@ -123,7 +121,7 @@ static const struct rule *rule_for(const struct hp_record *rec)
 		return &never;
 	if (rec->ask != HP_ASK_JOB)
 		return &asks[rec->ask];
-	if (rec->kind > HP_JOB_GUARD)
+	if (rec->kind >= HP_JOB_KINDS)
 		return &never;
 	return rec->listener ? &wire[rec->kind] : &jobs[rec->kind];
 }

@@ -22,6 +22,7 @@ enum hp_job_kind {
 	HP_JOB_SELECT,
 	HP_JOB_RESTART,
 	HP_JOB_GUARD,
+	HP_JOB_KINDS,
 };
 
 /* What is asked for.  Its strings are its own (hp_job_request_keep()), or outlive it. */

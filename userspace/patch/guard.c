@@ -21,7 +21,7 @@
 
 const char *hp_guard_name(enum hp_guard_found f)
 {
-	static const char *const name[] = {[HP_GUARD_RIGHT] = "right",
+	static const char *const name[HP_GUARD_FOUNDS] = {[HP_GUARD_RIGHT] = "right",
 					   [HP_GUARD_PROBE] = "probe",
 					   [HP_GUARD_DEBUGGER] = "debugger",
 					   [HP_GUARD_ORIGINAL] = "original",

@@ -231,7 +231,7 @@ static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 
 		if (!memchr(fn->new_name, 0, sizeof(fn->new_name)) ||
 		    !memchr(fn->old_name, 0, sizeof(fn->old_name)) || fn->bank >= f->n_banks ||
-		    fn->slot >= HP_BANK_FNS || fn->method > HP_ENTRY_STOP)
+		    fn->slot >= HP_BANK_FNS || fn->method >= HP_ENTRY_METHODS)
 			return false;
 	}
 	return f->checksum == fixed_sum(f);
@@ -265,7 +265,7 @@ size_t hp_ledger_mapped_bytes(const struct hp_ledger *l)
 
 const char *hp_entry_method_name(enum hp_entry_method m)
 {
-	static const char *const name[] = {"pun", "int3", "stop"};
+	static const char *const name[HP_ENTRY_METHODS] = {"pun", "int3", "stop"};
 
 	return name[m];
 }

@@ -39,7 +39,7 @@
 /* The most bytes of an area: the largest ledger, and what tells of the code. */
 #define HP_LEDGER_AREA_MAX (2u << 20)
 
-enum hp_entry_method { HP_ENTRY_PUN, HP_ENTRY_INT3, HP_ENTRY_STOP };
+enum hp_entry_method { HP_ENTRY_PUN, HP_ENTRY_INT3, HP_ENTRY_STOP, HP_ENTRY_METHODS };
 const char *hp_entry_method_name(enum hp_entry_method m);
 
 /* What a new hpd has to do about a patch that is in this phase.  "Half-done load" is rolled back,

@@ -105,6 +105,7 @@ enum hp_guard_found {
 	HP_GUARD_ORIGINAL, /* what the file has */
 	HP_GUARD_OTHER,
 	HP_GUARD_UNREADABLE,
+	HP_GUARD_FOUNDS,
 };
 const char *hp_guard_name(enum hp_guard_found f); /* "probe", … */
 

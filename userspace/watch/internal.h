@@ -47,7 +47,7 @@ struct hp_watch {
 	struct inflight *skel;
 	struct watch_shared *shared;
 	int btf_fd;
-	int prog[HP_PROBE_HOLD + 1];
+	int prog[HP_PROBE_ROLES];
 	int threads;                                /* the map of struct hp_thread_calls */
 	int outer[N_SLOT_MAPS];                     /* by slot; -1: no program reads that map */
 	const struct bpf_map *of_slot[N_SLOT_MAPS]; /* what a slot's map is made like */

@@ -32,7 +32,7 @@
 
 #define KEEPER_END_MS 1000 /* for one that did not answer */
 
-static const char *const role_name[] = {
+static const char *const role_name[HP_PROBE_ROLES] = {
 	[HP_PROBE_ENTRY] = "entry", [HP_PROBE_EXIT] = "exit", [HP_PROBE_HOLD] = "hold"};
 
 static int count_edge(void *arg, void *data, size_t n)

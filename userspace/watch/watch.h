@@ -62,7 +62,12 @@ void hp_watch_sweep(bool (*keep)(void *arg, pid_t pid), void *arg);
 bool hp_held_is(pid_t pid);
 void hp_held_release(pid_t pid);
 
-enum hp_probe_role { HP_PROBE_ENTRY, HP_PROBE_EXIT, HP_PROBE_HOLD /* an int3 that does nothing */ };
+enum hp_probe_role {
+	HP_PROBE_ENTRY,
+	HP_PROBE_EXIT,
+	HP_PROBE_HOLD, /* an int3 that does nothing */
+	HP_PROBE_ROLES,
+};
 
 struct hp_probe {
 	uint64_t offset; /* in the file */
