@@ -38,7 +38,7 @@ $(O)/tests/unit/target_resolve $(O)/tests/unit/target_open: | $(TWINS)
 # What several tests share.
 rig	= $(addprefix $(O)/tests/unit/rig/,$(addsuffix .o,$(1)))
 unit	= $(addprefix $(O)/tests/unit/,$(1))
-$(call unit,daemon_family daemon_front daemon_guard daemon_http daemon_jobs daemon_records cli_hpd): \
+$(call unit,daemon_family daemon_front daemon_guard daemon_http daemon_jobs daemon_records daemon_turns cli_hpd): \
 	$(call rig,daemon_rig daemon_ops)
 $(call unit,target_agent target_borrow): $(call rig,target_victim)
 $(call unit,target_look watch_look): $(call rig,target_truth target_look_still target_look_race)
