@@ -95,7 +95,8 @@ json_t *hp_status(const struct hp_daemon *d, pid_t pid)
 			 "started", hp_json_time(d->started_wall_ns), "uptime_ns",
 			 (json_int_t)(hp_now_ns() - d->started_ns), "socket", d->opt.socket,
 			 "state_dir", d->opt.state_dir, "private", d->opt.idle_exit, "clients",
-			 (int)hp_daemon_conns(d), "waiting", (int)d->turns.n_waiting, "bpf", "on", d->watch != NULL, "why", d->watch_why,
+			 (int)hp_daemon_conns(d), "waiting", (int)d->turns.n_waiting, "bpf", "on",
+			 d->watch != NULL, "why", d->watch_why,
 			 "ring", hp_ring_features(d->ring), "targets", targets, "other_jobs",
 			 jobs_of(d, NULL), "families", hp_families_status(d));
 }
