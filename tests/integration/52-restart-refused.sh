@@ -83,3 +83,21 @@ refused 3 "io_uring binds beside the old one" 'by a socket of its own.*io_uring'
 as_before "the old one is as it was" "$MAIN" "$T/before"
 is "nothing is left of the new one" "$(pgrep -f "^$SVC/netsvc.*uring")" ""
 end_server
+
+# --- with the rights of a set-user-id program ------------------------------------------------------------
+# Whoever starts one says what its command line is: it would have been carried out with the rights it got.
+mkdir "$T/suid"
+cp "$SVC/netsvc" "$T/suid/netsvc"
+cp /usr/bin/id "$T/suid/evil"
+chmod 755 "$T/suid" "$T/suid/evil"
+chmod 4755 "$T/suid/netsvc"
+: >"$T/server.out"
+# shellcheck disable=SC2016 # the inner shell's
+start_server setpriv "--reuid=$ALICE" "--regid=$ALICE" --clear-groups \
+	bash -c 'exec -a "$0/evil" "$0/netsvc" epoll "$1"' "$T/suid" "$address"
+wait_line "$T/server.out" "^ready $MAIN\$" || not_ok "it is ready" "$(cat "$T/server.out")"
+is "it has rights that its user has not" "$(awk '/^Uid:/ { print $2, $3 }' "/proc/$MAIN/status")" "$ALICE 0"
+refused 3 "a set-user-id program" 'runs a set-user-id' restart "$MAIN"
+is "nothing ran with its rights" "$(grep -c evil "$T/server.out")" 0
+kill -KILL "$MAIN"
+wait_until "$PATIENCE" gone "$MAIN"

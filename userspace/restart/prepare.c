@@ -12,27 +12,28 @@
 #include "restart/shield.h"
 #include "restart/supervisor.h"
 #include "restart/takeaway.h"
+#include "service/identity.h"
 #include "target/procfs.h"
 #include "target/target.h"
 
+static int permitted(const struct hp_supervisor *s, const struct hp_identity *id, struct hp_err *err)
+{
+	return s->permit->ask ? s->permit->ask(s->permit->arg, id->t, -1, NULL, err) : 0;
+}
+
 /* Who this process is: the refusals of target/target.h hold here too. */
-static int identify(struct hp_supervisor *s, struct hp_err *err)
+static int identify(struct hp_supervisor *s, const struct hp_identity *id, struct hp_err *err)
 {
 	struct hp_generation *g = &s->generation;
-	struct hp_target *t;
-	int r = hp_target_open(&t, s->req->pid, err);
+	const struct hp_target *t = id->t;
+	int r = permitted(s, id, err);
 
-	if (r < 0)
-		return r;
 	g->old = t->pid;
 	g->old_start = t->start_time;
 	g->since_ns = hp_wall_ns();
 	g->state = "starting";
 	g->old_state = "serving";
 	(void)snprintf(g->comm, sizeof(g->comm), "%s", t->comm);
-	if (s->permit->ask)
-		r = s->permit->ask(s->permit->arg, t, -1, NULL, err);
-	hp_target_free(t);
 	if (r == 0)
 		r = hp_generation_of(g->old, g->old_start, &g->number, err);
 	g->number++;
@@ -160,14 +161,31 @@ static int listen_to_it(struct hp_supervisor *s, struct hp_err *err)
 		       : 0;
 }
 
-int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
+/* All of it is read of one process, and whoever asked may restart that one. */
+static int describe(struct hp_supervisor *s, struct hp_err *err)
 {
-	int r = identify(s, err);
+	struct hp_identity id;
+	int r = hp_identity_take(&id, s->req->pid, err);
 
+	if (r < 0)
+		return r;
+	r = identify(s, &id, err);
 	if (r == 0)
-		r = hp_spec_read(&s->spec, s->req, err);
+		r = hp_spec_read(&s->spec, s->req, &id.creds, err);
 	if (r == 0)
 		r = take_inventory(s, err);
+	if (r == 0)
+		r = hp_identity_confirm(&id, err);
+	if (r == 0)
+		r = permitted(s, &id, err);
+	hp_identity_free(&id);
+	return r;
+}
+
+int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
+{
+	int r = describe(s, err);
+
 	if (r < 0)
 		return r;
 	tell_losses(s);

@@ -155,7 +155,8 @@ static int read_numbers(struct hp_spec *s, pid_t pid, struct hp_err *err)
 	return errno ? hp_err_sys(err, errno, "priority of process %d", (int)pid) : 0;
 }
 
-static int read_all(struct hp_spec *s, const struct hp_restart_request *req, struct hp_err *err)
+static int read_all(struct hp_spec *s, const struct hp_restart_request *req,
+		    const struct hp_creds *creds, struct hp_err *err)
 {
 	pid_t pid = req->pid;
 	const char *user = req->user;
@@ -179,8 +180,8 @@ static int read_all(struct hp_spec *s, const struct hp_restart_request *req, str
 		r = read_limits(s, pid, err);
 	if (r == 0)
 		r = read_numbers(s, pid, err);
-	if (r == 0)
-		r = hp_creds_read(&s->creds, pid, err);
+	if (r == 0 && hp_creds_copy(&s->creds, creds) < 0)
+		r = hp_err_sys(err, ENOMEM, "groups of process %d", (int)pid);
 	/* systemd says whose it was before it gave up what it had. */
 	if (r == 0 && !user && *s->unit.name && !*s->unit.user && s->creds.uid[0])
 		user = "root";
@@ -189,14 +190,15 @@ static int read_all(struct hp_spec *s, const struct hp_restart_request *req, str
 	return r;
 }
 
-int hp_spec_read(struct hp_spec *ret, const struct hp_restart_request *req, struct hp_err *err)
+int hp_spec_read(struct hp_spec *ret, const struct hp_restart_request *req,
+		 const struct hp_creds *creds, struct hp_err *err)
 {
 	struct hp_spec s = {.root = -1, .cwd = -1, .stdio = {-1, -1, -1}};
 	int r;
 
 	for (int i = 0; i < HP_NS_COUNT; i++)
 		s.ns[i] = -1;
-	r = read_all(&s, req, err);
+	r = read_all(&s, req, creds, err);
 	if (r < 0)
 		hp_spec_free(&s);
 	else

@@ -46,9 +46,11 @@ struct hp_spec {
 	char left_out[64]; /* of the environment: why, for a warning; "" */
 };
 
-/* Reads what @req and the old process say.  Refuses: a rewritten command line, a command that is
- * not there, namespaces that cannot be entered. */
-int hp_spec_read(struct hp_spec *ret, const struct hp_restart_request *req, struct hp_err *err);
+/* Reads what @req and the old process say; @creds are those of the old process, whose own word the rest may
+ * be: see service/identity.h.  Refuses: a rewritten command line, a command that is not there, namespaces
+ * that cannot be entered. */
+int hp_spec_read(struct hp_spec *ret, const struct hp_restart_request *req,
+		 const struct hp_creds *creds, struct hp_err *err);
 void hp_spec_free(struct hp_spec *s);
 
 /* In the new process: becomes what the spec says, but for the credentials, which come last.

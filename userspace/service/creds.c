@@ -87,6 +87,30 @@ int hp_creds_read(struct hp_creds *ret, pid_t pid, struct hp_err *err)
 	return 0;
 }
 
+int hp_creds_copy(struct hp_creds *to, const struct hp_creds *from)
+{
+	gid_t *groups = calloc(from->n_groups + 1, sizeof(*groups));
+
+	if (!groups)
+		return -ENOMEM;
+	if (from->n_groups)
+		memcpy(groups, from->groups, from->n_groups * sizeof(*groups));
+	*to = *from;
+	to->groups = groups;
+	return 0;
+}
+
+bool hp_creds_same(const struct hp_creds *a, const struct hp_creds *b)
+{
+	return !memcmp(a->uid, b->uid, sizeof(a->uid)) && !memcmp(a->gid, b->gid, sizeof(a->gid)) &&
+	       a->n_groups == b->n_groups &&
+	       (!a->n_groups ||
+		!memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups))) &&
+	       a->bounding == b->bounding && a->inheritable == b->inheritable &&
+	       a->ambient == b->ambient && a->no_new_privs == b->no_new_privs &&
+	       !strcmp(a->label, b->label);
+}
+
 void hp_creds_free(struct hp_creds *c)
 {
 	free(c->groups);

@@ -22,6 +22,9 @@ struct hp_creds {
 
 /* As /proc/@pid has them. */
 int hp_creds_read(struct hp_creds *ret, pid_t pid, struct hp_err *err);
+/* -ENOMEM. */
+int hp_creds_copy(struct hp_creds *to, const struct hp_creds *from);
+bool hp_creds_same(const struct hp_creds *a, const struct hp_creds *b);
 /* Instead of the process's own: "name", "uid" or "name:group", with every capability that goes with
  * it. */
 int hp_creds_of_user(struct hp_creds *c, const char *user, struct hp_err *err);
