@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
+#include "base/defaults.h"
 #include "front/http.h"
 #include "hp/err.h"
 #include "rig/daemon_rig.h"

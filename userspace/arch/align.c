@@ -7,7 +7,6 @@
  */
 #include "arch/callsite_int.h"
 
-#include "arch/code.h"
 #include "arch/insn.h"
 #include "elf/cfi.h"
 

@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "arch/callsite_int.h"
 #include "arch/code.h"

@@ -6,11 +6,9 @@
  */
 #include "arch/code.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "arch/insn.h"
 #include "arch/jump_int.h"
@@ -18,7 +16,6 @@
 #include "base/array.h"
 #include "elf/cfi.h"
 #include "elf/image.h"
-#include "elf/symtab.h"
 #include "hp/err.h"
 
 /* An indirect jump, to be judged when all parts are known. */

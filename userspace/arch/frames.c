@@ -124,7 +124,11 @@ static bool can_be_written(const struct hp_cfi_row *row)
 	return row->cfa_offset >= 0;
 }
 
-void hp_frames_add(struct hp_frames *f, hp_addr lo, size_t n, hp_frames_row row, void *arg)
+/* What holds before the instruction @off bytes into the code; false: nothing is known from here on. */
+typedef bool (*row_fn)(void *arg, size_t off, struct hp_cfi_row *ret);
+
+/* Adds the code in [lo, lo+n). */
+static void add(struct hp_frames *f, hp_addr lo, size_t n, row_fn row, void *arg)
 {
 	struct hp_cfi_row was = hp_frames_entry, now;
 	size_t at = open_entry(f), length_at, done = 0, off;
@@ -163,7 +167,7 @@ static bool block_row(void *arg, size_t off, struct hp_cfi_row *ret)
 
 void hp_frames_block(struct hp_frames *f, hp_addr at)
 {
-	hp_frames_add(f, at, HP_BLOCK_SIZE, block_row, NULL);
+	add(f, at, HP_BLOCK_SIZE, block_row, NULL);
 }
 
 static bool stub_row(void *arg, size_t off, struct hp_cfi_row *ret)
@@ -174,7 +178,7 @@ static bool stub_row(void *arg, size_t off, struct hp_cfi_row *ret)
 
 void hp_frames_stub(struct hp_frames *f, hp_addr at)
 {
-	hp_frames_add(f, at, HP_STUB_LEN, stub_row, NULL);
+	add(f, at, HP_STUB_LEN, stub_row, NULL);
 }
 
 struct moved_head {
@@ -205,5 +209,5 @@ void hp_frames_head(struct hp_frames *f, hp_addr at, size_t n, const struct hp_h
 {
 	struct moved_head m = {h, len, at, cfi, bias};
 
-	hp_frames_add(f, at, n, head_row, &m);
+	add(f, at, n, head_row, &m);
 }

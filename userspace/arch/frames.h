@@ -25,13 +25,9 @@ struct hp_frames {
 /* How a function's entry finds its caller: the CFA is rsp+8. */
 extern const struct hp_cfi_row hp_frames_entry;
 
-/* What holds before the instruction @off bytes into the code; false: nothing is known from here on. */
-typedef bool (*hp_frames_row)(void *arg, size_t off, struct hp_cfi_row *ret);
-
-/* Begins a list, adds the code in [lo, lo+n) to it, ends it with a zero word.  The lists that lie
+/* Begins a list, and ends it with a zero word.  The lists that lie
  * behind each other in one section may be given to libgcc one by one. */
 void hp_frames_begin(struct hp_frames *f);
-void hp_frames_add(struct hp_frames *f, hp_addr lo, size_t n, hp_frames_row row, void *arg);
 void hp_frames_end(struct hp_frames *f);
 
 /* All of one path block; a stub; the first @n bytes of a head as hp_head_move() made it of @h with

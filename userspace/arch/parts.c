@@ -30,7 +30,7 @@ int hp_parts_refuse(const struct hp_parts *p, hp_addr pc, const char *why)
 			  (unsigned long)(pc - p->at), (unsigned long)pc, why);
 }
 
-bool hp_parts_have(const struct hp_parts *p, hp_addr a)
+static bool parts_have(const struct hp_parts *p, hp_addr a)
 {
 	size_t k;
 
@@ -48,7 +48,7 @@ static bool jumps_back(const struct hp_parts *p, struct hp_range r)
 
 	for (pc = r.lo; pc < r.hi && hp_insn_read(&in, p->im, pc, r.hi); pc = hp_insn_end(&in))
 		if ((in.flow == HP_INSN_JUMP || in.flow == HP_INSN_COND) && in.target != p->at &&
-		    hp_parts_have(p, in.target))
+		    parts_have(p, in.target))
 			return true;
 	return false;
 }
@@ -77,7 +77,7 @@ static int is_ours_alone(const struct hp_parts *p, struct hp_range r)
 	if (e)
 		return e;
 	for (size_t i = 0; i < refs.n; i++)
-		alone &= !refs.v[i].call && hp_parts_have(p, refs.v[i].at);
+		alone &= !refs.v[i].call && parts_have(p, refs.v[i].at);
 	HP_ARRAY_FREE(&refs);
 	return alone;
 }
@@ -110,7 +110,7 @@ static int take(struct hp_parts *p, hp_addr target, bool surely)
 	struct hp_range r;
 	int found;
 
-	if (hp_parts_have(p, target))
+	if (parts_have(p, target))
 		return 1;
 	found = find(p, target, surely, &r);
 	if (found <= 0)
@@ -191,7 +191,7 @@ int hp_parts_take_table(struct hp_parts *p, const struct hp_table *t)
 	int r = 1;
 
 	for (k = 0; k < n && !is_table && entry_of(p, t, k, &to); k++)
-		is_table = hp_parts_have(p, to);
+		is_table = parts_have(p, to);
 	for (k = 0; k < n && is_table && r > 0 && entry_of(p, t, k, &to); k++)
 		r = take(p, to, t->n != 0);
 	return r < 0 ? r : 0;

@@ -32,7 +32,6 @@ struct hp_parts {
 /* Says that the code at @pc cannot be read; -HP_E_ENTRY. */
 int hp_parts_refuse(const struct hp_parts *p, hp_addr pc, const char *why);
 
-bool hp_parts_have(const struct hp_parts *p, hp_addr a);
 
 /* Does @target, where the function jumps to, belong to it?  1: it does, its part is added if it was
  * none yet; 0: it does not. */

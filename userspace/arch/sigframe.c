@@ -7,7 +7,6 @@
 #include "arch/sigframe.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* uc_flags: extended state is there; ss is valid and is to be restored as it is */

@@ -6,7 +6,6 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "arch/block.h"
 #include "arch/frames.h"

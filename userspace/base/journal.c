@@ -6,7 +6,6 @@
  */
 #include "base/journal.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>

@@ -3,7 +3,6 @@
 
 #include <bpf/bpf.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "base/fd.h"
 #include "daemon/events.h"

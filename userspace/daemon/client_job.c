@@ -4,7 +4,9 @@
 #include <errno.h>
 
 #include "daemon/client.h"
-#include "daemon/daemon.h"
+#include "daemon/job.h"
+#include "daemon/targets.h"
+#include "daemon/turns.h"
 #include "hp/err.h"
 
 struct hp_client *hp_client_job_answered(struct hp_job *job)

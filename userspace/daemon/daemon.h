@@ -14,7 +14,6 @@
 #include <sys/signalfd.h>
 
 #include "access/access.h"
-#include "base/defaults.h"
 #include "daemon/client.h"
 #include "daemon/front.h"
 #include "daemon/job.h"

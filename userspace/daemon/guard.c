@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/guard.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -17,7 +15,6 @@
 #include "daemon/events.h"
 #include "daemon/job.h"
 #include "daemon/json_out.h"
-#include "hp/err.h"
 
 #define COST_MAX     50 /* a round may take a 50th of the time */
 #define FIGHTS_MAX   3	/* then less and less often: */

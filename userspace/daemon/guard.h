@@ -10,7 +10,6 @@
 #define HP_DAEMON_GUARD_H
 
 #include <jansson.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>

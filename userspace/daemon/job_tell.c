@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "daemon/events.h"
-#include "daemon/json_out.h"
+#include "ipc/json.h"
 
 static void tell(int sock, struct hp_job_saying *s)
 {

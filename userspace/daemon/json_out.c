@@ -8,7 +8,7 @@
 #include <time.h>
 
 #include "base/clock.h"
-#include "hp/err.h"
+#include "ipc/json.h"
 
 #define SCHEMA 1
 

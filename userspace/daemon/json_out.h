@@ -9,7 +9,6 @@
 #include <stdint.h>
 
 #include "daemon/job_record.h"
-#include "ipc/json.h"
 #include "patch/ops.h"
 #include "restart/restart.h"
 

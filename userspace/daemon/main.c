@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/defaults.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "daemon/daemon.h"

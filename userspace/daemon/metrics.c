@@ -5,7 +5,6 @@
  */
 #include "daemon/metrics.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/defaults.h"
 #include "base/fd.h"
 #include "daemon/daemon.h"
 #include "daemon/serve.h"

@@ -4,17 +4,15 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "access/access.h"
-#include "base/log.h"
+#include "base/defaults.h"
 #include "daemon/client_job.h"
 #include "daemon/daemon.h"
 #include "daemon/doc.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
-#include "daemon/json_out.h"
 #include "daemon/serve.h"
 #include "daemon/status.h"
 #include "hp/err.h"

@@ -6,10 +6,12 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/defaults.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/family.h"
 #include "daemon/json_out.h"
+#include "ipc/json.h"
 #include "watch/watch.h"
 
 static json_t *job_status(const struct hp_job *job)

@@ -5,7 +5,6 @@
  */
 #include "daemon/targets.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <search.h>
 #include <stdlib.h>
@@ -25,7 +24,6 @@
 #include "daemon/views.h"
 #include "hp/err.h"
 #include "ipc/json.h"
-#include "watch/watch.h"
 
 #define QUEUE_MAX 32
 #define RETRY_NS     (2 * HP_S)

@@ -9,7 +9,6 @@
 #include <elfutils/libdw.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "elf/cfi_priv.h"
 #include "elf/image.h"

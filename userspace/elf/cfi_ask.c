@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "elf/cfi_priv.h"
 #include "elf/image.h"

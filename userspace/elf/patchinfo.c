@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/array.h"
 #include "elf/image.h"
 #include "elf/reader.h"
 #include "elf/symtab.h"

@@ -6,7 +6,6 @@
 #ifndef HP_ELF_PATCHINFO_H
 #define HP_ELF_PATCHINFO_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -21,7 +21,6 @@
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/fd.h"
-#include "base/log.h"
 #include "elf/image.h"
 #include "elf/reader_priv.h"
 

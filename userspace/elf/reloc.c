@@ -8,8 +8,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "base/array.h"
 #include "elf/image.h"

@@ -43,8 +43,5 @@ struct hp_relocs {
 /* Does it compute with a symbol's address? */
 bool hp_reloc_is_symbolic(uint32_t type);
 
-/* One definition for the whole process, wherever it is: COMDAT (inline functions, vtables, type
- * info) and GNU_UNIQUE (their static variables).  Anything else that a patch defines it means. */
-bool hp_reloc_is_shared(const struct hp_reloc *rel);
 
 #endif

@@ -27,7 +27,9 @@ bool hp_reloc_is_symbolic(uint32_t type)
 	return false;
 }
 
-bool hp_reloc_is_shared(const struct hp_reloc *rel)
+/* One definition for the whole process, wherever it is: COMDAT (inline functions, vtables, type
+ * info) and GNU_UNIQUE (their static variables).  Anything else that a patch defines it means. */
+static bool is_shared(const struct hp_reloc *rel)
 {
 	return (rel->sym_bind == STB_WEAK || rel->sym_bind == STB_GNU_UNIQUE) &&
 	       (rel->flags & HP_RELOC_VISIBLE);
@@ -39,7 +41,7 @@ static bool is_looked_up(const struct hp_reloc *rel)
 	    (rel->type != R_X86_64_TPOFF64 && !hp_reloc_is_symbolic(rel->type)))
 		return false;
 	return !(rel->flags & HP_RELOC_DEFINED) ||
-	       (rel->sym_type != STT_TLS && hp_reloc_is_shared(rel));
+	       (rel->sym_type != STT_TLS && is_shared(rel));
 }
 
 static struct hp_reloc_sym symbol_of(const struct hp_told *list, const struct hp_reloc *rel)

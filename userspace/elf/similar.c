@@ -6,7 +6,6 @@
  */
 #include "elf/symtab.h"
 
-#include <elf.h>
 #include <string.h>
 
 #define MAX_NAME  128

@@ -6,7 +6,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "elf/image.h"
 #include "elf/reader.h"

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "front/reply.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

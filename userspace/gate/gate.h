@@ -14,7 +14,6 @@
 #ifndef HP_GATE_GATE_H
 #define HP_GATE_GATE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "hotgo/gob.h"
 
-#include <string.h>
 
 bool hp_gob_uint(struct hp_gob_in *in, uint64_t *ret)
 {

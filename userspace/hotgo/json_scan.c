@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "hotgo/json.h"
 #include "hp/err.h"
 
 /* Go's limit. */

@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "elf/reader.h"
+#include "gate/gate.h"
 #include "hp/err.h"
+#include "target/agent.h"
 
 /* mman-common.h since Linux 5.18, commit 9457056ac426; mlockall(MCL_FUTURE) makes the page
  * resident, and plain MADV_DONTNEED is refused then. */

@@ -6,7 +6,6 @@
 #ifndef HP_PATCH_ATTEMPT_H
 #define HP_PATCH_ATTEMPT_H
 
-#include "patch/census.h"
 #include "patch/live.h"
 #include "target/pidns.h"
 

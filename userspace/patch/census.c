@@ -6,6 +6,7 @@
 
 #include "base/array.h"
 #include "hp/err.h"
+#include "target/agent.h"
 
 void hp_census_free(struct hp_census *c)
 {

@@ -8,8 +8,9 @@
 #include "base/array.h"
 #include "base/fault.h"
 #include "hp/err.h"
-#include "patch/live.h"
 #include "patch/control.h"
+#include "patch/live.h"
+#include "target/agent.h"
 
 /* One store in the target. */
 struct store {

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch/block.h"
 #include "elf/inlined.h"
+#include "elf/symtab.h"
 #include "hp/err.h"
 #include "patch/coroutines.h"
 #include "patch/plan.h"

@@ -15,6 +15,7 @@
 #include "elf/image.h"
 #include "hp/err.h"
 #include "patch/entry_page.h"
+#include "target/agent.h"
 #include "target/threads.h"
 
 #define KEEPER_MS 5000

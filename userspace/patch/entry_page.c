@@ -4,11 +4,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/fd.h"
 #include "elf/image.h"
-#include "target/module.h"
+#include "target/agent.h"
 
 /* Linux 5.18: of a program that has called mlockall() too. */
 #ifndef MADV_DONTNEED_LOCKED

@@ -7,7 +7,6 @@
 
 #include "arch/code.h"
 #include "base/array.h"
-#include "base/clock.h"
 #include "hp/err.h"
 #include "patch/coroutines.h"
 #include "patch/work.h"

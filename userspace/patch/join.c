@@ -3,10 +3,10 @@
  * What is on the planned functions already: nothing, patches of hp's, or somebody else's bytes.  The
  * entry itself tells, for a ledger may be of a patch that was loaded half, or is out of use.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "hp/err.h"
+#include "patch/chain.h"
 #include "patch/join.h"
 
 /* A patch that is neither in force nor out of use is for a recovery first. */

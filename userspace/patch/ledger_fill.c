@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "arch/block.h"
 #include "base/clock.h"
 #include "hp/err.h"
 

@@ -9,7 +9,6 @@
 #include "patch/chain.h"
 #include "patch/guard.h"
 #include "patch/list.h"
-#include "patch/plan.h"
 #include "patch/transition.h"
 #include "patch/work.h"
 

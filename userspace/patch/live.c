@@ -3,14 +3,11 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "elf/cfi.h"
-#include "elf/image.h"
-#include "elf/symtab.h"
 #include "hp/err.h"
+#include "patch/chain.h"
 
 void hp_live_report(struct hp_live *lv, const char *step, uint64_t since_ns, const char *detail)
 {

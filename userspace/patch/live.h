@@ -10,11 +10,8 @@
 
 #include "arch/block.h"
 #include "arch/code.h"
-#include "gate/gate.h"
-#include "patch/chain.h"
 #include "patch/ledger.h"
 #include "patch/ops.h"
-#include "target/agent.h"
 #include "target/look.h"
 #include "target/target.h"
 #include "watch/watch.h"

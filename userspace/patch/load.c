@@ -13,11 +13,12 @@
 
 #include "base/array.h"
 #include "base/clock.h"
-#include "base/fd.h"
 #include "base/fault.h"
+#include "base/fd.h"
 #include "elf/reader.h"
 #include "hp/err.h"
 #include "patch/calls.h"
+#include "patch/chain.h"
 #include "patch/coroutines.h"
 #include "patch/depend.h"
 #include "patch/entry.h"

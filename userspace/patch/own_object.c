@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "arch/block.h"
 #include "arch/frames.h"
 #include "elf/write.h"
 #include "hp/err.h"

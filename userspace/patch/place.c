@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "arch/block.h"
 #include "base/array.h"
 #include "hp/err.h"
 #include "patch/join.h"

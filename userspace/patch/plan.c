@@ -13,6 +13,7 @@
 #include "base/array.h"
 #include "elf/cfi.h"
 #include "elf/reader.h"
+#include "elf/symtab.h"
 #include "hp/err.h"
 
 void hp_plan_free(struct hp_plan *p)

@@ -6,14 +6,11 @@
 #ifndef HP_PATCH_PLAN_H
 #define HP_PATCH_PLAN_H
 
-#include "arch/block.h"
 #include "arch/callsite.h"
 #include "arch/code.h"
 #include "elf/image.h"
 #include "elf/patchinfo.h"
 #include "elf/reloc.h"
-#include "elf/symtab.h"
-#include "patch/chain.h"
 #include "patch/ledger.h"
 #include "patch/ops.h"
 #include "target/resolve.h"

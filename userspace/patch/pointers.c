@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "elf/image.h"
 #include "hp/err.h"
+#include "target/agent.h"
 #include "target/threads.h"
 
 #define CHUNK (256u << 10)

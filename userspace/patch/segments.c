@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "arch/block.h"
 #include "base/array.h"
 #include "hp/err.h"
 #include "patch/control.h"

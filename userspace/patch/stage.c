@@ -16,10 +16,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "arch/template.h"
+#include "arch/block.h"
 #include "base/fault.h"
 #include "base/fd.h"
 #include "hp/err.h"
+#include "patch/chain.h"
 #include "patch/control.h"
 #include "patch/ledger_fill.h"
 #include "patch/own_object.h"

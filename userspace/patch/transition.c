@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "patch/transition.h"
 
-#include <errno.h>
 
 #include "base/clock.h"
 #include "base/fault.h"

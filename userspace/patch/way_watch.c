@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "gate/gate.h"
 #include "hp/err.h"
 #include "patch/attempt.h"
 #include "patch/counting.h"

@@ -2,12 +2,13 @@
 #include "patch/work.h"
 
 #include <stdlib.h>
-#include <string.h>
 #include <sys/syscall.h>
 
 #include "base/clock.h"
 #include "elf/reader.h"
+#include "gate/gate.h"
 #include "hp/err.h"
+#include "target/agent.h"
 #include "target/unwind.h"
 
 void hp_work_report(struct hp_work *w, const char *step, uint64_t since_ns, const char *detail)

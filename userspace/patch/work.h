@@ -6,7 +6,6 @@
 #define HP_PATCH_WORK_H
 
 #include "patch/live.h"
-#include "patch/plan.h"
 
 struct hp_work {
 	struct hp_ops *ops;

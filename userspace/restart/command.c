@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What is executed: the words behind "--", or those that the old process was started with. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,6 @@
  * only, learns of that of another main process when its control group is empty, and never how it
  * ended: Restart=on-failure would do nothing.
  */
-#include <errno.h>
 #include <poll.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>

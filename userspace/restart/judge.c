@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Whether a new generation is ready, and which of its processes is the main one. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -9,7 +9,6 @@
 #ifndef HP_RESTART_QUIET_H
 #define HP_RESTART_QUIET_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 

@@ -144,13 +144,20 @@ static int look_at(struct hp_readiness *ret, const struct hp_listeners *l, pid_t
 	return r == -ENOMEM ? r : 0;
 }
 
+static void forget(struct hp_readiness *r)
+{
+	free(r->held);
+	free(r->waited);
+	*r = (struct hp_readiness){0};
+}
+
 int hp_readiness_read(struct hp_readiness *ret, const struct hp_listeners *l,
 		      const struct hp_procs *procs)
 {
 	int r = 0;
 
 	if (ret->n != l->n) {
-		hp_readiness_free(ret);
+		forget(ret);
 		ret->held = calloc(l->n, sizeof(bool));
 		ret->waited = calloc(l->n, sizeof(bool));
 		if (!ret->held || !ret->waited)
@@ -162,11 +169,4 @@ int hp_readiness_read(struct hp_readiness *ret, const struct hp_listeners *l,
 	for (size_t i = 0; r == 0 && i < procs->n; i++)
 		r = look_at(ret, l, procs->v[i]);
 	return r;
-}
-
-void hp_readiness_free(struct hp_readiness *r)
-{
-	free(r->held);
-	free(r->waited);
-	*r = (struct hp_readiness){0};
 }

@@ -21,7 +21,6 @@ struct hp_readiness {
  * socket) with it.  Replaces what @ret held.  0 or -ENOMEM. */
 int hp_readiness_read(struct hp_readiness *ret, const struct hp_listeners *l,
 		      const struct hp_procs *procs);
-void hp_readiness_free(struct hp_readiness *r);
 
 /* A thread of @pid is blocked in a call that would take a connection or a datagram from @fd, or waits
  * for that to be possible. */

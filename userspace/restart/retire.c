@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"

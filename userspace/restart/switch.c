@@ -4,7 +4,6 @@
  * itself.  The old one is drained, and then the filter, if there is one, is kept until the last
  * process of the new one is gone.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* How systemd starts a service: what the new process is started with when nothing else is said. */
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,14 +12,11 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/array.h"
-#include "base/fd.h"
 #include "service/fds.h"
 #include "service/sockets.h"
 #include "service/tcpdiag.h"

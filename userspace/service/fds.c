@@ -89,8 +89,9 @@ bool hp_fd_is_cloexec(pid_t pid, int fd)
 	return flags & O_CLOEXEC;
 }
 
-/* "tfd:        8 events:       19 data: 7f…  pos:0 ino:1a2b sdev:8": ep_show_fdinfo() */
-int hp_interests_add(struct hp_interests *to, pid_t pid, int epoll)
+/* "tfd:        8 events:       19 data: 7f…  pos:0 ino:1a2b sdev:8": ep_show_fdinfo().  Nothing
+ * when it is gone. */
+static int add_interests(struct hp_interests *to, pid_t pid, int epoll)
 {
 	char *text, *line, *rest;
 	int r = 0;
@@ -124,7 +125,7 @@ int hp_interests_read(struct hp_interests *ret, pid_t pid)
 	ret->n = 0;
 	for (size_t i = 0; r == 0 && i < fds.n; i++)
 		if (fds.v[i].kind == HP_FD_EPOLL)
-			r = hp_interests_add(ret, pid, fds.v[i].fd);
+			r = add_interests(ret, pid, fds.v[i].fd);
 	hp_fd_list_free(&fds);
 	return r;
 }

@@ -42,8 +42,6 @@ struct hp_interests {
 	size_t n, room;
 };
 
-/* Adds what the epoll @epoll of @pid waits on.  Nothing when it is gone.  0 or -ENOMEM. */
-int hp_interests_add(struct hp_interests *to, pid_t pid, int epoll);
 /* Those of all epolls of @pid, replacing what @ret held. */
 int hp_interests_read(struct hp_interests *ret, pid_t pid);
 void hp_interests_free(struct hp_interests *i);

@@ -9,7 +9,6 @@
 #ifndef HP_TARGET_BORROW_H
 #define HP_TARGET_BORROW_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

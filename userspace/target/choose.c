@@ -118,7 +118,7 @@ static bool waits_for_datagram(const struct hp_blocked *b, pid_t pid)
 	return table_has(pid, "udp", number) || table_has(pid, "udp6", number);
 }
 
-void hp_choice_read(struct hp_choice *ret, pid_t pid, pid_t tid)
+static void choice_read(struct hp_choice *ret, pid_t pid, pid_t tid)
 {
 	struct hp_blocked b;
 
@@ -154,7 +154,7 @@ int hp_choices_read(struct hp_choices *ret, const struct hp_target *t, bool enou
 			hp_tids_free(&tids);
 			return hp_err_sys(err, ENOMEM, "threads of process %d", (int)t->pid);
 		}
-		hp_choice_read(c, t->pid, tids.v[i]);
+		choice_read(c, t->pid, tids.v[i]);
 		if (enough && c->rank == RANK_BEST)
 			break;
 	}

@@ -4,7 +4,6 @@
 #define HP_TARGET_CHOOSE_H
 
 #include <stddef.h>
-#include <stdint.h>
 
 #include "target/target.h"
 
@@ -27,9 +26,6 @@ struct hp_choices {
 int hp_choices_read(struct hp_choices *ret, const struct hp_target *t, bool enough,
 		    struct hp_err *err);
 void hp_choices_free(struct hp_choices *c);
-
-/* The same for one thread now. */
-void hp_choice_read(struct hp_choice *ret, pid_t pid, pid_t tid);
 
 /* "3 threads in read, 1 in write, 2 running" */
 const char *hp_choices_describe(const struct hp_choices *c, char *buf, size_t n);

@@ -2,7 +2,6 @@
 /* target/look_text.c – stacks for people. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/array.h"
 #include "hp/err.h"

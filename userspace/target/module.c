@@ -8,9 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "arch/template.h"
 #include "base/array.h"
@@ -22,7 +20,6 @@
 #include "elf/reader.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
-#include "target/linkmap.h"
 
 #define DELETED " (deleted)"
 
@@ -39,7 +36,8 @@ void hp_module_free(struct hp_module *m)
 	memset(m, 0, sizeof(*m));
 }
 
-int hp_map_open(pid_t pid, const struct hp_map *m)
+/* As it is mapped: /proc/PID/map_files. */
+static int open_map(pid_t pid, const struct hp_map *m)
 {
 	char path[80];
 	int fd;
@@ -106,7 +104,7 @@ static bool is_elf(int fd)
 static int open_image(const struct hp_target *t, const struct hp_map *map, const char *path,
 		      struct hp_module *ret, struct hp_err *err)
 {
-	hp_autoclose int fd = hp_map_open(t->pid, map);
+	hp_autoclose int fd = open_map(t->pid, map);
 	struct stat st;
 
 	if (fd < 0 || !is_elf(fd) || fstat(fd, &st))

@@ -7,8 +7,6 @@
 
 #define HP_OWN_MEMFD "/memfd:hp-" /* what hp maps in a target, beside files */
 
-/* Makes t->module what t->maps says; images of modules that stay are kept. */
-int hp_modules_update(struct hp_target *t, struct hp_err *err);
 void hp_modules_free(struct hp_target *t);
 
 /* Opens what @map shows; @same: another module of that file, or NULL.  1: it is a module; 0: it is none;
@@ -17,8 +15,6 @@ int hp_module_open(const struct hp_target *t, const struct hp_map *map,
 		   const struct hp_module *same, struct hp_module *ret);
 void hp_module_free(struct hp_module *m);
 
-/* The file mapped at @m, opened as mapped: /proc/PID/map_files; negative errno. */
-int hp_map_open(pid_t pid, const struct hp_map *m);
 
 /* Calls @fn for the bytes of every executable segment of @m, with its address in the process,
  * until it returns nonzero; returns that. */

@@ -149,7 +149,8 @@ static int take_over(struct hp_target *t, const bool *kept, module_array *fresh)
 	return 0;
 }
 
-int hp_modules_update(struct hp_target *t, struct hp_err *err)
+/* Images of modules that stay are kept. */
+static int update(struct hp_target *t, struct hp_err *err)
 {
 	module_array fresh = {0};
 	bool *kept = calloc(t->n_modules + 1, sizeof(*kept));
@@ -174,7 +175,7 @@ int hp_target_refresh(struct hp_target *t, struct hp_err *err)
 {
 	int r = hp_maps_read(&t->maps, t->pid, err);
 
-	return r < 0 ? r : hp_modules_update(t, err);
+	return r < 0 ? r : update(t, err);
 }
 
 struct hp_module *hp_target_exe(struct hp_target *t)

@@ -16,7 +16,6 @@
 #include "hp/err.h"
 #include "inflight.h"
 #include "target/look_priv.h"
-#include "target/procfs.h"
 
 static int add(struct hp_tids *to, pid_t tid)
 {

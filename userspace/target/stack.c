@@ -10,11 +10,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "hp/err.h"
 
 #define TCB_WITHIN 8192 /* sizeof(struct pthread) is 2,304 in glibc 2.36, less in musl */
 #define TCB_WORDS  4

@@ -3,7 +3,6 @@
 #ifndef HP_TARGET_THREADS_H
 #define HP_TARGET_THREADS_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>

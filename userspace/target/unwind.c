@@ -9,13 +9,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "elf/image.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
 #include "target/displace.h"
-#include "target/module.h"
 #include "target/stack.h"
 #include "target/unwind_priv.h"
 

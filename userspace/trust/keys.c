@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/fd.h"
+#include "base/array.h"
 #include "hp/err.h"
 #include "trust/file.h"
 

@@ -4,7 +4,6 @@
 #ifndef HP_TRUST_KEYS_H
 #define HP_TRUST_KEYS_H
 
-#include "base/array.h"
 #include "trust/minisign.h"
 
 #define HP_KEY_NAME 64

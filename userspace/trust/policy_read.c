@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "hp/err.h"
 #include "trust/file.h"
 #include "trust/policy.h"

@@ -57,7 +57,8 @@ void hp_handed_remove(struct hp_handed_list *l, size_t i)
 	memmove(&l->a.v[i], &l->a.v[i + 1], (l->a.n - i) * sizeof(l->a.v[0]));
 }
 
-bool hp_handed_is_ours(const struct hp_handed *h)
+/* Their socket of the file system is removed by hp, when nobody has it any more. */
+static bool is_ours(const struct hp_handed *h)
 {
 	return !h->label && (h->kind == HP_UPGRADE_LISTENER || h->kind == HP_UPGRADE_PACKET) &&
 	       hp_address_is_path(h->network, h->address);
@@ -75,7 +76,7 @@ static void remove_socket(const char *path)
 static void close_all(struct hp_handed_list *l, bool remove)
 {
 	for (size_t i = 0; i < l->a.n; i++) {
-		if (remove && hp_handed_is_ours(&l->a.v[i]))
+		if (remove && is_ours(&l->a.v[i]))
 			remove_socket(l->a.v[i].address);
 		clear(&l->a.v[i]);
 	}

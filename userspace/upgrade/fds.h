@@ -45,7 +45,5 @@ void hp_fds_close_inherited(struct hp_fds *f);
 /* Closes what is used; with @remove, removes their sockets in the file system. */
 void hp_fds_close_used(struct hp_fds *f, bool remove);
 
-/* Their socket of the file system is removed by hp, when nobody has it any more. */
-bool hp_handed_is_ours(const struct hp_handed *h);
 
 #endif

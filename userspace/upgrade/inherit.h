@@ -16,7 +16,6 @@
 #ifndef HP_UPGRADE_INHERIT_H
 #define HP_UPGRADE_INHERIT_H
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 #include "upgrade/fds.h"
