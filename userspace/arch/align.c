@@ -5,7 +5,7 @@
  * counted from the pushes and subtractions before the call, if they are simple; what cannot be
  * counted is taken for aligned, as nearly all code is.
  */
-#include "arch/callsite_int.h"
+#include "arch/callsite_priv.h"
 
 #include "arch/insn.h"
 #include "elf/cfi.h"

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "arch/callsite_int.h"
+#include "arch/callsite_priv.h"
 #include "arch/code.h"
 #include "arch/insn.h"
 #include "arch/regs.h"

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 
 #include "arch/insn.h"
-#include "arch/jump_int.h"
-#include "arch/parts_int.h"
+#include "arch/jump_priv.h"
+#include "arch/parts_priv.h"
 #include "base/array.h"
 #include "elf/cfi.h"
 #include "elf/image.h"

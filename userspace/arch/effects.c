@@ -3,7 +3,7 @@
  * What one function does by itself is kept; what it does with all that it calls is the union over
  * everything that can be reached from it, found anew for each question: so cycles need no care.
  */
-#include "arch/callsite_int.h"
+#include "arch/callsite_priv.h"
 
 #include <errno.h>
 #include <string.h>

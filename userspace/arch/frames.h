@@ -25,8 +25,8 @@ struct hp_frames {
 /* How a function's entry finds its caller: the CFA is rsp+8. */
 extern const struct hp_cfi_row hp_frames_entry;
 
-/* Begins a list, and ends it with a zero word.  The lists that lie
- * behind each other in one section may be given to libgcc one by one. */
+/* Begins a list, and ends it with a zero word.  Lists that lie behind each other in one section may
+ * be given to libgcc one by one. */
 void hp_frames_begin(struct hp_frames *f);
 void hp_frames_end(struct hp_frames *f);
 

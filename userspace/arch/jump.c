@@ -11,7 +11,7 @@
  * One that is reached by a branch and by a table too is judged by the branch alone: compilers share
  * a jump between tail calls, or between switches, but never between the two.
  */
-#include "arch/jump_int.h"
+#include "arch/jump_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
  *
  * It is one question to whoever reads the file: all of its data and relocations are looked through.
  */
-#include "arch/jump_int.h"
+#include "arch/jump_priv.h"
 
 #include <elf.h>
 #include <errno.h>

@@ -7,7 +7,7 @@
  * Steps are bounded: what is read far behind the call is missed.  The sets only grow, so the walk
  * ends even without the bound.
  */
-#include "arch/callsite_int.h"
+#include "arch/callsite_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -5,12 +5,12 @@
  * a jump back into F; or by that nobody else calls or jumps to it.  The last may be true of a
  * function that only F calls, at its end: taken along it can only make the look see too much.
  */
-#include "arch/parts_int.h"
+#include "arch/parts_priv.h"
 
 #include <stdio.h>
 #include <string.h>
 
-#include "arch/callsite_int.h"
+#include "arch/callsite_priv.h"
 #include "arch/code.h"
 #include "arch/insn.h"
 #include "arch/regs.h"

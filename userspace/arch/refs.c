@@ -4,7 +4,7 @@
  * byte; what looks like a branch is believed when the function around it, decoded from its start,
  * has an instruction there.
  */
-#include "arch/callsite_int.h"
+#include "arch/callsite_priv.h"
 
 #include <errno.h>
 #include <string.h>

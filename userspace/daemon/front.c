@@ -16,7 +16,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
-#include "daemon/front_io.h"
+#include "daemon/front_priv.h"
 #include "daemon/serve.h"
 #include "hp/err.h"
 

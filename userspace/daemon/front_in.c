@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "daemon/daemon.h"
-#include "daemon/front_io.h"
+#include "daemon/front_priv.h"
 #include "daemon/requests.h"
 #include "hp/err.h"
 

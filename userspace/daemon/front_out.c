@@ -9,7 +9,7 @@
 
 #include "base/fd.h"
 #include "daemon/daemon.h"
-#include "daemon/front_io.h"
+#include "daemon/front_priv.h"
 
 /* What it may leave unread before it is taken for hung. */
 #define QUEUE_MAX (256ul << 20)

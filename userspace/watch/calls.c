@@ -12,7 +12,7 @@
 
 #include "base/fd.h"
 #include "base/kernel.h"
-#include "watch/internal.h"
+#include "watch/watch_priv.h"
 
 static uint64_t owner(const struct hp_session *s)
 {

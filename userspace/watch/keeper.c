@@ -40,7 +40,7 @@
 #include "base/kernel.h"
 #include "base/log.h"
 #include "hp/err.h"
-#include "watch/internal.h"
+#include "watch/watch_priv.h"
 
 #define ANSWER_NS  (10 * HP_S)
 #define PROBES_MAX (1u << 20) /* MAX_UPROBE_MULTI_CNT of the kernel */

@@ -27,8 +27,8 @@
 #include "base/array.h"
 #include "base/fd.h"
 #include "hp/err.h"
-#include "watch/internal.h"
 #include "watch/keeper.h"
+#include "watch/watch_priv.h"
 
 #define KEEPER_END_MS 1000 /* for one that did not answer */
 

@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "hp/err.h"
-#include "watch/internal.h"
+#include "watch/watch_priv.h"
 
 #define BATCH 8
 

@@ -16,7 +16,7 @@
 
 #include "base/log.h"
 #include "hp/err.h"
-#include "watch/internal.h"
+#include "watch/watch_priv.h"
 
 const char *const watch_map_name[N_SLOT_MAPS] = {
 	[MAP_INFLIGHT] = "inflight",

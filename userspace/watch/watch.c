@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "bpf/inflight.skel.h"
 #include "hp/err.h"
-#include "watch/internal.h"
+#include "watch/watch_priv.h"
 
 #define BPFFS "/sys/fs/bpf"
 

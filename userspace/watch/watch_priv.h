@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* watch/internal.h – what the files of watch/ share. */
-#ifndef HP_WATCH_INTERNAL_H
-#define HP_WATCH_INTERNAL_H
+/* watch/watch_priv.h – what the files of watch/ share. */
+#ifndef HP_WATCH_WATCH_PRIV_H
+#define HP_WATCH_WATCH_PRIV_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* daemon/front_io.h – the two directions of front's socket.  Internal to front*.c. */
-#ifndef HP_DAEMON_FRONT_IO_H
-#define HP_DAEMON_FRONT_IO_H
+/* daemon/front_priv.h – the two directions of front's socket.  Internal to front*.c. */
+#ifndef HP_DAEMON_FRONT_PRIV_H
+#define HP_DAEMON_FRONT_PRIV_H
 
 #include "daemon/front.h"
 

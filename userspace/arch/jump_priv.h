@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * arch/jump_int.h – where an indirect jump leads.  Internal to arch/.
+ * arch/jump_priv.h – where an indirect jump leads.  Internal to arch/.
  */
-#ifndef HP_ARCH_JUMP_INT_H
-#define HP_ARCH_JUMP_INT_H
+#ifndef HP_ARCH_JUMP_PRIV_H
+#define HP_ARCH_JUMP_PRIV_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * arch/parts_int.h – which places outside of a function's first part belong to it.  Internal to
+ * arch/parts_priv.h – which places outside of a function's first part belong to it.  Internal to
  * arch/.
  */
-#ifndef HP_ARCH_PARTS_INT_H
-#define HP_ARCH_PARTS_INT_H
+#ifndef HP_ARCH_PARTS_PRIV_H
+#define HP_ARCH_PARTS_PRIV_H
 
 #include <stdbool.h>
 #include <stdint.h>

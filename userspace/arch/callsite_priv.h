@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * arch/callsite_int.h – the steps of the call-site analysis.  Internal to arch/.
+ * arch/callsite_priv.h – the steps of the call-site analysis.  Internal to arch/.
  *
  * gcc lets a caller rely on what it saw of a function: the registers that the function and all it
  * calls leave alone, and the alignment that none of them needs.  Whatever calls out of the image,
  * or through a pointer, promises nothing, so most functions are done with at once.
  */
-#ifndef HP_ARCH_CALLSITE_INT_H
-#define HP_ARCH_CALLSITE_INT_H
+#ifndef HP_ARCH_CALLSITE_PRIV_H
+#define HP_ARCH_CALLSITE_PRIV_H
 
 #include <stdbool.h>
 #include <stddef.h>
