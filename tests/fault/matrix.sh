@@ -222,10 +222,11 @@ one_of_ours() {
 	ours | awk -v name="$1" '$3 ~ name { print $1; exit }'
 }
 
-# How often each point was passed, in COUNT.
+# How often each point was passed, in COUNT.  (Nobody waits for a process substitution: bash 5.2 takes a
+# later child for it that is given its number, and then waits for that for ever.)
 counts() {
 	COUNT=()
-	[ ! -s "$T/counts" ] || mapfile -t COUNT < <(od -An -v -t u4 -w4 "$T/counts")
+	[ ! -s "$T/counts" ] || mapfile -t COUNT <<<"$(od -An -v -t u4 -w4 "$T/counts")"
 }
 # passed POINT N: so often at least
 passed() {

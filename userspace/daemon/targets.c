@@ -322,11 +322,12 @@ static void recovered(struct hp_job *job, const struct hp_job_said *said)
 	if (!did)
 		hp_log_about(HP_LOG_ERROR, &about, "process %d: not put right: %s", job->req.pid,
 			     said->head->text);
-	if (did && !strcmp(did, "nothing"))
-		return;
-	/* What it has taken out did not go by itself; the list behind it tells what is left. */
+	/* What it has taken out did not go by itself, nor did what the job that died had taken out, or had
+	 * not told any more; the list behind it tells what is left. */
 	if (did && job->subject)
 		job->subject->patches = 0;
+	if (did && !strcmp(did, "nothing"))
+		return;
 	hp_metrics_add(job->d, HP_COUNT_RECOVERED, did != NULL);
 	if (did)
 		hp_log_about(HP_LOG_INFO, &about, "process %d: put right: %s", job->req.pid, did);
