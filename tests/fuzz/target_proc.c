@@ -50,7 +50,7 @@ static void read_maps(void)
 	for (size_t i = 0; i < m.n; i++) {
 		const struct hp_map *v = &m.v[i];
 
-		if (v->lo >= v->hi || v->path < m.text || v->path > m.text + file_n)
+		if (v->lo >= v->hi || v->path < m.text.v[0] || v->path > m.text.v[0] + file_n)
 			abort();
 		(void)hp_maps_find(&m, v->lo);			 /* for the sanitizers */
 		(void)hp_maps_find_room(&m, 4096, (struct hp_range){v->lo, v->hi}, 1ull << 31); /* likewise */

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mman.h>
@@ -99,6 +100,75 @@ static void agrees_with_the_text(void **state)
 	hp_maps_free(&m);
 }
 
+static void same(const struct hp_maps *a, const struct hp_maps *b, hp_addr lo, hp_addr hi)
+{
+	size_t i = 0, k = 0;
+
+	for (;; i++, k++) {
+		while (i < a->n && a->v[i].hi <= lo)
+			i++;
+		while (k < b->n && b->v[k].hi <= lo)
+			k++;
+		if (i == a->n || a->v[i].lo >= hi)
+			break;
+		assert_true(k < b->n);
+		assert_int_equal(a->v[i].lo, b->v[k].lo);
+		assert_int_equal(a->v[i].hi, b->v[k].hi);
+		assert_int_equal(a->v[i].prot, b->v[k].prot);
+		assert_int_equal(a->v[i].offset, b->v[k].offset);
+		assert_string_equal(a->v[i].path, b->v[k].path);
+	}
+	assert_true(k == b->n || b->v[k].lo >= hi);
+}
+
+#define PAGES 24
+
+/* Any change there may be, and what is read of it alone. */
+static void rereads_a_part(void **state)
+{
+	int fd = memfd_create("hp-patch-test", MFD_CLOEXEC);
+	uint8_t *arena = mmap(NULL, PAGES * HP_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const hp_addr lo = (hp_addr)(uintptr_t)arena, hi = lo + PAGES * HP_PAGE;
+	struct hp_maps m = {0}, all = {0};
+
+	assert_int_equal(ftruncate(fd, PAGES * HP_PAGE), 0);
+	assert_int_equal(hp_maps_read(&m, getpid(), NULL), 0);
+	srand(7);
+	for (unsigned i = 0; i < 2000; i++) {
+		size_t at = (size_t)rand() % PAGES * HP_PAGE;
+		size_t n = (1 + (size_t)rand() % 4) * HP_PAGE;
+		int prot = rand() & (PROT_READ | PROT_WRITE), r;
+
+		if (at + n > PAGES * HP_PAGE)
+			n = PAGES * HP_PAGE - at;
+		switch (rand() % 3) {
+		case 0:
+			assert_int_equal(munmap(arena + at, n), 0);
+			break;
+		case 1:
+			assert_ptr_equal(mmap(arena + at, n, prot,
+					      MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS, -1, 0),
+					 arena + at);
+			break;
+		default:
+			assert_ptr_equal(mmap(arena + at, n, prot, MAP_PRIVATE | MAP_FIXED, fd,
+					      (off_t)at),
+					 arena + at);
+			break;
+		}
+		r = hp_maps_reread(&m, getpid(), (struct hp_range){lo + at, lo + at + n}, NULL);
+		assert_true(r >= 0);
+		assert_int_equal(hp_maps_read(&all, getpid(), NULL), 0);
+		same(&m, &all, lo, hi);
+		same(&all, &m, lo, hi);
+	}
+	assert_int_equal(hp_maps_reread(&m, getpid(), (struct hp_range){0, ~0ull}, NULL) < 0, 0);
+	hp_maps_free(&m);
+	hp_maps_free(&all);
+	munmap(arena, PAGES * HP_PAGE);
+	close(fd);
+}
+
 static void says_gone(void **state)
 {
 	struct hp_maps m = {0};
@@ -169,7 +239,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(reads_own_map),
-		cmocka_unit_test(agrees_with_the_text),      cmocka_unit_test(says_gone),
+		cmocka_unit_test(agrees_with_the_text), cmocka_unit_test(rereads_a_part),
+		cmocka_unit_test(says_gone),
 		cmocka_unit_test(finds_nearest_room), cmocka_unit_test(keeps_clear_of_growing),
 		cmocka_unit_test(room_is_free),
 	};

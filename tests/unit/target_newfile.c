@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A walk into a file that was mapped after the reader of the target's files was made. */
+/* A walk into a file that was mapped after the reader of the target's files was made, or that is one of so
+ * many patches that they were not all opened. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -22,20 +23,23 @@
 #include "target/target.h"
 #include "target/unwind.h"
 
+#define PATCHES 30
+
 static char dir[] = "/tmp/hp-newfile-XXXXXX";
 static int to_child, from_child;
 static pid_t child;
 
 static int setup(void **state)
 {
-	char command[256];
+	char command[512];
 
 	if (!mkdtemp(dir))
 		return -1;
 	snprintf(command, sizeof(command),
 		 "cd %s && echo 'int call(int (*f)(void)) { return f() + 1; }' > new.c && "
-		 "cc -O1 -shared -fPIC -o new.so new.c",
-		 dir);
+		 "cc -O1 -shared -fPIC -o new.so new.c && "
+		 "for i in $(seq 0 %d); do cp new.so $(printf %%064x.so $i) || exit; done",
+		 dir, PATCHES - 1);
 	return system(command);
 }
 
@@ -65,6 +69,15 @@ static void *other(void *arg)
 	return NULL;
 }
 
+/* The numbers are those of patches in hp's store. */
+static const char *patch_path(unsigned i)
+{
+	static char path[128];
+
+	snprintf(path, sizeof(path), "%s/%064x.so", dir, i);
+	return path;
+}
+
 static void be_child(void)
 {
 	char path[128], c;
@@ -90,7 +103,23 @@ static void heard(char what)
 	assert_int_equal(c, what);
 }
 
-static void begin(void)
+/* All are mapped, and the first is the one that it stays in. */
+static void be_patched(void)
+{
+	int (*call)(int (*f)(void)) = NULL;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (unsigned i = PATCHES; i-- > 0;) {
+		void *lib = dlopen(patch_path(i), RTLD_NOW | RTLD_LOCAL);
+
+		call = lib ? (int (*)(int (*)(void)))dlsym(lib, "call") : NULL;
+		if (!call)
+			_exit(1);
+	}
+	_exit(call(stay));
+}
+
+static void begin(void (*be)(void))
 {
 	int down[2], up[2];
 
@@ -101,8 +130,7 @@ static void begin(void)
 	out_1 = up[1];
 	child = fork();
 	if (child == 0)
-		be_child();
-	heard('r');
+		be();
 }
 
 /* The lines that hold @what, and whether the stack has a root. */
@@ -132,7 +160,8 @@ static void another_reader_is_made_for_it_alone(void **state)
 	pid_t first, second, tid = 0;
 	bool rooted;
 
-	begin();
+	begin(be_child);
+	heard('r');
 	assert_int_equal(hp_target_open(&t, child, NULL), 0);
 	assert_int_equal(hp_looker_open(&l, t, NULL, NULL), 0);
 	assert_int_equal(hp_look_threads(l, 0, &tids, NULL, NULL), 0);
@@ -150,7 +179,7 @@ static void another_reader_is_made_for_it_alone(void **state)
 
 	assert_int_equal(write(to_child, "g", 1), 1);
 	heard('i');
-	assert_int_equal(hp_looker_refresh(l, NULL), 0);
+	assert_int_equal(hp_looker_refresh_in(l, &(struct hp_range){0, ~0ull}, 1, NULL), 0);
 	assert_non_null(hp_target_module_named(t, "new.so"));
 	assert_int_equal(lines_with(l, tid, "new.so", &rooted), 0);
 	assert_true(rooted);
@@ -170,10 +199,66 @@ static void another_reader_is_made_for_it_alone(void **state)
 	waitpid(child, NULL, 0);
 }
 
+static unsigned patches_open(struct hp_target *t)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < PATCHES; i++)
+		n += hp_target_module_named(t, strrchr(patch_path(i), '/') + 1) != NULL;
+	return n;
+}
+
+/* The address of a part of patch @i that is not code. */
+static hp_addr data_of(const struct hp_target *t, unsigned i)
+{
+	for (size_t k = 0; k < t->maps.n; k++)
+		if (!strcmp(t->maps.v[k].path, patch_path(i)) && !t->maps.v[k].offset)
+			return t->maps.v[k].lo;
+	fail_msg("%s is not mapped", patch_path(i));
+	return 0;
+}
+
+static void of_many_patches_those_are_opened_that_are_met(void **state)
+{
+	struct hp_module *m, *exe;
+	struct hp_looker *l;
+	struct hp_target *t;
+	unsigned few, left = 0;
+	bool rooted;
+
+	begin(be_patched);
+	heard('i');
+	assert_int_equal(hp_target_open(&t, child, NULL), 0);
+	exe = hp_target_exe(t);
+	few = patches_open(t);
+	assert_true(few > 0 && few < PATCHES / 2 + 2);
+	/* One that is asked for. */
+	for (unsigned i = 1; i < PATCHES; i++)
+		if (!hp_target_module_named(t, strrchr(patch_path(i), '/') + 1))
+			left = i;
+	assert_int_not_equal(left, 0);
+	m = hp_target_module_at(t, data_of(t, left));
+	assert_non_null(m);
+	assert_string_equal(m->path, patch_path(left));
+	assert_int_equal(patches_open(t), few + 1);
+	assert_int_equal(hp_target_refresh(t, NULL), 0);
+	assert_int_equal(patches_open(t), few + 1);
+	assert_string_equal(exe->name, hp_target_exe(t)->name); /* still good */
+	/* One that a thread is in. */
+	assert_int_equal(hp_looker_open(&l, t, NULL, NULL), 0);
+	assert_int_equal(lines_with(l, child, strrchr(patch_path(0), '/') + 1, &rooted), 1);
+	assert_true(rooted);
+	hp_looker_free(l);
+	hp_target_free(t);
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_reader_is_made_for_it_alone),
+		cmocka_unit_test(of_many_patches_those_are_opened_that_are_met),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -43,8 +43,8 @@ static int exits_in(const struct hp_live *lv, enum hp_side side, const struct hp
 	for (unsigned i = 0; i < lv->l->fixed.n_fns; i++) {
 		const struct hp_flow *f = &lv->fn[i].flow[side];
 
-		if (lv->fn[i].module[side] != m)
-			continue;
+		if (lv->fn[i].module[side]->span.lo != m->span.lo)
+			continue; /* what that points to may be a copy */
 		for (size_t k = 0; k < f->n_exits; k++) {
 			struct hp_probe *p = HP_ARRAY_ADD(ret);
 

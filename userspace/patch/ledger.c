@@ -238,20 +238,34 @@ static bool fixed_holds(const struct hp_ledger_fixed *f, hp_addr at)
 }
 
 /* First what says how long it is, then the rest. */
+/* The beginning of one is read at once: for most of them that is all. */
+struct begun {
+	const struct hp_target *t;
+	hp_addr at;
+	uint8_t bytes[HP_PAGE];
+};
+
+static bool piece(const struct begun *b, size_t from, size_t to, void *ret)
+{
+	if (to <= sizeof(b->bytes))
+		memcpy(ret, b->bytes + from, to - from);
+	return to <= sizeof(b->bytes) || hp_mem_read(b->t, b->at + from, ret, to - from, NULL) >= 0;
+}
+
 bool hp_ledger_read(struct hp_ledger *l, const struct hp_target *t, hp_addr at)
 {
+	struct begun b = {.t = t, .at = at};
 	struct hp_ledger_fixed *f = &l->fixed;
-	hp_addr fns = at + offsetof(struct hp_ledger, fixed.fn), ranges, text;
+	size_t fns = hp_ledger_size(0, 0, 0), ranges, text;
 
-	if (hp_mem_read(t, at, l, fns - at, NULL) < 0 || f->magic != HP_LEDGER_MAGIC ||
-	    f->version != HP_LEDGER_VERSION || f->n_fns > HP_LEDGER_FNS ||
-	    f->n_ranges > HP_LEDGER_RANGES || f->text_n > HP_LEDGER_TEXT)
+	if (hp_mem_read(t, at, b.bytes, sizeof(b.bytes), NULL) < 0 || !piece(&b, 0, fns, l) ||
+	    f->magic != HP_LEDGER_MAGIC || f->version != HP_LEDGER_VERSION ||
+	    f->n_fns > HP_LEDGER_FNS || f->n_ranges > HP_LEDGER_RANGES || f->text_n > HP_LEDGER_TEXT)
 		return false;
-	ranges = at + hp_ledger_size(f->n_fns, 0, 0);
-	text = at + hp_ledger_size(f->n_fns, f->n_ranges, 0);
-	return hp_mem_read(t, fns, f->fn, ranges - fns, NULL) >= 0 &&
-	       hp_mem_read(t, ranges, f->range, text - ranges, NULL) >= 0 &&
-	       hp_mem_read(t, text, f->text, f->text_n, NULL) >= 0 && fixed_holds(f, at);
+	ranges = hp_ledger_size(f->n_fns, 0, 0);
+	text = hp_ledger_size(f->n_fns, f->n_ranges, 0);
+	return piece(&b, fns, ranges, f->fn) && piece(&b, ranges, text, f->range) &&
+	       piece(&b, text, text + f->text_n, f->text) && fixed_holds(f, at);
 }
 
 size_t hp_ledger_mapped_bytes(const struct hp_ledger *l)

@@ -18,6 +18,7 @@
 #include "base/addr.h"
 #include "patch/leads.h"
 #include "patch/ops.h"
+#include "target/look.h"
 #include "target/target.h"
 
 #define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
@@ -189,6 +190,8 @@ int hp_ledgers_refuse_full(const struct hp_ledgers *ls, size_t n_fns, const stru
 /* Slots, stubs, doors, gates and the rest of the area lie in what has hp's name, in a patch that is
  * mapped whole; @t has been refreshed since.  -HP_E_TARGET says what does not, and where. */
 int hp_ledger_check_places(const struct hp_ledger *l, const struct hp_target *t, struct hp_err *err);
+/* Reads anew what is mapped in the places of @l. */
+int hp_ledger_refresh(const struct hp_ledger *l, struct hp_looker *looker, struct hp_err *err);
 /* One sentence about @u. */
 void hp_unknown_ledger_text(const struct hp_unknown_ledger *u, char *text, size_t n);
 void hp_ledgers_free(struct hp_ledgers *ls);

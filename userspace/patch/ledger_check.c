@@ -6,6 +6,8 @@
 #include "hp/err.h"
 #include "patch/ledger.h"
 
+#define REREAD_MAX 64
+
 static bool has_name(const struct hp_map *m)
 {
 	return !strncmp(m->path, HP_MEMFD_PREFIX, strlen(HP_MEMFD_PREFIX));
@@ -71,4 +73,17 @@ int hp_ledger_check_places(const struct hp_ledger *l, const struct hp_target *t,
 	for (unsigned i = 0; i < f->n_fns && r >= 0; i++)
 		r = check_function(&c, &f->fn[i]);
 	return r;
+}
+
+int hp_ledger_refresh(const struct hp_ledger *l, struct hp_looker *looker, struct hp_err *err)
+{
+	const struct hp_ledger_fixed *f = &l->fixed;
+	struct hp_range in[REREAD_MAX] = {{f->area_lo, f->area_hi}};
+	size_t n = 1;
+
+	if (f->n_ranges >= REREAD_MAX)
+		in[0] = (struct hp_range){0, ~0ull}; /* is as cheap */
+	for (unsigned i = 0; i < f->n_ranges && f->n_ranges < REREAD_MAX; i++)
+		in[n++] = (struct hp_range){f->range[i].lo, f->range[i].hi};
+	return hp_looker_refresh_in(looker, in, n, err);
 }

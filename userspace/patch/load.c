@@ -117,8 +117,8 @@ static int bury(struct load *l, struct hp_err *err)
 	(void)hp_work_close(&l->w, NULL); /* nothing was started in the target */
 	if ((r = hp_op_unload(ops, &req, &done, err)) < 0)
 		return r;
-	return hp_work_open(&l->w, ops, l->req->pid, l->copy_fd, HP_WORK_TOUCHES,
-			    l->req->timeout_ns, err);
+	r = hp_work_open(&l->w, ops, l->req->pid, l->copy_fd, HP_WORK_TOUCHES, l->req->timeout_ns, err);
+	return r < 0 ? r : hp_work_expect(&l->w, err);
 }
 
 static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_request *req,
@@ -131,6 +131,7 @@ static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_requ
 	    (r = refuse_changed(l, err)) < 0 ||
 	    (r = hp_work_open(&l->w, ops, req->pid, l->copy_fd, kind, req->timeout_ns,
 			      err)) < 0 ||
+	    (kind == HP_WORK_TOUCHES && (r = hp_work_expect(&l->w, err)) < 0) ||
 	    (r = hp_ledgers_refuse_unknown(&l->w.ledgers, l->w.t, err)) < 0 ||
 	    (r = refuse_loaded(l, err)) < 0)
 		return r;
@@ -188,7 +189,7 @@ static bool same_file(int a, int b)
 static int find_patch(struct load *l, struct hp_err *err)
 {
 	struct hp_module *m;
-	int r = hp_looker_refresh(l->w.looker, err);
+	int r = hp_ledger_refresh(l->ledger, l->w.looker, err);
 
 	if (r < 0)
 		return r;

@@ -148,7 +148,7 @@ int hp_remove(struct hp_live *lv, bool discard, bool *retained, char *detail, si
 		return hp_ledger_set_phase(lv->l, lv->t, HP_PHASE_RETAINED, err);
 	since = hp_now_ns();
 	if ((r = hp_fault(HP_FAULT_UNREFERENCED, err)) < 0 ||
-	    (r = hp_target_refresh(lv->t, err)) < 0 ||
+	    (r = hp_ledger_refresh(lv->l, lv->looker, err)) < 0 ||
 	    (r = hp_unstage(lv->l, lv->all, lv->t, lv->agent, err)) < 0)
 		return r;
 	hp_live_report(lv, "unmap", since, NULL);

@@ -98,6 +98,13 @@ static int pick(const struct hp_work *w, const struct hp_unload_request *req,
 	return r;
 }
 
+/* Its file is one that will be asked. */
+static int expect(struct hp_work *w, const struct hp_ledger *l, struct hp_err *err)
+{
+	(void)hp_target_module_at(w->t, l->fixed.patch_lo); /* in pieces there is none */
+	return hp_work_expect(w, err);
+}
+
 int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		 struct hp_unload_result *ret, struct hp_err *err)
 {
@@ -113,7 +120,7 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 	if ((r = hp_ledgers_refuse_unknown(&w.ledgers, w.t, err)) >= 0 &&
 	    (r = pick(&w, req, &l, err)) >= 0 &&
 	    (r = hp_depend_check_unload(l, &w.ledgers, err)) >= 0 &&
-	    (r = hp_work_touch(&w, err)) >= 0)
+	    (r = expect(&w, l, err)) >= 0 && (r = hp_work_touch(&w, err)) >= 0)
 		r = hp_unload_one(&w, l, req, true, &res, err);
 	if (r < 0 && hp_target_check(w.t, &more) < 0)
 		r = hp_err_set(err, -HP_E_GONE, "%s", more.text);

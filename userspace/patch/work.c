@@ -41,11 +41,14 @@ int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
 	if (r < 0 || (r = hp_target_open(&w->t, pid, err)) < 0 ||
 	    (r = permitted(w, patch_fd, err)) < 0 ||
 	    (r = hp_ledgers_read(w->t, &w->ledgers, err)) < 0 ||
-	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0 ||
-	    (kind == HP_WORK_TOUCHES &&
-	     (r = hp_unwind_expect(hp_looker_unwind(w->looker), err)) < 0))
+	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0)
 		(void)hp_work_close(w, NULL); /* nothing was started that could fail to end */
 	return r;
+}
+
+int hp_work_expect(struct hp_work *w, struct hp_err *err)
+{
+	return hp_unwind_expect(hp_looker_unwind(w->looker), err);
 }
 
 int hp_work_touch(struct hp_work *w, struct hp_err *err)

@@ -29,6 +29,8 @@ enum hp_work_kind {
  * enough to look. */
 int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
 		 enum hp_work_kind kind, uint64_t timeout_ns, struct hp_err *err);
+/* The target's reader gets ready to walk stacks, meanwhile; it knows the files that are open by now. */
+int hp_work_expect(struct hp_work *w, struct hp_err *err);
 /* Starts gatekeeper and agent: from here on the target is touched. */
 int hp_work_touch(struct hp_work *w, struct hp_err *err);
 /* Starts another agent where the one that was started has died. */

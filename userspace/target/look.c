@@ -55,10 +55,10 @@ void hp_looker_free(struct hp_looker *l)
 	free(l);
 }
 
-int hp_looker_refresh(struct hp_looker *l, struct hp_err *err)
+int hp_looker_refresh_in(struct hp_looker *l, const struct hp_range *in, size_t n, struct hp_err *err)
 {
 	uint64_t seen = l->t->modules_seen;
-	int r = hp_target_refresh(l->t, err);
+	int r = hp_target_refresh_in(l->t, in, n, err);
 
 	if (r == 0 && seen != l->t->modules_seen)
 		l->n_restorers = hp_restorers_all(l->t, l->restorer);

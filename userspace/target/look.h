@@ -85,11 +85,12 @@ struct hp_look_progs {
 };
 
 /* @progs: NULL where there is no BPF: every thread is stopped.  The looker reads the target's files
- * anew on hp_looker_refresh(). */
+ * anew on hp_looker_refresh_in(). */
 int hp_looker_open(struct hp_looker **ret, struct hp_target *t, const struct hp_look_progs *progs,
 		   struct hp_err *err);
 void hp_looker_free(struct hp_looker *l);
-int hp_looker_refresh(struct hp_looker *l, struct hp_err *err);
+/* As hp_target_refresh_in(). */
+int hp_looker_refresh_in(struct hp_looker *l, const struct hp_range *in, size_t n, struct hp_err *err);
 
 /* Called with the thread still held (stopped): what it says cannot change meanwhile. */
 typedef int (*hp_held_fn)(void *arg, pid_t tid, const struct hp_seen *seen);

@@ -19,8 +19,9 @@
 void hp_maps_free(struct hp_maps *m)
 {
 	HP_ARRAY_FREE(m);
-	free(m->text);
-	m->text = NULL;
+	for (size_t i = 0; i < m->text.n; i++)
+		free(m->text.v[i]);
+	HP_ARRAY_FREE(&m->text);
 }
 
 /* Index of the first mapping that ends above @a. */
@@ -48,6 +49,40 @@ int hp_maps_add(struct hp_maps *m, struct hp_range r)
 		return -ENOMEM;
 	memmove(&m->v[i + 1], &m->v[i], behind * sizeof(*m->v));
 	m->v[i] = (struct hp_map){.lo = r.lo, .hi = r.hi, .path = ""};
+	return 0;
+}
+
+struct hp_range hp_maps_widen(const struct hp_maps *m, struct hp_range r)
+{
+	for (size_t i = first_above(m, r.lo); i < m->n && m->v[i].lo < r.hi; i++) {
+		if (m->v[i].lo < r.lo)
+			r.lo = m->v[i].lo;
+		if (m->v[i].hi > r.hi)
+			r.hi = m->v[i].hi;
+	}
+	return r;
+}
+
+int hp_maps_splice(struct hp_maps *m, struct hp_range r, struct hp_maps *with)
+{
+	size_t from = first_above(m, r.lo), to = from, n = m->n + with->n;
+
+	while (to < m->n && m->v[to].lo < r.hi)
+		to++;
+	while (m->room < n)
+		if (hp_array_grow((void **)&m->v, &m->room, sizeof(*m->v)) < 0)
+			return -ENOMEM;
+	while (m->text.room < m->text.n + with->text.n)
+		if (hp_array_grow((void **)&m->text.v, &m->text.room, sizeof(*m->text.v)) < 0)
+			return -ENOMEM;
+	memmove(&m->v[from + with->n], &m->v[to], (m->n - to) * sizeof(*m->v));
+	if (with->n)
+		memcpy(&m->v[from], with->v, with->n * sizeof(*m->v));
+	m->n = n - (to - from);
+	for (size_t i = 0; i < with->text.n; i++)
+		m->text.v[m->text.n++] = with->text.v[i];
+	with->text.n = 0;
+	hp_maps_free(with);
 	return 0;
 }
 

@@ -24,12 +24,25 @@ struct hp_map {
 struct hp_maps {
 	struct hp_map *v;
 	size_t n, room;
-	char *text; /* what the paths point into */
+	struct {
+		char **v;
+		size_t n, room;
+	} text; /* what the paths point into */
 };
 
 /* Replaces what @m held (zero it before the first time).  -HP_E_GONE when the process is gone. */
 int hp_maps_read(struct hp_maps *m, pid_t pid, struct hp_err *err);
 void hp_maps_free(struct hp_maps *m);
+
+/* The same for what lies in @r.  1: all of it was read, as older kernels want it; 0. */
+int hp_maps_reread(struct hp_maps *m, pid_t pid, struct hp_range r, struct hp_err *err);
+
+/* @r with all of each mapping that has a part in it. */
+struct hp_range hp_maps_widen(const struct hp_maps *m, struct hp_range r);
+
+/* @with, all within @r, takes the place of what @m has there, and is empty then.  @r is as hp_maps_widen()
+ * makes it.  -ENOMEM: nothing has changed. */
+int hp_maps_splice(struct hp_maps *m, struct hp_range r, struct hp_maps *with);
 
 /* Puts in a mapping at @r, of which nothing is known but that it is there. */
 int hp_maps_add(struct hp_maps *m, struct hp_range r);

@@ -25,6 +25,8 @@
 #define MAPS_MAX (256u << 20) /* bytes of text */
 #define N_MAX	 (4u << 20)   /* mappings */
 
+#define WIDER_TRIES 4 /* at whose end all is read */
+
 /* --- one by one ------------------------------------------------------------------------------------ */
 
 struct asked {
@@ -69,33 +71,49 @@ static int take(struct asked *a, const struct hp_procmap_query *q)
 	return hp_buf_add(&a->text, q->name_size ? a->name : "", q->name_size ? q->name_size : 1);
 }
 
-static int ask_each(struct asked *a, int fd)
+/* -ENOENT: there is no more; 0: not in @r. */
+static int ask_each(struct asked *a, int fd, struct hp_range r)
 {
-	hp_addr from = 0;
-	int r = 0;
+	hp_addr from = r.lo;
 
-	while (r == 0 && a->m->n < N_MAX) {
+	while (a->m->n < N_MAX) {
 		struct hp_procmap_query q;
+		int k = ask(fd, from, a->name, sizeof(a->name), &q);
 
-		r = ask(fd, from, a->name, sizeof(a->name), &q);
-		if (r == 0)
-			r = take(a, &q);
+		if (k < 0)
+			return k;
+		if (q.vma_start >= r.hi)
+			return 0;
+		if ((k = take(a, &q)) < 0)
+			return k;
 		from = q.vma_end;
 	}
-	return r == -ENOENT && a->m->n ? 0 : r < 0 ? r : -EFBIG;
+	return -EFBIG;
+}
+
+/* The mappings that have a part in @r. */
+static int ask_range(struct hp_maps *m, const char *path, struct hp_range range)
+{
+	hp_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct asked a = {.m = m};
+	int r = fd < 0 ? -errno : ask_each(&a, fd, range);
+	char **text = HP_ARRAY_ADD(&m->text);
+
+	if (text)
+		*text = a.text.v;
+	else
+		free(a.text.v);
+	for (size_t i = 0; text && i < m->n; i++)
+		m->v[i].path = a.text.v + a.at.v[i];
+	HP_ARRAY_FREE(&a.at);
+	return text ? r : -ENOMEM;
 }
 
 static int ask_all(struct hp_maps *m, const char *path)
 {
-	hp_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct asked a = {.m = m};
-	int r = fd < 0 ? -errno : ask_each(&a, fd);
+	int r = ask_range(m, path, (struct hp_range){0, ~0ull});
 
-	m->text = a.text.v;
-	for (size_t i = 0; r == 0 && i < m->n; i++)
-		m->v[i].path = m->text + a.at.v[i];
-	HP_ARRAY_FREE(&a.at);
-	return r;
+	return r == -ENOENT && m->n ? 0 : r < 0 ? r : -EFBIG;
 }
 
 /* --- as text --------------------------------------------------------------------------------------- */
@@ -125,10 +143,8 @@ static int parse_line(char *line, struct hp_map *ret)
 	return ret->hi > ret->lo ? 0 : -EBADMSG;
 }
 
-static int parse(struct hp_maps *m)
+static int parse(struct hp_maps *m, char *line)
 {
-	char *line = m->text;
-
 	while (*line) {
 		char *end = strchr(line, '\n');
 		struct hp_map *v;
@@ -178,15 +194,20 @@ static int read_any_thread(pid_t pid, char **ret)
 
 static int read_text(struct hp_maps *m, pid_t pid, const char *path)
 {
+	char **text = HP_ARRAY_ADD(&m->text);
 	size_t n = 0;
-	int r = hp_read_file(AT_FDCWD, path, MAPS_MAX, &m->text, &n);
+	int r;
 
+	if (!text)
+		return -ENOMEM;
+	*text = NULL;
+	r = hp_read_file(AT_FDCWD, path, MAPS_MAX, text, &n);
 	if (r == 0 && n == 0) {
-		free(m->text);
-		m->text = NULL;
-		r = read_any_thread(pid, &m->text);
+		free(*text);
+		*text = NULL;
+		r = read_any_thread(pid, text);
 	}
-	return r < 0 ? r : parse(m);
+	return r < 0 ? r : parse(m, *text);
 }
 
 /* --- both ------------------------------------------------------------------------------------------ */
@@ -215,4 +236,36 @@ int hp_maps_read(struct hp_maps *m, pid_t pid, struct hp_err *err)
 	hp_maps_free(m);
 	*m = fresh;
 	return 0;
+}
+
+/* As @m has it and as it is now, the mappings in @r may reach out of it: 1 if so, and @r is as wide then. */
+static int ask_part(const struct hp_maps *m, const char *path, struct hp_range *r, struct hp_maps *ret)
+{
+	struct hp_range was = hp_maps_widen(m, *r), is;
+	int k = ask_range(ret, path, was);
+
+	if (k < 0 && k != -ENOENT)
+		return k;
+	*r = is = hp_maps_widen(ret, was);
+	return is.lo < was.lo || is.hi > was.hi;
+}
+
+int hp_maps_reread(struct hp_maps *m, pid_t pid, struct hp_range r, struct hp_err *err)
+{
+	struct hp_maps part = {0};
+	char path[64];
+	int k = 1;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", (int)pid);
+	for (unsigned try = 0; try < WIDER_TRIES && k == 1; try++) {
+		hp_maps_free(&part);
+		k = ask_part(m, path, &r, &part);
+	}
+	if (k == 0)
+		k = hp_maps_splice(m, r, &part);
+	hp_maps_free(&part);
+	if (k == 0)
+		return 0;
+	k = hp_maps_read(m, pid, err);
+	return k < 0 ? k : 1;
 }

@@ -210,15 +210,20 @@ static bool named(const struct hp_module *m, const char *prefix)
 }
 
 /* A patch is named by its SHA-256. */
-bool hp_module_is_of_hp(const struct hp_module *m)
+bool hp_is_file_of_hp(const char *name)
 {
 	size_t n = 0;
 
-	if (!strncmp(m->name, HP_TEMPLATE_FILES, strlen(HP_TEMPLATE_FILES)))
+	if (!strncmp(name, HP_TEMPLATE_FILES, strlen(HP_TEMPLATE_FILES)))
 		return true;
-	while (isxdigit((unsigned char)m->name[n]))
+	while (isxdigit((unsigned char)name[n]))
 		n++;
-	return n == 64 && !strncmp(m->name + n, ".so", 3);
+	return n == 64 && !strncmp(name + n, ".so", 3);
+}
+
+bool hp_module_is_of_hp(const struct hp_module *m)
+{
+	return hp_is_file_of_hp(m->name);
 }
 
 bool hp_module_is_loader(const struct hp_module *m)

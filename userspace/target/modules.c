@@ -21,6 +21,8 @@
 #include "target/module.h"
 
 #define SPARE 16 /* modules that may come before the array moves */
+#define FEW   16 /* files of hp's, two a patch: so many are opened at once, for a reader that is made
+		     later costs more */
 
 typedef HP_ARRAY(struct hp_module) module_array;
 
@@ -77,23 +79,37 @@ static int add(module_array *fresh, const struct hp_target *t, const struct hp_m
 	return 0;
 }
 
+/* hp's own code is in no file, and there may be much of it. */
+static bool may_be_module(const struct hp_map *map)
+{
+	return map->prot & PROT_EXEC && map->path[0] == '/' &&
+	       strncmp(map->path, HP_OWN_MEMFD, strlen(HP_OWN_MEMFD)) != 0;
+}
+
+/* To open a hundred patches costs as much as a load does, and most of them nobody asks for. */
+static bool left_out(const struct hp_target *t, const struct hp_map *map, size_t *seen)
+{
+	return hp_is_file_of_hp(strrchr(map->path, '/') + 1) && (*seen)++ >= FEW && !t->all_wanted;
+}
+
 /* Marks in @kept what is still mapped, and opens what is new. */
 static int compare(const struct hp_target *t, bool *kept, module_array *fresh)
 {
+	size_t seen = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < t->maps.n && r == 0; i++) {
 		const struct hp_map *map = &t->maps.v[i];
 		struct hp_module *m;
+		bool out;
 
-		/* hp's own code is in no file, and there may be much of it. */
-		if (!(map->prot & PROT_EXEC) || map->path[0] != '/' ||
-		    !strncmp(map->path, HP_OWN_MEMFD, strlen(HP_OWN_MEMFD)))
+		if (!may_be_module(map))
 			continue;
+		out = left_out(t, map, &seen);
 		m = known(t->module, t->n_modules, map);
 		if (m)
 			kept[m - t->module] = true;
-		else if (!known(fresh->v, fresh->n, map))
+		else if (!out && !known(fresh->v, fresh->n, map))
 			r = add(fresh, t, map);
 	}
 	return r;
@@ -178,17 +194,79 @@ int hp_target_refresh(struct hp_target *t, struct hp_err *err)
 	return r < 0 ? r : update(t, err);
 }
 
+int hp_target_refresh_in(struct hp_target *t, const struct hp_range *in, size_t n, struct hp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = hp_maps_reread(&t->maps, t->pid, in[i], err);
+	return r < 0 ? r : update(t, err);
+}
+
+int hp_modules_open_all(struct hp_target *t, struct hp_err *err)
+{
+	t->all_wanted = true;
+	return update(t, err);
+}
+
 struct hp_module *hp_target_exe(struct hp_target *t)
 {
 	return t->n_modules && t->module[0].exe ? &t->module[0] : NULL;
 }
 
-struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a)
+static struct hp_module *find(const struct hp_target *t, hp_addr a)
 {
 	for (size_t i = 0; i < t->n_modules; i++)
 		if (hp_in(t->module[i].span, a))
 			return &t->module[i];
 	return NULL;
+}
+
+static hp_addr distance(const struct hp_map *m, hp_addr a)
+{
+	return a < m->lo ? m->lo - a : a - m->lo;
+}
+
+/* Of the file at @a what is mapped as code beside it, if it was left out. */
+static const struct hp_map *left_out_at(const struct hp_target *t, hp_addr a)
+{
+	const struct hp_map *at = hp_maps_find(&t->maps, a), *best = NULL;
+
+	if (!at || at->path[0] != '/' || !hp_is_file_of_hp(strrchr(at->path, '/') + 1))
+		return NULL;
+	for (size_t i = 0; i < t->maps.n; i++) {
+		const struct hp_map *m = &t->maps.v[i];
+
+		if (may_be_module(m) && m->dev == at->dev && m->ino == at->ino &&
+		    (!best || distance(m, a) < distance(best, a)))
+			best = m;
+	}
+	return best && !known(t->module, t->n_modules, best) ? best : NULL;
+}
+
+static int open_left_out(struct hp_target *t, const struct hp_map *map)
+{
+	bool *kept = malloc(t->n_modules + 1);
+	module_array fresh = {0};
+	int r = kept ? add(&fresh, t, map) : -ENOMEM;
+
+	if (r == 0) {
+		memset(kept, true, t->n_modules);
+		r = take_over(t, kept, &fresh);
+	}
+	for (size_t i = 0; i < fresh.n; i++)
+		hp_module_free(&fresh.v[i]);
+	HP_ARRAY_FREE(&fresh);
+	free(kept);
+	return r;
+}
+
+struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a)
+{
+	struct hp_module *m = find(t, a);
+	const struct hp_map *map = m ? NULL : left_out_at(t, a);
+
+	return map && open_left_out(t, map) == 0 ? find(t, a) : m;
 }
 
 struct hp_module *hp_target_module_named(struct hp_target *t, const char *name)

@@ -63,8 +63,9 @@ struct hp_target {
 	struct hp_maps maps; /* as of the last hp_target_refresh() */
 	struct hp_module *module;
 	size_t n_modules; /* the executable first, then in load order; vdso and files that are no ELF
-			     left out */
+			     left out, and what hp has mapped, when it is much (hp_target_module_at()) */
 	size_t modules_room;
+	bool all_wanted; /* nothing is left out */
 	uint64_t modules_seen; /* changes whenever a module came or went */
 	struct {
 		struct hp_module **v;
@@ -89,6 +90,8 @@ pid_t hp_target_tracer(const struct hp_target *t);
 /* Reads maps again; modules that came or went are updated, known ones keep their images.  A pointer
  * to a module stays good until hp_target_free(), or until that file is no longer mapped. */
 int hp_target_refresh(struct hp_target *t, struct hp_err *err);
+/* The same, when it is known where something has changed. */
+int hp_target_refresh_in(struct hp_target *t, const struct hp_range *in, size_t n, struct hp_err *err);
 
 /* Would @bytes more be within RLIMIT_AS?  -HP_E_TARGET with the sentence. */
 int hp_target_room(const struct hp_target *t, size_t bytes, struct hp_err *err);
@@ -102,7 +105,8 @@ int hp_mem_poke(const struct hp_target *t, hp_addr a, const void *buf, size_t n,
 		struct hp_err *err);
 
 struct hp_module *hp_target_exe(struct hp_target *t);
-struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a);	       /* NULL: none */
+/* NULL: none.  Opens one that was left out. */
+struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a);
 struct hp_module *hp_target_module_named(struct hp_target *t, const char *name); /* soname or file */
 int hp_module_symtab(struct hp_module *m, const struct hp_symtab **ret, struct hp_err *err);
 /* Asks debuginfod for more (elf/debug_file.h), once: 1: there is more.  May take long. */

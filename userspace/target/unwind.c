@@ -15,6 +15,7 @@
 #include "hp/err.h"
 #include "target/displace.h"
 #include "target/stack.h"
+#include "target/module.h"
 #include "target/unwind_priv.h"
 
 #define ENTRY_LEN   64	    /* _start */
@@ -291,6 +292,9 @@ enum hp_walk hp_unwind_walk(struct hp_unwind *u, const struct user_regs_struct *
 		q.n_bytes = sizeof(start.head) + read_window(u, start.head.lo, start.stack);
 		result = collect(u, &q);
 		u->lacks = came_to_new_file(u);
+		/* Where there is one patch there may be another, and one more reader does for all. */
+		if (u->lacks)
+			(void)hp_modules_open_all(u->t, NULL); /* what cannot be opened ends a walk */
 	} while (u->lacks && !u->displaced);
 	u->seed_n = 0;
 	/* Nothing is begun beside a thread that was displaced: the next look at it will. */
