@@ -86,21 +86,18 @@ expect 0 "-q unload is quiet" -q unload -p "$PID" "$OUT"
 is "no colour without a terminal" "$(printf %s "$OUT$ERR" | grep -c $'\e')" 0
 
 # Who may what.
-nobody() {
-	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-}
 cp "$O/hpctl" "$T/hpctl"
 chmod 755 "$T" "$T/hpctl"
-nobody timeout 20 "$T/hpctl" --socket "$T/hpd.sock" load -p "$PID" "$SVC/server_patch.so" \
+as_nobody timeout 20 "$T/hpctl" --socket "$T/hpd.sock" load -p "$PID" "$SVC/server_patch.so" \
 	>"$T/nobody.out" 2>"$T/nobody.err"
 is "nobody may not reach hpd" "$? $(cat "$T/nobody.out")" "5 "
 like "and is told" "$(cat "$T/nobody.err")" 'permi|denied|root'
-nobody timeout 20 "$T/hpctl" --socket "$T/nothere.sock" load -p "$PID" "$SVC/server_patch.so" \
+as_nobody timeout 20 "$T/hpctl" --socket "$T/nothere.sock" load -p "$PID" "$SVC/server_patch.so" \
 	>"$T/nobody.out" 2>"$T/nobody.err"
 is "without hpd nobody may not start one" "$? $(cat "$T/nobody.out")" "5 "
 like "and is told" "$(cat "$T/nobody.err")" 'hpd'
 chmod 666 "$T/hpd.sock"
-nobody timeout 20 "$T/hpctl" --socket "$T/hpd.sock" load -p "$PID" "$SVC/server_patch.so" \
+as_nobody timeout 20 "$T/hpctl" --socket "$T/hpd.sock" load -p "$PID" "$SVC/server_patch.so" \
 	>"$T/nobody.out" 2>"$T/nobody.err"
 is "another user's process is refused" "$? $(cat "$T/nobody.out")" "5 "
 chmod 660 "$T/hpd.sock"

@@ -140,11 +140,8 @@ refused 3 "stopped already" "nothing is served on" serve --stop "$second"
 ADDR=$first
 
 # Who may ask.
-nobody() {
-	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
-}
-like "another user" "$(nobody curl -s -i "http://$ADDR/hp/v1/info")" 'HTTP/1.1 403 Forbidden'
-like "is told why" "$(nobody curl -s "http://$ADDR/hp/v1/info")" 'uid 65534 may not use this'
+like "another user" "$(as_nobody curl -s -i "http://$ADDR/hp/v1/info")" 'HTTP/1.1 403 Forbidden'
+like "is told why" "$(as_nobody curl -s "http://$ADDR/hp/v1/info")" 'uid 65534 may not use this'
 check "… and hpd's log says who asked what" wait_line "$T/hpd.log" \
 	"list, asked for by 127.0.0.1:[0-9]+ of uid 65534 at $ADDR: uid 65534 may not use this"
 like "a page in a browser" "$(request -H 'Origin: http://x' "http://$ADDR/hp/v1/info")" '^HTTP/1.1 403'
@@ -165,7 +162,7 @@ like "without the token" "$(request "http://127.0.0.1:$port/hp/v1/info" | flat)"
 like "with another" "$(request -H "Authorization: Bearer ${TOKEN}x" "http://127.0.0.1:$port/hp/v1/info")" \
 	'^HTTP/1.1 401'
 is "with it, as any user" \
-	"$(nobody curl -s -H "Authorization: Bearer $TOKEN" "http://127.0.0.1:$port/hp/v1/info")" null
+	"$(as_nobody curl -s -H "Authorization: Bearer $TOKEN" "http://127.0.0.1:$port/hp/v1/info")" null
 as_before "nothing is left in the process" "$PID" "$T/before"
 end_service "$PID"
 check "its listeners end with it" wait_until "$PATIENCE" closed "$first"
@@ -184,7 +181,7 @@ SVC=$T
 start_in "$T/wire" ticker-nobody 1000
 SVC=$real
 serve -p "$PID" --http localhost:0
-is "its owner may ask" "$(nobody curl -s "http://$ADDR/hp/v1/info")" null
+is "its owner may ask" "$(as_nobody curl -s "http://$ADDR/hp/v1/info")" null
 is "a file that it may not read" "$(wire_load '{"hp_file":"./bl.so"}')" \
 	'{"hp_id":"","error":"open ./bl.so: permission denied"}'
 is "one that it may" "$(wire_load '{"hp_file":"./hp.so"}')" "{\"hp_id\":\"$WIRE_ID\",\"error\":\"\"}"

@@ -5,10 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 need "Go's compiler is not installed" command -v go
 
-GO=$PWD/build/go
-mkdir -p "$GO"
-GOCACHE=$GO/cache GOPATH=$GO GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 \
-	check "the client is built" go build -o "$T/client" tests/services/hotgo_client.go
+build_go "the client is built" tests/services/hotgo_client.go "$T/client"
 
 start_hpd
 start_service ticker 20
@@ -34,7 +31,7 @@ is "CONNECT is answered" "$(timeout 20 head -c 34 <&"$sock")" 'HTTP/1.0 200 Conn
 printf '\xfb\x7f\xff\xff\xff\xff' >&"$sock"
 is "a message of 2 GB ends the connection" "$(timeout 20 cat <&"$sock" | wc -c)" 0
 exec {sock}>&-
-is "another user may not connect" "$(setpriv --reuid=65534 --regid=65534 --clear-groups \
+is "another user may not connect" "$(as_nobody \
 	curl -s -o /dev/null -w '%{http_code}' -X CONNECT --request-target /hp "http://$ADDR/")" 403
 as_before "nothing is left in the process" "$PID" "$T/before"
 end_service "$PID"

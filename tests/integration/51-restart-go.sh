@@ -8,10 +8,7 @@
 need "Go's compiler is not installed" command -v go
 
 rounds=${RESTARTS:-3}
-GO=$PWD/build/go
-mkdir -p "$GO"
-GOCACHE=$GO/cache GOPATH=$GO GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 \
-	check "the server is built" go build -o "$T/goserver" tests/services/goserver.go
+build_go "the server is built" tests/services/goserver.go "$T/goserver"
 start_hpd
 
 # served NAME ADDRESS-OF-LOAD ADDRESS…: the command line is its own, so none is named

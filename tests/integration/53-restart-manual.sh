@@ -9,10 +9,8 @@ need "nginx, haproxy, redis-server, memcached or Go's compiler is not installed"
 	which nginx haproxy redis-server redis-cli memcached python3 go
 
 PATH=$PATH:/usr/sbin
-GO=$PWD/build/go
-mkdir -p "$GO" "$T/run" "$T/tmp"
-GOCACHE=$GO/cache GOPATH=$GO GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 \
-	check "the server is built" go build -o "$T/goserver" tests/services/goserver.go
+mkdir -p "$T/run" "$T/tmp"
+build_go "the server is built" tests/services/goserver.go "$T/goserver"
 chmod -R a+rwX "$T"
 
 cat >"$T/nginx.conf" <<END

@@ -74,10 +74,7 @@ restarts redis-server "$rounds" --wait -- "${COMMAND[@]}"
 clean "redis-server"
 end_server
 
-GO=$PWD/build/go
-mkdir -p "$GO"
-GOCACHE=$GO/cache GOPATH=$GO GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 \
-	check "the server in Go is built" go build -o "$T/goserver" tests/services/goserver.go
+build_go "the server in Go is built" tests/services/goserver.go "$T/goserver"
 start_server "$T/goserver" "$address"
 wait_until "$PATIENCE" curl -s -o "$T/out" "http://localhost:$PORT/"
 start_load "$address" 2 http

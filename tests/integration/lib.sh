@@ -109,6 +109,20 @@ need() {
 	exit 77
 }
 
+# build_go NAME FILE.go OUTPUT: with a cache that lasts
+build_go() {
+	local go=$PWD/build/go
+
+	mkdir -p "$go"
+	GOCACHE=$go/cache GOPATH=$go GO111MODULE=off GOFLAGS='' CGO_ENABLED=0 \
+		check "$1" go build -o "$3" "$2"
+}
+
+# as_nobody COMMAND…: as a user who has no rights
+as_nobody() {
+	setpriv --reuid=65534 --regid=65534 --clear-groups "$@"
+}
+
 # --- waiting: always for something, never for a time -----------------------------------------------------
 # wait_until SECONDS COMMAND…
 wait_until() {
