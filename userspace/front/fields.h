@@ -36,8 +36,8 @@ struct hp_field {
 	const char *const *choices; /* NULL at the end */
 };
 
-/* Reads @doc, an object, by @fields.  -HP_E_BAD_REQUEST names the field; @r, which owns what was read by
- * then, is the caller's to free. */
+/* Reads @doc, an object, by @fields.  -HP_E_BAD_REQUEST names the field; what was read by then is
+ * @r's, which the caller frees. */
 int hp_fields_read(struct hp_job_request *r, json_t *doc, const struct hp_field *fields, size_t n,
 		   struct hp_err *err);
 

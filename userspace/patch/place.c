@@ -104,7 +104,7 @@ static int take_stub_pages(struct hp_plan *p, struct surroundings *s, hp_addr st
 	return 0;
 }
 
-static int choose_method(struct hp_plan *p, struct surroundings *s, struct hp_plan_fn *f, bool probes,
+static int choose_method(struct hp_plan *p, struct surroundings *s, struct hp_plan_fn *f,
 			 struct hp_err *err)
 {
 	hp_addr stub = f->head.pun + f->old.module->bias;
@@ -126,7 +126,7 @@ static int choose_method(struct hp_plan *p, struct surroundings *s, struct hp_pl
 		f->stub = stub;
 		return take_stub_pages(p, s, stub);
 	}
-	if (f->head.first_len >= HP_JUMP_LEN && !f->head.first_is_nop5 && probes) {
+	if (f->head.first_len >= HP_JUMP_LEN && !f->head.first_is_nop5 && p->probes) {
 		f->method = HP_ENTRY_INT3;
 		f->head_len = f->head.first_len;
 		return 0;
@@ -348,7 +348,7 @@ int hp_plan_place(struct hp_plan *p, const struct hp_ledgers *there, struct hp_e
 		return hp_err_set(err, r, "the target's memory map cannot be read");
 	}
 	for (size_t i = 0; i < p->n_fns && r >= 0; i++)
-		r = choose_method(p, &s, &p->fn[i], p->probes, err);
+		r = choose_method(p, &s, &p->fn[i], err);
 	if (r >= 0)
 		r = choose_banks(p, &s, err);
 	if (r >= 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* patch/space.h – the target's address space as a plan sees it: its maps, and what the plan takes put in
- * as if it were mapped. */
+/*
+ * patch/space.h – the target's address space as a plan sees it: its maps, and in them what the plan
+ * takes, as if it were mapped.
+ */
 #ifndef HP_PATCH_SPACE_H
 #define HP_PATCH_SPACE_H
 
@@ -17,11 +19,12 @@ void hp_space_close(struct hp_space *s);
 
 int hp_space_take(struct hp_space *s, hp_addr lo, size_t n);
 
-/* Room for @n bytes, no further than @reach from all of @near; 0: there is none.  At random in the nearest
- * room that is so much larger, as far as there is one: nobody in the target can tell where what is
- * not bound to a place will lie, and it is not where something of hp's lay before, whose addresses
- * freed memory may still hold. */
-hp_addr hp_space_scattered(const struct hp_space *s, size_t n, struct hp_range near, uint64_t reach);
+/* Room for @n bytes, no further than @reach from all of @near; 0: there is none.  At random in the
+ * nearest room that is so much larger, as far as there is one: nobody in the target can tell where
+ * what is not bound to a place will lie, and it is not where something of hp's lay before, whose
+ * addresses freed memory may still hold. */
+hp_addr hp_space_scattered(const struct hp_space *s, size_t n, struct hp_range near,
+			   uint64_t reach);
 
 /* A stub above the break stops the heap from growing past it; malloc then falls back to mmap.
  * That is no harm when it is far away. */

@@ -11,8 +11,8 @@ void hp_modules_free(struct hp_target *t);
 /* From now on nothing is left out. */
 int hp_modules_open_all(struct hp_target *t, struct hp_err *err);
 
-/* Opens what @map shows; @same: another module of that file, or NULL.  1: it is a module; 0: it is none;
- * negative errno. */
+/* Opens what @map shows; @same: another module of that file, or NULL.  1: it is a module; 0: it is
+ * none; or a negative errno. */
 int hp_module_open(const struct hp_target *t, const struct hp_map *map,
 		   const struct hp_module *same, struct hp_module *ret);
 void hp_module_free(struct hp_module *m);
