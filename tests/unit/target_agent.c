@@ -128,7 +128,7 @@ static void agent_maps_and_takes_descriptors(void **state)
 	/* the scratch page is writable, and the agent's */
 	scratch = hp_agent_scratch(a, &n);
 	assert_true(n >= 2048);
-	assert_int_equal(hp_mem_write(t, scratch, name, sizeof(name), &err), 0);
+	assert_int_equal(hp_mem_poke(t, scratch, name, sizeof(name), &err), 0);
 	assert_int_equal(hp_agent_syscall(a, SYS_getppid, 0, 0, 0, 0, 0, 0), v->pid);
 	assert_int_equal(hp_agent_syscall(a, SYS_getpid, 0, 0, 0, 0, 0, 0), hp_agent_tid(a));
 	/* it has none of the target's descriptors */

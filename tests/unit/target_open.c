@@ -183,6 +183,25 @@ static void keep_memory(void)
 		_exit(1);
 }
 
+/* What the process executes by now is not written to by what is known of it from before. */
+static void new_memory_is_out_of_reach(void)
+{
+	const uint64_t mark = 0x6b72616d6b72616d;
+	struct hp_maps maps = {0};
+	uint64_t word = 0;
+	hp_addr at = 0;
+
+	assert_int_equal(hp_maps_read(&maps, pid, NULL), 0);
+	for (size_t i = 0; i < maps.n; i++)
+		if (!strcmp(maps.v[i].path, "[stack]"))
+			at = maps.v[i].hi - HP_PAGE;
+	hp_maps_free(&maps);
+	assert_true(at && hp_mem_read(t, at, &word, sizeof(word), NULL) == 0);
+	(void)hp_mem_poke(t, at, &mark, sizeof(mark), NULL); /* it may be there in the old one, too */
+	assert_int_equal(hp_mem_read(t, at, &word, sizeof(word), NULL), 0);
+	assert_true(word != mark);
+}
+
 /* A child that executes @program when told; @program is then told from what was opened. */
 static void executes(const char *program, const char *arg, bool memory_stays)
 {
@@ -208,6 +227,7 @@ static void executes(const char *program, const char *arg, bool memory_stays)
 		hp_pause_ns(HP_MS);
 	assert_int_equal(err.code, -HP_E_GONE);
 	assert_non_null(strstr(err.text, "another program"));
+	new_memory_is_out_of_reach();
 	close(sync[0]);
 	close(sync[1]);
 	end();

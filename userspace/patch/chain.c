@@ -142,7 +142,7 @@ static int store(struct hp_live *lv, const struct stores *s, struct hp_err *err)
 		n = s->n - i < room ? s->n - i : room;
 		args[0] = list;
 		args[1] = n;
-		r = hp_mem_write(lv->t, list, s->v + i, n * sizeof(*s->v), err);
+		r = hp_mem_poke(lv->t, list, s->v + i, n * sizeof(*s->v), err);
 		if (r >= 0)
 			r = hp_agent_call(lv->agent, code + HP_CODE_STORE, args, code + HP_CODE_BACK,
 					  &unused, err);

@@ -136,7 +136,7 @@ static int run_resolvers(const struct hp_plan *p, struct hp_agent *a, struct hp_
 			continue;
 		if ((r = hp_agent_call(a, x->value, none, p->code + HP_CODE_BACK, &value,
 				       err)) < 0 ||
-		    (r = hp_mem_write(p->target, p->bias + x->where, &value, sizeof(value), err)) <
+		    (r = hp_mem_poke(p->target, p->bias + x->where, &value, sizeof(value), err)) <
 			    0)
 			return r;
 	}
@@ -181,7 +181,7 @@ int hp_segments_map(const struct hp_segments *s, const struct hp_plan *p, struct
 				      fixed | MAP_ANONYMOUS, -1, 0, err)) < 0)
 			return r;
 		if (g->bytes &&
-		    (r = hp_mem_write(p->target, g->lo, g->bytes, g->hi - g->lo, err)) < 0)
+		    (r = hp_mem_poke(p->target, g->lo, g->bytes, g->hi - g->lo, err)) < 0)
 			return r;
 	}
 	if ((r = run_resolvers(p, a, err)) < 0)

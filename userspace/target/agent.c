@@ -127,7 +127,7 @@ static int start_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp
 		      hp_addr sp, struct hp_err *err)
 {
 	struct user_regs_struct r = a->drive.regs;
-	int e = hp_mem_write(a->t, sp, &back, sizeof(back), err);
+	int e = hp_mem_poke(a->t, sp, &back, sizeof(back), err);
 
 	r.rip = fn;
 	r.rsp = sp;

@@ -96,7 +96,7 @@ static int write_frame(const struct hp_agent *a, struct hp_inject *inj, hp_addr 
 		       long nr, const uint64_t args[6], struct hp_err *err)
 {
 	hp_sigframe_retarget(&inj->image, a->t->gadget, then, nr, args);
-	return hp_mem_write(a->t, at, inj->image.bytes, HP_SIGFRAME_UC, err);
+	return hp_mem_poke(a->t, at, inj->image.bytes, HP_SIGFRAME_UC, err);
 }
 
 /* Leaves the agent stopped with its own frame: undriven, it exits.  And a thread that hp does not
@@ -120,7 +120,7 @@ static int bear(struct hp_agent *a, struct hp_borrow *b, struct hp_err *err)
 	if (r == 0)
 		r = write_frame(a, inj, wait, inj->frame, SYS_wait4, wait_for_none, err);
 	if (r == 0)
-		r = hp_mem_write(a->t, inj->scratch, HP_AGENT_NAME, sizeof(HP_AGENT_NAME), err);
+		r = hp_mem_poke(a->t, inj->scratch, HP_AGENT_NAME, sizeof(HP_AGENT_NAME), err);
 	if (r < 0)
 		return r;
 	inj->back = wait;
@@ -156,7 +156,7 @@ static int allow_descriptors(struct hp_agent *a, hp_addr room, struct hp_err *er
 				  "descriptors that hp needs for a moment (RLIMIT_NOFILE, the hard limit)",
 				  (int)a->t->pid, a->t->comm, DESCRIPTORS);
 	l = (struct rlimit){DESCRIPTORS, hard};
-	r = hp_mem_write(a->t, room, &l, sizeof(l), err);
+	r = hp_mem_poke(a->t, room, &l, sizeof(l), err);
 	if (r < 0)
 		return r;
 	return hp_agent_said(a, hp_agent_syscall(a, SYS_setrlimit, RLIMIT_NOFILE, room, 0, 0, 0, 0),

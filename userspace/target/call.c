@@ -151,7 +151,7 @@ static int start(struct call *c, const uint64_t *args, size_t n_args, struct hp_
 	r.eflags &= ~(uint64_t)EFLAGS_TRAP_DIRECTION;
 	inj->called = true;
 	if (c->stub) {
-		int e = hp_mem_write(c->b->t, inj->frame, &c->stub, sizeof(c->stub), err);
+		int e = hp_mem_poke(c->b->t, inj->frame, &c->stub, sizeof(c->stub), err);
 
 		if (e < 0)
 			return e;

@@ -2,16 +2,19 @@
 #include "target/give.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
+#include <sys/user.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "hp/err.h"
+#include "target/threads.h"
 
 /* What recvmsg(2) needs. */
 struct receive {
@@ -29,24 +32,29 @@ static int failed(const struct hp_drive *by, int64_t r, const char *what, struct
 	return hp_err_sys(err, (int)-r, "%s in thread %d", what, (int)by->tid);
 }
 
-static int read_room(const struct hp_give *g, const struct hp_drive *by, void *to, size_t n,
-		     struct hp_err *err)
+/* The memory of a thread that stands still for us.  Opened first and asked for afterwards: one that
+ * another thread's execve(2) has ended is not ours any more, and its number may be that one's. */
+static int open_memory(const struct hp_drive *by, struct hp_err *err)
 {
-	struct iovec here = {to, n}, there = {(void *)(uintptr_t)g->room, n};
+	struct user_regs_struct regs;
+	hp_autoclose int fd = -1;
+	char path[64];
 
-	if (process_vm_readv(by->tid, &here, 1, &there, 1, 0) == (ssize_t)n)
-		return 0;
-	return hp_err_sys(err, errno, "reading the memory of thread %d", (int)by->tid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)by->tid);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return hp_err_sys(err, errno, "the memory of thread %d", (int)by->tid);
+	if (hp_thread_regs(by->tid, &regs) < 0)
+		return hp_err_set(err, -HP_E_GONE, "thread %d ended", (int)by->tid);
+	return HP_TAKE_FD(fd);
 }
 
-static int write_room(const struct hp_give *g, const struct hp_drive *by, void *from, size_t n,
-		      struct hp_err *err)
+static int read_room(const struct hp_give *g, const struct hp_drive *by, int mem, void *to, size_t n,
+		     struct hp_err *err)
 {
-	struct iovec here = {from, n}, there = {(void *)(uintptr_t)g->room, n};
+	int r = hp_pread_all(mem, to, n, (off_t)g->room);
 
-	if (process_vm_writev(by->tid, &here, 1, &there, 1, 0) == (ssize_t)n)
-		return 0;
-	return hp_err_sys(err, errno, "writing the memory of thread %d", (int)by->tid);
+	return r < 0 ? hp_err_sys(err, -r, "reading the memory of thread %d", (int)by->tid) : 0;
 }
 
 static int64_t close_there(struct hp_drive *by, int fd)
@@ -54,7 +62,7 @@ static int64_t close_there(struct hp_drive *by, int fd)
 	return hp_drive_syscall(by, SYS_close, (const uint64_t[6]){(uint64_t)fd});
 }
 
-static int open_pair(struct hp_give *g, struct hp_drive *by, struct hp_err *err)
+static int open_pair(struct hp_give *g, struct hp_drive *by, int mem, struct hp_err *err)
 {
 	const uint64_t args[6] = {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, g->room};
 	int64_t n = hp_drive_syscall(by, SYS_socketpair, args);
@@ -62,13 +70,17 @@ static int open_pair(struct hp_give *g, struct hp_drive *by, struct hp_err *err)
 
 	if (n < 0)
 		return failed(by, n, "socketpair", err);
-	r = read_room(g, by, pair, sizeof(pair), err);
+	r = read_room(g, by, mem, pair, sizeof(pair), err);
 	if (r < 0)
 		return r;
 	hp_autoclose int pidfd = pidfd_open(g->process, 0);
 	hp_autoclose int sock = pidfd < 0 ? -1 : pidfd_getfd(pidfd, pair[1], 0);
-	if (sock < 0)
-		return hp_err_sys(err, errno, "taking a socket of thread %d", (int)by->tid);
+	if (sock < 0) {
+		r = hp_err_sys(err, errno, "taking a socket of thread %d", (int)by->tid);
+		(void)close_there(by, pair[0]); /* or the thread has ended */
+		(void)close_there(by, pair[1]);
+		return r;
+	}
 	n = close_there(by, pair[1]);
 	if (n < 0)
 		return failed(by, n, "close", err);
@@ -77,7 +89,7 @@ static int open_pair(struct hp_give *g, struct hp_drive *by, struct hp_err *err)
 	return 0;
 }
 
-static int receive(struct hp_give *g, struct hp_drive *by, struct hp_err *err)
+static int receive(struct hp_give *g, struct hp_drive *by, int mem, struct hp_err *err)
 {
 	const uint64_t args[6] = {(uint64_t)g->peer, g->room, MSG_CMSG_CLOEXEC | MSG_DONTWAIT};
 	struct receive m = {0};
@@ -91,13 +103,13 @@ static int receive(struct hp_give *g, struct hp_drive *by, struct hp_err *err)
 	m.msg.msg_controllen = sizeof(m.control);
 	m.iov.iov_base = (void *)(uintptr_t)(g->room + offsetof(struct receive, byte));
 	m.iov.iov_len = 1;
-	r = write_room(g, by, &m, sizeof(m), err);
+	r = hp_pwrite_all(mem, &m, sizeof(m), (off_t)g->room);
 	if (r < 0)
-		return r;
+		return hp_err_sys(err, -r, "writing the memory of thread %d", (int)by->tid);
 	n = hp_drive_syscall(by, SYS_recvmsg, args);
 	if (n < 0)
 		return failed(by, n, "recvmsg", err);
-	r = read_room(g, by, &m, sizeof(m), err);
+	r = read_room(g, by, mem, &m, sizeof(m), err);
 	if (r < 0)
 		return r;
 	memcpy(&c, m.control, sizeof(c));
@@ -110,15 +122,16 @@ static int receive(struct hp_give *g, struct hp_drive *by, struct hp_err *err)
 
 int hp_give_fd(struct hp_give *g, struct hp_drive *by, int fd, struct hp_err *err)
 {
+	hp_autoclose int mem = open_memory(by, err);
 	const uint8_t byte = 0;
-	int r = g->sock < 0 ? open_pair(g, by, err) : 0;
+	int r = mem < 0 ? mem : g->sock < 0 ? open_pair(g, by, mem, err) : 0;
 
 	if (r < 0)
 		return r;
 	r = hp_send_fds(g->sock, &byte, sizeof(byte), &fd, 1);
 	if (r < 0)
 		return hp_err_sys(err, -r, "sending a descriptor to thread %d", (int)by->tid);
-	return receive(g, by, err);
+	return receive(g, by, mem, err);
 }
 
 int hp_give_end(struct hp_give *g, struct hp_drive *by)

@@ -153,7 +153,7 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	    inj->image.base - HP_INJECT_BELOW < floor)
 		return hp_err_set(err, -HP_E_TARGET, "the stack of thread %d has no room",
 				  (int)tid);
-	e = hp_mem_write(t, inj->image.base, inj->image.bytes, inj->image.n, err);
+	e = hp_mem_poke(t, inj->image.base, inj->image.bytes, inj->image.n, err);
 	return e < 0 ? e : hp_fault(HP_FAULT_BORROWED, err);
 }
 

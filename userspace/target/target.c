@@ -273,36 +273,22 @@ static int mem_failed(const struct hp_target *t, const char *what, hp_addr a, si
 			  (unsigned long long)a, (int)t->pid);
 }
 
-static int transfer(const struct hp_target *t, hp_addr a, void *buf, size_t n, bool store,
-		    struct hp_err *err)
+int hp_mem_read(const struct hp_target *t, hp_addr a, void *buf, size_t n, struct hp_err *err)
 {
 	size_t done = 0;
 
 	while (done < n) {
 		struct iovec here = {(char *)buf + done, n - done};
 		struct iovec there = {(void *)(uintptr_t)(a + done), n - done};
-		ssize_t k = store ? process_vm_writev(t->pid, &here, 1, &there, 1, 0)
-				  : process_vm_readv(t->pid, &here, 1, &there, 1, 0);
+		ssize_t k = process_vm_readv(t->pid, &here, 1, &there, 1, 0);
 
-		if (k < 0 && errno == ESRCH && mem_by_fd(t, a, buf, n, store) == 0)
+		if (k < 0 && errno == ESRCH && mem_by_fd(t, a, buf, n, false) == 0)
 			return 0;
 		if (k <= 0)
-			return mem_failed(t, store ? "write" : "read", a, n, k < 0 ? errno : EFAULT,
-					  err);
+			return mem_failed(t, "read", a, n, k < 0 ? errno : EFAULT, err);
 		done += (size_t)k;
 	}
 	return 0;
-}
-
-int hp_mem_read(const struct hp_target *t, hp_addr a, void *buf, size_t n, struct hp_err *err)
-{
-	return transfer(t, a, buf, n, false, err);
-}
-
-int hp_mem_write(const struct hp_target *t, hp_addr a, const void *buf, size_t n,
-		 struct hp_err *err)
-{
-	return transfer(t, a, (void *)buf, n, true, err);
 }
 
 int hp_mem_poke(const struct hp_target *t, hp_addr a, const void *buf, size_t n,

@@ -96,11 +96,10 @@ int hp_target_refresh_in(struct hp_target *t, const struct hp_range *in, size_t 
 /* Would @bytes more be within RLIMIT_AS?  -HP_E_TARGET with the sentence. */
 int hp_target_room(const struct hp_target *t, size_t bytes, struct hp_err *err);
 
-/* Memory.  read: process_vm_readv; write: process_vm_writev into writable memory; poke:
- * /proc/PID/mem, which writes read-only private mappings too.  All bytes or an error. */
+/* Memory, all bytes or an error.  read: process_vm_readv.  poke: /proc/PID/mem, read-only private mappings
+ * too; never by the pid: that would be whatever the process executes by now, a set-user-id program too,
+ * while the descriptor is of the memory that was there when it was opened. */
 int hp_mem_read(const struct hp_target *t, hp_addr a, void *buf, size_t n, struct hp_err *err);
-int hp_mem_write(const struct hp_target *t, hp_addr a, const void *buf, size_t n,
-		 struct hp_err *err);
 int hp_mem_poke(const struct hp_target *t, hp_addr a, const void *buf, size_t n,
 		struct hp_err *err);
 
