@@ -19,6 +19,7 @@
 
 #include "base/array.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/helper.h"
 #include "restart/generation.h"
 #include "restart/restart.h"
@@ -41,6 +42,17 @@ static pid_t alive(const json_t *doc, const char *name, const char *start)
 	uint64_t began = hp_generation_start_of(pid);
 
 	return began && began == (uint64_t)number(doc, start) ? pid : 0;
+}
+
+/* Looked at once more when the pidfd is there: until then the number may become another process's.
+ * -1: it has ended. */
+static int hold(const json_t *doc, const char *name, const char *start)
+{
+	int fd = pidfd_open((pid_t)number(doc, name), 0);
+
+	if (fd >= 0 && !alive(doc, name, start))
+		hp_close(&fd);
+	return fd;
 }
 
 static int take_shield(struct hp_listeners *to, const json_t *shield)
@@ -131,8 +143,8 @@ _Noreturn static void adopt(json_t *doc, const struct orphan *o)
 	if (hp_helper_begin("hpd-adopt", &none, 0) < 0)
 		_exit(1);
 	record(doc);
-	pid = pidfd_open(o->pid, 0);
-	old = o->old ? pidfd_open(o->old, 0) : -1;
+	pid = hold(doc, "pid", "start");
+	old = hold(doc, "old", "old_start");
 	if (pid >= 0 && old >= 0)
 		drain(pid, old, deadline_of(doc));
 	lower(o);
