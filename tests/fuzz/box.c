@@ -2,6 +2,7 @@
 #include "box.h"
 
 #include <elf.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,8 +93,12 @@ static void be_the_box(void)
 static int wait_stop(void)
 {
 	int status;
+	pid_t r;
 
-	must(waitpid(box.pid, &status, __WALL) == box.pid, "waitpid");
+	do
+		r = waitpid(box.pid, &status, __WALL);
+	while (r < 0 && errno == EINTR); /* libFuzzer's clock */
+	must(r == box.pid, "waitpid");
 	if (WIFSTOPPED(status))
 		return WSTOPSIG(status);
 	box.pid = 0;
