@@ -166,6 +166,39 @@ static void agent_maps_and_takes_descriptors(void **state)
 	victim_free(v);
 }
 
+/* Where we may open no more, the target does not keep what was to bring it a descriptor of ours. */
+static void giving_fails_without_a_trace(void **state)
+{
+	const unsigned kind = VICTIM_EPOLL;
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = open_victim(v);
+	int fds = victim_count(v, "fd"), next, mfd = memfd_create("given", MFD_CLOEXEC);
+	struct rlimit was, two_more;
+	struct hp_err err = {0};
+	struct hp_agent *a;
+
+	if (hp_agent_start_sharing(&a, t, SOON, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(victim_count(v, "fd"), fds);
+	next = dup(mfd);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	two_more = (struct rlimit){(rlim_t)next + 2, was.rlim_max}; /* its memory, a pidfd */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &two_more), 0);
+	assert_int_equal(hp_agent_give_fd(a, mfd, &err), -EMFILE);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+	assert_non_null(strstr(err.text, "taking a socket"));
+	assert_int_equal(victim_count(v, "fd"), fds);
+	/* and another time it works */
+	assert_true(hp_agent_give_fd(a, mfd, &err) >= 0);
+	end(a);
+	assert_int_equal(victim_count(v, "fd"), fds + 1);
+	close(mfd);
+	victim_finish(v, &kind);
+	hp_target_free(t);
+	victim_free(v);
+}
+
 __attribute__((noinline)) static uint64_t resolver(void)
 {
 	return 0x123456789abcull;
@@ -539,6 +572,7 @@ int main(void)
 		cmocka_unit_test(every_blocked_call_is_restarted),
 		cmocka_unit_test(hundred_agents_leave_nothing),
 		cmocka_unit_test(agent_maps_and_takes_descriptors),
+		cmocka_unit_test(giving_fails_without_a_trace),
 		cmocka_unit_test(agent_runs_resolvers),
 		cmocka_unit_test(killed_controller_is_cleaned_up_after),
 		cmocka_unit_test(controller_killed_anywhere),

@@ -62,6 +62,15 @@ static int64_t close_there(struct hp_drive *by, int fd)
 	return hp_drive_syscall(by, SYS_close, (const uint64_t[6]){(uint64_t)fd});
 }
 
+static int take_end(const struct hp_give *g, const struct hp_drive *by, int end, struct hp_err *err)
+{
+	hp_autoclose int pidfd = pidfd_open(g->process, 0);
+	int sock = pidfd < 0 ? -1 : pidfd_getfd(pidfd, end, 0);
+
+	return sock < 0 ? hp_err_sys(err, errno, "taking a socket of thread %d", (int)by->tid) : sock;
+}
+
+/* It keeps one end, and none when anything fails. */
 static int open_pair(struct hp_give *g, struct hp_drive *by, int mem, struct hp_err *err)
 {
 	const uint64_t args[6] = {AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, g->room};
@@ -73,17 +82,13 @@ static int open_pair(struct hp_give *g, struct hp_drive *by, int mem, struct hp_
 	r = read_room(g, by, mem, pair, sizeof(pair), err);
 	if (r < 0)
 		return r;
-	hp_autoclose int pidfd = pidfd_open(g->process, 0);
-	hp_autoclose int sock = pidfd < 0 ? -1 : pidfd_getfd(pidfd, pair[1], 0);
-	if (sock < 0) {
-		r = hp_err_sys(err, errno, "taking a socket of thread %d", (int)by->tid);
-		(void)close_there(by, pair[0]); /* or the thread has ended */
-		(void)close_there(by, pair[1]);
+	hp_autoclose int sock = take_end(g, by, pair[1], err);
+	n = close_there(by, pair[1]);
+	r = sock < 0 ? sock : n < 0 ? failed(by, n, "close", err) : 0;
+	if (r < 0) {
+		(void)close_there(by, pair[0]); /* the first failure is the one to be told */
 		return r;
 	}
-	n = close_there(by, pair[1]);
-	if (n < 0)
-		return failed(by, n, "close", err);
 	g->peer = pair[0];
 	g->sock = HP_TAKE_FD(sock);
 	return 0;

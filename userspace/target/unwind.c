@@ -14,8 +14,8 @@
 #include "elf/symtab.h"
 #include "hp/err.h"
 #include "target/displace.h"
-#include "target/stack.h"
 #include "target/module.h"
+#include "target/stack.h"
 #include "target/unwind_priv.h"
 
 #define ENTRY_LEN   64	    /* _start */
