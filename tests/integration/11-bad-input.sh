@@ -92,6 +92,9 @@ done
 gone_pid=$(sh -c 'echo $$')
 refused 1 "a pid that is gone" "$gone_pid" load -p "$gone_pid" "$SVC/server_patch.so"
 refused 1 "list of a pid that is gone" "$gone_pid" list -p "$gone_pid"
+refused 1 "status of a pid that is gone" "no process $gone_pid" status -p "$gone_pid"
+refused 1 "watch of a pid that is gone" "no process $gone_pid" watch -p "$gone_pid"
+refused 1 "a policy that is not there" 'nothere: No such file' policy check "$T/nothere"
 refused 3 "a kernel thread" 'kernel' load -p 2 "$SVC/server_patch.so"
 refused 3 "hp itself" 'hp' load -p "$HPD" "$SVC/server_patch.so"
 refused 2 "pid 0" 'pid' load -p 0 "$SVC/server_patch.so"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/output.h"
@@ -103,6 +105,11 @@ int hp_cmd_policy(struct hp_cli *cli, const struct hp_args *args)
 
 	if (!verb || strcmp(verb, "check") != 0 || hp_args_words(args) > 2)
 		return hp_cli_usage(cli, "takes the word check, and a file");
+	/* Without a file there are the rules that hold without one; a file that is named must be there. */
+	if (file && access(file, F_OK) < 0) {
+		(void)hp_err_set(&err, -HP_E_NO_FILE, "open %s: %s", file, strerror(errno));
+		return hp_tell_error(cli, &err);
+	}
 	if (hp_policy_read(file ? file : HP_POLICY_FILE, &policy, &err) < 0)
 		return hp_tell_error(cli, &err);
 	if (hp_keyring_read(policy.keys, &ring, &err) < 0) {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -119,9 +120,21 @@ static void tell_health(struct hp_client *c)
 				     HP_VERSION, "pid", (int)getpid()));
 }
 
+/* False: answered.  0 is every process. */
+static bool there_is(struct hp_client *c, pid_t pid)
+{
+	struct hp_err err;
+
+	if (!pid || kill(pid, 0) == 0 || errno != ESRCH)
+		return true;
+	(void)hp_err_set(&err, -HP_E_GONE, "there is no process %d", (int)pid);
+	hp_client_reply_error(c, err.code, err.text);
+	return false;
+}
+
 static void tell_status(struct hp_client *c, pid_t pid)
 {
-	if (may(c, HP_RIGHT_SEE))
+	if (may(c, HP_RIGHT_SEE) && there_is(c, pid))
 		hp_status_ask(c, pid);
 }
 
@@ -220,7 +233,7 @@ static void take_control(struct hp_client *c, const struct hp_record *rec,
 		tell_metrics(c);
 		break;
 	case HP_ASK_EVENTS:
-		if (may(c, HP_RIGHT_SEE))
+		if (may(c, HP_RIGHT_SEE) && there_is(c, rec->pid))
 			hp_events_watch(c, rec->pid, false);
 		break;
 	case HP_ASK_WATCH:
