@@ -91,6 +91,7 @@ start_systemd() {
 
 	write_units
 	mkdir "$GROUP"
+	# shellcheck disable=SC2154 # it is assigned there
 	trap 'ended=$?; end_systemd; (exit "$ended"); at_end' EXIT
 	mkfifo "$fifo"
 	export UNITS

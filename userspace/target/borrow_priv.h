@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* target/borrow_priv.h – what borrow.c, call.c and agent.c share. */
+/* target/borrow_priv.h – what borrow.c, call.c and agent_life.c share. */
 #ifndef HP_TARGET_BORROW_PRIV_H
 #define HP_TARGET_BORROW_PRIV_H
 
