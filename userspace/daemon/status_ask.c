@@ -21,28 +21,22 @@ static void client_gone(struct hp_client *c)
 	((struct hp_status_wait *)c->owner)->c = NULL;
 }
 
-static void drop_first(struct hp_status_waits *waits)
-{
-	struct hp_status_wait *w = TAILQ_FIRST(waits);
-
-	TAILQ_REMOVE(waits, w, link);
-	free(w);
-}
-
 static void look(struct hp_daemon *d);
 
 static void looked(void *arg)
 {
 	struct hp_daemon *d = arg;
-	struct hp_status_wait *w;
+	struct hp_status_wait *w, *after;
 
-	while ((w = TAILQ_FIRST(&d->status.told))) {
+	for (w = TAILQ_FIRST(&d->status.told); w; w = after) {
+		after = TAILQ_NEXT(w, link);
 		if (w->c) {
 			w->c->gone = NULL;
 			hp_client_reply(w->c, hp_status(d, w->pid));
 		}
-		drop_first(&d->status.told);
+		free(w);
 	}
+	TAILQ_INIT(&d->status.told);
 	d->status.looks = false;
 	if (!TAILQ_EMPTY(&d->status.asked))
 		look(d);
@@ -78,10 +72,19 @@ void hp_status_ask(struct hp_client *c, pid_t pid)
 		look(d);
 }
 
+static void free_all(struct hp_status_waits *waits)
+{
+	struct hp_status_wait *w, *after;
+
+	for (w = TAILQ_FIRST(waits); w; w = after) {
+		after = TAILQ_NEXT(w, link);
+		free(w);
+	}
+	TAILQ_INIT(waits);
+}
+
 void hp_status_end(struct hp_daemon *d)
 {
-	while (!TAILQ_EMPTY(&d->status.told))
-		drop_first(&d->status.told);
-	while (!TAILQ_EMPTY(&d->status.asked))
-		drop_first(&d->status.asked);
+	free_all(&d->status.told);
+	free_all(&d->status.asked);
 }
