@@ -103,7 +103,7 @@ static int ask_range(struct hp_maps *m, const char *path, struct hp_range range)
 		*text = a.text.v;
 	else
 		free(a.text.v);
-	for (size_t i = 0; text && i < m->n; i++)
+	for (size_t i = 0; text && i < a.at.n; i++)
 		m->v[i].path = a.text.v + a.at.v[i];
 	HP_ARRAY_FREE(&a.at);
 	return text ? r : -ENOMEM;

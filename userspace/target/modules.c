@@ -246,14 +246,14 @@ static const struct hp_map *left_out_at(const struct hp_target *t, hp_addr a)
 
 static int open_left_out(struct hp_target *t, const struct hp_map *map)
 {
-	bool *kept = malloc(t->n_modules + 1);
+	bool *kept = calloc(t->n_modules + 1, sizeof(*kept));
 	module_array fresh = {0};
 	int r = kept ? add(&fresh, t, map) : -ENOMEM;
 
-	if (r == 0) {
-		memset(kept, true, t->n_modules);
+	for (size_t i = 0; kept && i < t->n_modules; i++)
+		kept[i] = true;
+	if (r == 0)
 		r = take_over(t, kept, &fresh);
-	}
 	for (size_t i = 0; i < fresh.n; i++)
 		hp_module_free(&fresh.v[i]);
 	HP_ARRAY_FREE(&fresh);
