@@ -66,6 +66,10 @@ replace "$O"
 is_at "$version"
 hp list -p "$PID" -q
 is "and back" "$OUT" "$ID"
+HP_FAULT=job-done:kill HP_FAULT_COUNTS=$T/killed-counts replace "$O"
+is "who kills the job that looks what was left has it looked for again" \
+	"$(grep -oE 'it is not known which|patches found in running processes: 1' "$T/hpd.log")" \
+	$'it is not known which\npatches found in running processes: 1'
 unload -p "$PID" "${long[@]}" "$ID"
 as_before "to the last byte" "$PID" "$T/before"
 still_right "the service noticed nothing" "$PID"

@@ -85,6 +85,7 @@ struct hp_daemon {
 	struct hp_metrics metrics;
 	uint64_t started_ns, started_wall_ns;
 	bool found;    /* what a previous hpd left is known */
+	unsigned searches; /* for that, which failed */
 	bool fronted;  /* front is confined */
 	bool stopping, ended;
 	char failed[256]; /* not empty: it cannot go on, and why */

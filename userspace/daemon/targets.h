@@ -105,7 +105,7 @@ void hp_subject_forget(struct hp_subject *s);
 /* hpd is about to end: what waits is answered with @why.  @s may be gone afterwards. */
 void hp_subject_dismiss(struct hp_subject *s, const struct hp_err *why);
 
-/* At start: what a previous hpd left is found and put right. */
+/* At start: what a previous hpd left is found and put right; then hpd serves. */
 void hp_targets_recover(struct hp_daemon *d);
 /* At the end: views are closed, so that pins go. */
 void hp_targets_free(struct hp_daemon *d);

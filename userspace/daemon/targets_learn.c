@@ -13,6 +13,9 @@
 #include "hp/err.h"
 #include "watch/watch.h"
 
+/* A job that somebody killed says nothing of what one before it left. */
+#define SEARCHES 3
+
 /* What a list says may be from before another hpd was done with the process. */
 static bool take_over(struct hp_subject *s)
 {
@@ -142,7 +145,10 @@ static void found(struct hp_job *job, const struct hp_job_said *said)
 		       said->head->text);
 	else if (n[HP_FACT_PATCH])
 		hp_log(HP_LOG_INFO, "patches found in running processes: %u", n[HP_FACT_PATCH]);
-	hp_daemon_begin(job->d);
+	if (said->head->code && !job->d->stopping && ++job->d->searches < SEARCHES)
+		hp_targets_recover(job->d);
+	else
+		hp_daemon_begin(job->d);
 }
 
 static bool keep_foreign(void *arg, pid_t pid)
