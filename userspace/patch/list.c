@@ -201,7 +201,7 @@ int hp_list_process(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, st
 		r = p ? describe(&w, w.ledgers.v[i], p, err)
 		      : hp_err_set(err, -ENOMEM, "no memory for a list");
 	}
-	if (r >= 0)
+	if (r >= 0 && list.v)
 		mark_superseded(&w, list.v);
 	if (r >= 0)
 		r = describe_unknown(&w, &list, err);

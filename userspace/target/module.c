@@ -116,20 +116,28 @@ static int open_image(const struct hp_target *t, const struct hp_map *map, const
 	return 0;
 }
 
+static int share_image(const struct hp_target *t, const struct hp_module *same,
+		       struct hp_module *ret)
+{
+	ret->exe = same->exe;
+	ret->image = hp_image_share(same->image);
+	hp_reader_join(t->reader, ret->image); /* anew: walks do not know it here yet */
+	return 0;
+}
+
 int hp_module_open(const struct hp_target *t, const struct hp_map *map,
 		       const struct hp_module *same, struct hp_module *ret)
 {
-	struct hp_module m = {.dev = map->dev, .ino = map->ino, .path = copy_path(map->path)};
+	struct hp_module m = {.dev = map->dev, .ino = map->ino};
+	char *path = copy_path(map->path);
 	struct hp_err why = {0};
+	int r;
 
-	if (!m.path)
+	if (!path)
 		return -ENOMEM;
-	if (same) {
-		m.exe = same->exe;
-		m.image = hp_image_share(same->image);
-		hp_reader_join(t->reader, m.image); /* anew: walks do not know it here yet */
-	}
-	if ((!same && open_image(t, map, m.path, &m, &why) < 0) || !bias_of(m.image, map, &m.bias)) {
+	r = same ? share_image(t, same, &m) : open_image(t, map, path, &m, &why);
+	m.path = path;
+	if (r < 0 || !bias_of(m.image, map, &m.bias)) {
 		hp_debug("target: %s is left out: %s", m.path, why.text);
 		hp_module_free(&m);
 		return 0;
