@@ -70,6 +70,11 @@ start_load() {
 	grows "$LOAD" answered 20 || not_ok "the load reaches $1" "$VERDICT"
 }
 
+# Each generation is ended with the test.
+generation() {
+	own "$1"
+}
+
 # restart OPTION… [-- WORD…]: like hp(), MAIN is the new one, and READY_NS what it took until the switch
 restart() {
 	hp --json restart "$MAIN" --ready-timeout 80s "${OPTIONS[@]}" "$@"
@@ -79,7 +84,7 @@ restart() {
 	fi
 	MAIN=$(jq .pid <<<"$OUT")
 	READY_NS=$(jq .ready_ns <<<"$OUT")
-	own "$MAIN"
+	generation "$MAIN"
 }
 
 all_grow() {
