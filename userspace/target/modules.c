@@ -165,19 +165,25 @@ static int take_over(struct hp_target *t, const bool *kept, module_array *fresh)
 	return 0;
 }
 
+/* Frees @kept, and what of @fresh was not taken over. */
+static int take_over_all(struct hp_target *t, bool *kept, module_array *fresh, int r)
+{
+	if (r == 0)
+		r = take_over(t, kept, fresh);
+	for (size_t i = 0; i < fresh->n; i++)
+		hp_module_free(&fresh->v[i]);
+	HP_ARRAY_FREE(fresh);
+	free(kept);
+	return r;
+}
+
 /* Images of modules that stay are kept. */
 static int update(struct hp_target *t, struct hp_err *err)
 {
 	module_array fresh = {0};
 	bool *kept = calloc(t->n_modules + 1, sizeof(*kept));
-	int r = kept ? compare(t, kept, &fresh) : -ENOMEM;
+	int r = take_over_all(t, kept, &fresh, kept ? compare(t, kept, &fresh) : -ENOMEM);
 
-	if (r == 0)
-		r = take_over(t, kept, &fresh);
-	for (size_t i = 0; i < fresh.n; i++)
-		hp_module_free(&fresh.v[i]);
-	HP_ARRAY_FREE(&fresh);
-	free(kept);
 	if (r < 0)
 		return hp_err_sys(err, -r, "modules of process %d", (int)t->pid);
 	if (!hp_target_exe(t))
@@ -252,13 +258,7 @@ static int open_left_out(struct hp_target *t, const struct hp_map *map)
 
 	for (size_t i = 0; kept && i < t->n_modules; i++)
 		kept[i] = true;
-	if (r == 0)
-		r = take_over(t, kept, &fresh);
-	for (size_t i = 0; i < fresh.n; i++)
-		hp_module_free(&fresh.v[i]);
-	HP_ARRAY_FREE(&fresh);
-	free(kept);
-	return r;
+	return take_over_all(t, kept, &fresh, r);
 }
 
 struct hp_module *hp_target_module_at(struct hp_target *t, hp_addr a)
