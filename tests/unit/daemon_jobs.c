@@ -64,17 +64,6 @@ static int reached(const char *name)
 	return open(path, O_WRONLY | O_CLOEXEC);
 }
 
-/* Until @part is in the status: its changes come from events that the test does not see. */
-static void wait_status(const char *part)
-{
-	for (int i = 0; i < 10000; i++) {
-		if (strstr(rig_ask("GET", "/hp/v2/status", "", ""), part))
-			return;
-		hp_pause_ns(HP_MS);
-	}
-	fail_msg("never in the status: %s", part);
-}
-
 static void loads_lists_unloads(void **state)
 {
 	char body[256];
@@ -91,7 +80,7 @@ static void loads_lists_unloads(void **state)
 	snprintf(body, sizeof(body), "{\"pid\":%d,\"id\":\"aa\"}", rig.target);
 	rig_expect(rig_ask("POST", "/hp/v2/unload", "", body), 200, "\"patches_left\":0");
 	rig_expect(rig_ask("POST", "/hp/v2/unload", "", body), 404, "\"code\":\"not-loaded\"");
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 }
 
 /* The played list of all processes names none, as that of a client whom the policy lets see none. */
@@ -150,13 +139,13 @@ static void tells_errors(void **state)
 	prepare_wait("x");
 	snprintf(body, sizeof(body), "{\"pid\":%d,\"file\":\"%s/x.go\"}", rig.target, rig.dir);
 	rig_expect(rig_ask("POST", "/hp/v2/load", "", body), 500, "not a regular file");
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 }
 
 static void recovers_after_a_crash(void **state)
 {
 	rig_expect(load("crash.so"), 500, "died by SIGKILL");
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 	assert_int_equal(stub->recovers, 1);
 	rig_expect(load("ok.so"), 200, STUB_ID);
 }
@@ -195,10 +184,10 @@ static void goes_on_when_front_dies(void **state)
 	assert_int_equal(kill(before, SIGKILL), 0);
 	assert_string_equal(rig_read(waits, NULL), "");
 	/* Who connects meanwhile is served by the next one. */
-	wait_status("\"kind\":\"load\"");
+	rig_wait_status("\"kind\":\"load\"");
 	assert_int_not_equal(front(), before);
 	close(fifo);
-	wait_status("\"jobs\":[]");
+	rig_wait_status("\"jobs\":[]");
 	assert_int_equal(stub->loads, 1);
 	assert_int_equal(stub->recovers, 0);
 	rig_expect(load("ok.so"), 200, STUB_ID);
@@ -214,10 +203,10 @@ static void queues_for_one_target(void **state)
 	fifo = reached("wait.so");
 	rig_request(second, "POST", "/hp/v2/load", "", load_body(rig.target, "ok.so"));
 	rig_request(third, "POST", "/hp/v2/load", "", load_body(rig.target, "ok.so"));
-	wait_status("\"queued\":2");
+	rig_wait_status("\"queued\":2");
 	/* What waits is not begun for a client that left. */
 	close(third);
-	wait_status("\"queued\":1");
+	rig_wait_status("\"queued\":1");
 	close(fifo);
 	rig_expect(rig_read(first, "}\n"), 200, STUB_ID);
 	rig_expect(rig_read(second, "}\n"), 200, STUB_ID);
@@ -252,11 +241,11 @@ static void refuses_endless_queues(void **state)
 		more[i] = rig_connect();
 		rig_request(more[i], "POST", "/hp/v2/load", "", load_body(rig.target, "ok.so"));
 	}
-	wait_status("\"queued\":32");
+	rig_wait_status("\"queued\":32");
 	rig_expect(load("ok.so"), 503, "too many operations wait");
 	for (size_t i = 0; i < 32; i++)
 		close(more[i]);
-	wait_status("\"queued\":0");
+	rig_wait_status("\"queued\":0");
 	close(fifo);
 	rig_expect(rig_read(first, "}\n"), 200, STUB_ID);
 	assert_int_equal(stub->loads, 1);
@@ -273,8 +262,8 @@ static void finishes_for_a_client_that_left(void **state)
 	fifo = reached("wait.so");
 	close(fd);
 	close(fifo);
-	wait_status("\"patches\":1");
-	wait_status("\"jobs\":[]");
+	rig_wait_status("\"patches\":1");
+	rig_wait_status("\"jobs\":[]");
 }
 
 static void forgets_targets_that_exit(void **state)
@@ -282,7 +271,7 @@ static void forgets_targets_that_exit(void **state)
 	rig_expect(load("ok.so"), 200, STUB_ID);
 	kill(rig.target, SIGKILL);
 	waitpid(rig.target, NULL, 0);
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 	rig_start_target();
 }
 
@@ -299,7 +288,7 @@ static void leaves_other_hpds_targets_alone(void **state)
 	stub->patches = 1;
 	snprintf(path, sizeof(path), "/hp/v2/patches?pid=%d", rig.target);
 	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 	assert_int_equal(stub->loads + stub->recovers, 0);
 	hp_claim_give(claims, rig.target, &held);
 	rig_expect(load("ok.so"), 200, STUB_ID);
@@ -332,7 +321,7 @@ static void claims_nothing_on_hearsay(void **state)
 	stub->patches = 1;
 	stub->stale = true;
 	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 	assert_false(hp_claim_is_foreign(claims, rig.target));
 	stub->stale = false;
 	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
@@ -350,7 +339,7 @@ static void tells_of_a_pid_that_is_gone(void **state)
 	/* The operation itself finds out; hpd has nothing to queue it at. */
 	rig_expect(rig_ask("POST", "/hp/v2/load", "", load_body(gone, "refuse.so")), 409,
 		   "no function");
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 }
 
 static void broadcasts_events(void **state)
@@ -372,7 +361,7 @@ static void broadcasts_events(void **state)
 	assert_null(strstr(answer, "\"failed\""));
 	close(all);
 	close(one);
-	wait_status("\"clients\":1");
+	rig_wait_status("\"clients\":1");
 }
 
 static int setup_bpf(void **state)
@@ -412,7 +401,7 @@ static void watches_calls_around_a_load(void **state)
 	rig_read(fd, "\"step\":\"watch\"");
 	assert_int_equal(stub->watches, 2);
 	close(fd);
-	wait_status("\"jobs\":[]");
+	rig_wait_status("\"jobs\":[]");
 }
 
 static void ends_a_watch_with_its_target(void **state)
@@ -455,7 +444,7 @@ static void refuses_a_watch_of_nothing(void **state)
 {
 	assert_non_null(strstr(rig_ask("POST", "/hp/v2/watch", "", watch_body()),
 			       "\"code\":\"not-loaded\""));
-	wait_status("\"targets\":[]");
+	rig_wait_status("\"targets\":[]");
 }
 
 static void refuses_a_watch_without_bpf(void **state)
@@ -489,7 +478,7 @@ static void ends_after_its_jobs(void **state)
 	rig_request(fd, "POST", "/hp/v2/load", "", load_body(rig.target, "wait.so"));
 	fifo = reached("wait.so");
 	rig_request(waits, "POST", "/hp/v2/load", "", load_body(rig.target, "ok.so"));
-	wait_status("\"queued\":1");
+	rig_wait_status("\"queued\":1");
 	kill(rig.hpd, SIGTERM);
 	rig_expect(rig_read(waits, NULL), 503, "hpd is about to end");
 	assert_non_null(strstr(rig_read(events, NULL), "\r\n0\r\n\r\n"));

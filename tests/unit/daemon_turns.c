@@ -61,16 +61,6 @@ static void answered(int *at)
 	hp_close(at);
 }
 
-static void wait_status(const char *part)
-{
-	for (int i = 0; i < 10000; i++) {
-		if (strstr(rig_ask("GET", "/hp/v2/status", "", ""), part))
-			return;
-		hp_pause_ns(HP_MS);
-	}
-	fail_msg("never in the status: %s", part);
-}
-
 static void wait_listing(int n)
 {
 	for (int i = 0; i < PATIENCE_MS && stub->listing != n; i++)
@@ -85,7 +75,7 @@ static void a_user_has_his_share(void **state)
 	stub->hold = true;
 	for (int i = 0; i < MANY; i++)
 		ask(&held[i], USER);
-	wait_status("\"waiting\":5");
+	rig_wait_status("\"waiting\":5");
 	wait_listing(HP_TURNS_USER);
 	/* Others do not wait for him, he does, for one process too. */
 	ask(&held[MANY], USER + 1);
@@ -94,17 +84,17 @@ static void a_user_has_his_share(void **state)
 	rig_expect(rig_ask("GET", one, "", ""), 200, "\"patches\"");
 	held[MANY + 1] = connect_as(USER);
 	rig_request(held[MANY + 1], "GET", one, "Connection: close\r\n", "");
-	wait_status("\"waiting\":6");
+	rig_wait_status("\"waiting\":6");
 	/* Who leaves does not wait any more, and is not begun. */
 	hp_close(&held[MANY - 1]);
-	wait_status("\"waiting\":5");
+	rig_wait_status("\"waiting\":5");
 	stub->lists = 0;
 	stub->hold = false;
 	for (int i = 0; i < MANY - 1; i++)
 		answered(&held[i]);
 	answered(&held[MANY]);
 	answered(&held[MANY + 1]);
-	wait_status("\"waiting\":0");
+	rig_wait_status("\"waiting\":0");
 	assert_int_equal(stub->lists, 5);
 	assert_int_equal(stub->most_listing, HP_TURNS_USER + 2);
 }
@@ -114,7 +104,7 @@ static void root_has_a_share_too(void **state)
 	stub->hold = true;
 	for (int i = 0; i < HP_TURNS_ALL + 3; i++)
 		ask(&held[i], 0);
-	wait_status("\"waiting\":3");
+	rig_wait_status("\"waiting\":3");
 	wait_listing(HP_TURNS_ALL);
 	ask(&held[HP_TURNS_ALL + 3], USER);
 	wait_listing(HP_TURNS_ALL + 1);
@@ -129,7 +119,7 @@ static void who_waits_at_the_end_is_told(void **state)
 	stub->hold = true;
 	for (int i = 0; i < MANY; i++)
 		ask(&held[i], USER);
-	wait_status("\"waiting\":5");
+	rig_wait_status("\"waiting\":5");
 	kill(rig.hpd, SIGTERM);
 	for (int i = HP_TURNS_USER; i < MANY; i++) {
 		rig_expect(rig_read(held[i], NULL), 503, "hpd is about to end");

@@ -207,6 +207,16 @@ char *rig_ask(const char *method, const char *path, const char *headers,
 	return answer;
 }
 
+void rig_wait_status(const char *part)
+{
+	for (int i = 0; i < 10000; i++) {
+		if (strstr(rig_ask("GET", "/hp/v2/status", "", ""), part))
+			return;
+		hp_pause_ns(HP_MS);
+	}
+	fail_msg("never in the status: %s", part);
+}
+
 void rig_expect(const char *answer, int status, const char *part)
 {
 	char head[32];

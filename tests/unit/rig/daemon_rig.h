@@ -66,6 +66,8 @@ void rig_request(int fd, const char *method, const char *path, const char *heade
 		 const char *body);
 /* One exchange on a connection of its own. */
 char *rig_ask(const char *method, const char *path, const char *headers, const char *body);
+/* Until @part is in the status: its changes come from events that a test does not see. */
+void rig_wait_status(const char *part);
 /* @answer has this status, and @part in it. */
 void rig_expect(const char *answer, int status, const char *part);
 
