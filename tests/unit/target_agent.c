@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,6 +110,32 @@ static void hundred_agents_leave_nothing(void **state)
 	victim_finish(v, kinds);
 	free(before);
 	free(after);
+	hp_target_free(t);
+	victim_free(v);
+}
+
+/* … so that whoever waits for it wakes no other CPU. */
+static void agent_runs_where_hp_waits(void **state)
+{
+	const unsigned kind = VICTIM_EPOLL;
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = open_victim(v);
+	cpu_set_t all, one, its;
+	struct hp_agent *a;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	a = start(t);
+	assert_int_equal(sched_getaffinity(hp_agent_tid(a), sizeof(its), &its), 0);
+	assert_true(CPU_EQUAL(&its, &one));
+	end(a);
+	assert_int_equal(sched_setaffinity(0, sizeof(all), &all), 0);
+	/* … and the target where it did */
+	assert_int_equal(sched_getaffinity(v->pid, sizeof(its), &its), 0);
+	assert_true(CPU_EQUAL(&its, &all));
+	victim_finish(v, &kind);
 	hp_target_free(t);
 	victim_free(v);
 }
@@ -571,6 +598,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_blocked_call_is_restarted),
 		cmocka_unit_test(hundred_agents_leave_nothing),
+		cmocka_unit_test(agent_runs_where_hp_waits),
 		cmocka_unit_test(agent_maps_and_takes_descriptors),
 		cmocka_unit_test(giving_fails_without_a_trace),
 		cmocka_unit_test(agent_runs_resolvers),

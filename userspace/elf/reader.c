@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,6 +20,7 @@
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/fd.h"
+#include "base/near.h"
 #include "elf/image.h"
 #include "elf/reader_priv.h"
 
@@ -325,21 +325,6 @@ static int take_posted(struct hp_reader *r, struct hp_err *err)
 	return hp_reader_check(r, err);
 }
 
-/* Whoever asks waits: its own CPU is free for the answer, and awake, which another one mostly is not.
- * What it makes of its beginning, or of a post, it does elsewhere. */
-static void draw_near(struct hp_reader *r)
-{
-	int here = sched_getcpu();
-	cpu_set_t one;
-
-	if (here < 0 || here >= CPU_SETSIZE || here == r->cpu || !r->seq)
-		return;
-	CPU_ZERO(&one);
-	CPU_SET(here, &one);
-	r->cpu = here;
-	(void)sched_setaffinity(r->pid, sizeof(one), &one); /* without the right to, it is slower */
-}
-
 /* Sends a question to a reader that has what it is about. */
 static int put(struct hp_reader *r, const struct hp_question *q, enum reader_step step,
 	       struct hp_err *err)
@@ -374,7 +359,9 @@ int hp_reader_ask(struct hp_reader *r, const struct hp_question *q, struct hp_to
 		return hp_reader_answer(q, ret, err);
 	if ((k = ready_for(r, q, err)) < 0)
 		return k;
-	draw_near(r);
+	/* What it makes of its beginning, or of a post, it does elsewhere. */
+	if (r->seq)
+		hp_draw_near(r->pid, &r->cpu);
 	if ((k = put(r, q, READER_ASK, err)) < 0)
 		return k;
 	return read_answer(r, q->verb, ret, err);

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "base/near.h"
 #include "hp/err.h"
 #include "target/agent_priv.h"
 #include "target/threads.h"
@@ -44,8 +45,12 @@ int64_t hp_agent_syscall(struct hp_agent *a, long nr, uint64_t a0, uint64_t a1, 
 			 uint64_t a3, uint64_t a4, uint64_t a5)
 {
 	const uint64_t args[6] = {a0, a1, a2, a3, a4, a5};
-	int64_t r = a->gone ? -HP_E_GONE : hp_drive_syscall(&a->drive, nr, args);
+	int64_t r;
 
+	if (a->gone)
+		return -HP_E_GONE;
+	hp_draw_near(a->tid, &a->cpu);
+	r = hp_drive_syscall(&a->drive, nr, args);
 	a->gone |= r == -HP_E_GONE;
 	return r;
 }

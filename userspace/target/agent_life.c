@@ -305,6 +305,7 @@ static int start_new(struct hp_agent **ret, struct hp_target *t, struct hp_looke
 	a->l = l;
 	a->sharing = sharing;
 	a->give.sock = -1;
+	a->cpu = -1;
 	r = start(a, deadline_ns, err);
 	if (r < 0) {
 		(void)end(a, left, NULL); /* the first failure is the one to be told */

@@ -17,6 +17,7 @@ struct hp_agent {
 	pid_t tid;
 	bool gone;    /* it died */
 	bool sharing; /* the target's descriptors */
+	int cpu;      /* where it has been put; -1: nowhere */
 	uint64_t borrowed_ns;
 	struct hp_drive drive;
 	struct hp_give give;
