@@ -135,7 +135,7 @@ int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t 
 	struct hp_explain e = {0};
 	struct hp_tids tids = {0};
 	struct view v = {.n_fns = n_fns};
-	int r = hp_work_open(&v.w, ops, pid, -1, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
+	int r = hp_work_open(&v.w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
 
 	if (r < 0)
 		return r;

@@ -70,7 +70,7 @@ static void mend_bytes(struct hp_ops *ops, pid_t pid, const char *id)
 	struct hp_live *lv;
 	struct hp_work w;
 
-	if (hp_work_open(&w, ops, pid, -1, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, NULL) < 0)
+	if (hp_work_open(&w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, NULL) < 0)
 		return;
 	if (hp_ledgers_pick(&w.ledgers, id, &l, NULL) >= 0 &&
 	    hp_live_open(&lv, ops, w.t, w.looker, l, &w.ledgers, NULL) >= 0) {

@@ -191,7 +191,7 @@ int hp_list_process(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, st
 {
 	struct hp_patch_list list = {0};
 	struct hp_work w;
-	int r = hp_work_open(&w, ops, pid, -1, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
+	int r = hp_work_open(&w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
 
 	if (r < 0)
 		return r;

@@ -77,16 +77,11 @@ static int refuse_loaded(const struct load *l, struct hp_err *err)
 
 static int make_plan(struct load *l, struct hp_err *err)
 {
-	struct hp_image *image;
 	uint64_t since = hp_now_ns();
 	char blind[256];
-	int fd, r;
+	int r = hp_plan_make(&l->plan, l->w.t, l->req, l->id, &l->w.file, err);
 
-	fd = dup(l->copy_fd);
-	if (fd < 0)
-		return hp_err_sys(err, errno, "dup");
-	if ((r = hp_image_open(&image, fd, l->req->file, err)) < 0 ||
-	    (r = hp_plan_make(&l->plan, l->w.t, l->req, l->id, image, err)) < 0)
+	if (r < 0)
 		return r;
 	l->plan->probes = l->w.ops->watch != NULL;
 	l->plan->seal = &l->w.seal;
@@ -103,6 +98,14 @@ static int make_plan(struct load *l, struct hp_err *err)
 	return hp_fault(HP_FAULT_PLANNED, err);
 }
 
+static int open_work(struct load *l, struct hp_ops *ops, enum hp_work_kind kind, struct hp_err *err)
+{
+	const struct hp_work_patch patch = {l->copy_fd, l->req->file};
+	int r = hp_work_open(&l->w, ops, l->req->pid, &patch, kind, l->req->timeout_ns, err);
+
+	return r < 0 || kind != HP_WORK_TOUCHES ? r : hp_work_expect(&l->w, err);
+}
+
 /* Takes a dead copy out, as a person would have to. */
 static int bury(struct load *l, struct hp_err *err)
 {
@@ -117,8 +120,7 @@ static int bury(struct load *l, struct hp_err *err)
 	(void)hp_work_close(&l->w, NULL); /* nothing was started in the target */
 	if ((r = hp_op_unload(ops, &req, &done, err)) < 0)
 		return r;
-	r = hp_work_open(&l->w, ops, l->req->pid, l->copy_fd, HP_WORK_TOUCHES, l->req->timeout_ns, err);
-	return r < 0 ? r : hp_work_expect(&l->w, err);
+	return open_work(l, ops, HP_WORK_TOUCHES, err);
 }
 
 static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_request *req,
@@ -128,10 +130,7 @@ static int prepare(struct load *l, struct hp_ops *ops, const struct hp_load_requ
 
 	*l = (struct load){.req = req, .copy_fd = -1, .store_fd = -1, .template_fd = -1};
 	if ((r = hp_store_read(req->file_fd, req->file, l->id, &l->copy_fd, err)) < 0 ||
-	    (r = refuse_changed(l, err)) < 0 ||
-	    (r = hp_work_open(&l->w, ops, req->pid, l->copy_fd, kind, req->timeout_ns,
-			      err)) < 0 ||
-	    (kind == HP_WORK_TOUCHES && (r = hp_work_expect(&l->w, err)) < 0) ||
+	    (r = refuse_changed(l, err)) < 0 || (r = open_work(l, ops, kind, err)) < 0 ||
 	    (r = hp_ledgers_refuse_unknown(&l->w.ledgers, l->w.t, err)) < 0 ||
 	    (r = refuse_loaded(l, err)) < 0)
 		return r;
@@ -145,14 +144,9 @@ static int release(struct load *l, struct hp_err *err)
 	int r = 0;
 
 	hp_live_free(l->lv);
-	/* The target asks it too. */
-	if (l->plan && l->w.t) {
-		l->w.reader = l->plan->reader;
-		l->plan->reader = NULL;
-	}
+	hp_plan_free(l->plan);
 	if (l->w.t)
 		r = hp_work_close(&l->w, err);
-	hp_plan_free(l->plan);
 	hp_close(&l->copy_fd);
 	hp_close(&l->store_fd);
 	hp_close(&l->template_fd);
@@ -195,7 +189,7 @@ static int find_patch(struct load *l, struct hp_err *err)
 		return r;
 	m = hp_target_module_at(l->w.t, l->plan->patch.lo);
 	if (m && same_file(m->image->fd, l->store_fd))
-		hp_reader_twin(m->image, l->plan->image);
+		hp_reader_twin(m->image, l->w.file.image);
 	return 0;
 }
 

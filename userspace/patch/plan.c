@@ -36,8 +36,6 @@ void hp_plan_free(struct hp_plan *p)
 	free(p->bound);
 	hp_cfi_free(p->cfi);
 	hp_symtab_free(p->symtab);
-	hp_image_free(p->image);
-	hp_reader_free(p->reader);
 	free(p);
 }
 
@@ -335,25 +333,20 @@ static int plan_code(struct hp_plan *p, struct hp_err *err)
 }
 
 int hp_plan_make(struct hp_plan **ret, struct hp_target *t, const struct hp_load_request *req,
-		 const char *id, struct hp_image *image, struct hp_err *err)
+		 const char *id, const struct hp_file *file, struct hp_err *err)
 {
 	struct hp_plan *p = calloc(1, sizeof(*p));
 	int r;
 
-	if (!p) {
-		hp_image_free(image);
+	if (!p)
 		return hp_err_set(err, -ENOMEM, "no memory for a plan");
-	}
 	snprintf(p->id, sizeof(p->id), "%s", id);
 	p->req = req;
 	p->target = t;
-	p->image = image;
-	if ((r = hp_reader_new(&p->reader, image->name, err)) < 0)
-		goto fail;
-	hp_reader_join(p->reader, image);
-	if ((r = hp_symtab_load(&p->symtab, image, NULL, err)) < 0 ||
-	    (r = hp_patchinfo_read(&p->info, image, p->symtab, err)) < 0 ||
-	    (r = hp_cfi_open(&p->cfi, image, err)) < 0 || (r = check_needed(p, err)) < 0 ||
+	p->image = file->image;
+	if ((r = hp_symtab_load(&p->symtab, p->image, NULL, err)) < 0 ||
+	    (r = hp_patchinfo_read(&p->info, p->image, p->symtab, err)) < 0 ||
+	    (r = hp_cfi_open(&p->cfi, p->image, err)) < 0 || (r = check_needed(p, err)) < 0 ||
 	    (r = check_build_id(p, err)) < 0)
 		goto fail;
 	if (merge(&p->replace, &req->replace, &p->info.replace, &p->asked_replace) < 0 ||
@@ -365,7 +358,7 @@ int hp_plan_make(struct hp_plan **ret, struct hp_target *t, const struct hp_load
 	    (r = plan_refs_of(p, &p->info.orig, true, err)) < 0 || (r = plan_code(p, err)) < 0)
 		goto fail;
 	/* What was looked up in passing, and not found, may not have been told. */
-	if ((r = hp_reader_check(p->reader, err)) < 0 || (r = hp_reader_check(t->reader, err)) < 0)
+	if ((r = hp_reader_check(file->reader, err)) < 0 || (r = hp_reader_check(t->reader, err)) < 0)
 		goto fail;
 	*ret = p;
 	return 0;

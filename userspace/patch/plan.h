@@ -11,6 +11,7 @@
 #include "elf/image.h"
 #include "elf/patchinfo.h"
 #include "elf/reloc.h"
+#include "patch/file.h"
 #include "patch/ledger.h"
 #include "patch/ops.h"
 #include "target/resolve.h"
@@ -55,8 +56,7 @@ struct hp_plan {
 	const struct hp_load_request *req;
 	struct hp_target *target;
 	bool probes; /* uprobes can be had: needed to write some entries */
-	struct hp_reader *reader; /* of the patch */
-	struct hp_image *image; /* the patch, from the store */
+	struct hp_image *image; /* the patch's */
 	struct hp_symtab *symtab;
 	struct hp_cfi *cfi;
 	struct hp_relocs *relocs; /* and what each of hp_relocs_symbols() binds to */
@@ -97,10 +97,10 @@ struct hp_plan {
 /* The head as it lies in the process. */
 struct hp_head hp_plan_head(const struct hp_plan_fn *f);
 
-/* Reads and decides everything but places.  @image is taken over in every case.
- * The target must be refreshed. */
+/* Reads and decides everything but places.  The target must be refreshed; it and @file must outlive the
+ * plan. */
 int hp_plan_make(struct hp_plan **ret, struct hp_target *t, const struct hp_load_request *req,
-		 const char *id, struct hp_image *image, struct hp_err *err);
+		 const char *id, const struct hp_file *file, struct hp_err *err);
 void hp_plan_free(struct hp_plan *p);
 
 /* Chooses entry methods and addresses (place.c), against the maps as last read, and computes the

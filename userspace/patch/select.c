@@ -9,9 +9,9 @@
 #include "base/array.h"
 #include "base/fd.h"
 #include "elf/image.h"
-#include "elf/reader.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
+#include "patch/file.h"
 #include "patch/ledger.h"
 #include "patch/ops.h"
 #include "patch/store.h"
@@ -101,17 +101,15 @@ static int select_for(const struct hp_load_request *load, int copy_fd, struct hp
 		      struct hp_err *err)
 {
 	struct hp_patchinfo info = {0};
-	struct hp_reader *reader = NULL;
 	struct hp_symtab *st = NULL;
-	struct hp_image *im = NULL;
+	struct hp_file file;
 	const char *want;
 	int r;
 
-	if ((r = hp_reader_new(&reader, load->file, err)) >= 0 &&
-	    (r = hp_image_open(&im, dup(copy_fd), load->file, err)) >= 0)
-		hp_reader_join(reader, im);
-	if (r >= 0 && (r = hp_symtab_load(&st, im, NULL, err)) >= 0 &&
-	    (r = hp_patchinfo_read(&info, im, st, err)) >= 0) {
+	if ((r = hp_file_open(&file, copy_fd, load->file, err)) < 0)
+		return r;
+	if ((r = hp_symtab_load(&st, file.image, NULL, err)) >= 0 &&
+	    (r = hp_patchinfo_read(&info, file.image, st, err)) >= 0) {
 		want = hp_pairs_get(&info.meta, "needs-build-id");
 		r = want ? hp_processes_of_build_id(want, ret, err)
 			 : hp_err_set(err, -HP_E_NOT_PATCH,
@@ -122,8 +120,7 @@ static int select_for(const struct hp_load_request *load, int copy_fd, struct hp
 	}
 	hp_patchinfo_free(&info);
 	hp_symtab_free(st);
-	hp_image_free(im);
-	hp_reader_free(reader);
+	hp_file_free(&file);
 	return r;
 }
 

@@ -112,7 +112,7 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 	struct hp_ledger *l;
 	struct hp_err more;
 	struct hp_work w;
-	int closed, r = hp_work_open(&w, ops, req->pid, -1, HP_WORK_TOUCHES, req->timeout_ns,
+	int closed, r = hp_work_open(&w, ops, req->pid, NULL, HP_WORK_TOUCHES, req->timeout_ns,
 				     err);
 
 	if (r < 0)
@@ -150,7 +150,7 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 	struct hp_work w;
 	size_t done = 0;
 	bool touched = false;
-	int closed, r = hp_work_open(&w, ops, pid, -1, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
+	int closed, r = hp_work_open(&w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
 	struct hp_err more;
 
 	if (r < 0)

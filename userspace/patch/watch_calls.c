@@ -51,7 +51,7 @@ int hp_op_watch_calls(struct hp_ops *ops, pid_t pid, int stop_fd, struct hp_err 
 
 	if (!ops->view)
 		return hp_err_set(err, -HP_E_DENIED, "calls cannot be counted without BPF");
-	if ((r = hp_work_open(&w, ops, pid, -1, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err)) < 0)
+	if ((r = hp_work_open(&w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err)) < 0)
 		return r;
 	l = active(&w);
 	if (!l)

@@ -5,7 +5,6 @@
 #include <sys/syscall.h>
 
 #include "base/clock.h"
-#include "elf/reader.h"
 #include "gate/gate.h"
 #include "hp/err.h"
 #include "target/agent.h"
@@ -25,21 +24,23 @@ static int permitted(struct hp_work *w, int patch_fd, struct hp_err *err)
 	return p->ask ? p->ask(p->arg, w->t, patch_fd, &w->seal, err) : 0;
 }
 
-int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
-		 enum hp_work_kind kind, uint64_t timeout_ns, struct hp_err *err)
+/* Of what others do meanwhile, the patch's reader takes longest and is waited for first. */
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid,
+		 const struct hp_work_patch *patch, enum hp_work_kind kind, uint64_t timeout_ns,
+		 struct hp_err *err)
 {
 	struct hp_look_progs progs;
-	int r = 0;
+	int r;
 
 	if (ops->watch)
 		progs = (struct hp_look_progs){hp_watch_snap_prog(ops->watch),
 					       hp_watch_sharer_prog(ops->watch)};
 	*w = (struct hp_work){.ops = ops, .started_ns = hp_now_ns()};
 	w->deadline_ns = w->started_ns + timeout_ns;
-	if (kind == HP_WORK_TOUCHES)
-		r = hp_gate_start(&w->gate, err);
-	if (r < 0 || (r = hp_target_open(&w->t, pid, err)) < 0 ||
-	    (r = permitted(w, patch_fd, err)) < 0 ||
+	if ((r = hp_target_open(&w->t, pid, err)) < 0 ||
+	    (r = permitted(w, patch ? patch->fd : -1, err)) < 0 ||
+	    (patch && (r = hp_file_open(&w->file, patch->fd, patch->name, err)) < 0) ||
+	    (kind == HP_WORK_TOUCHES && (r = hp_gate_start(&w->gate, err)) < 0) ||
 	    (r = hp_ledgers_read(w->t, &w->ledgers, err)) < 0 ||
 	    (r = hp_looker_open(&w->looker, w->t, ops->watch ? &progs : NULL, err)) < 0)
 		(void)hp_work_close(w, NULL); /* nothing was started that could fail to end */
@@ -85,7 +86,7 @@ static void free_parts(struct hp_work *w)
 	hp_ledgers_free(&w->ledgers);
 	hp_pairs_free(&w->seal);
 	hp_target_free(w->t);
-	hp_reader_free(w->reader);
+	hp_file_free(&w->file);
 }
 
 void hp_ops_end(struct hp_ops *ops)

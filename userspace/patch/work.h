@@ -5,6 +5,7 @@
 #ifndef HP_PATCH_WORK_H
 #define HP_PATCH_WORK_H
 
+#include "patch/file.h"
 #include "patch/live.h"
 
 struct hp_work {
@@ -13,7 +14,7 @@ struct hp_work {
 	struct hp_looker *looker;
 	struct hp_agent *agent;
 	struct hp_gate *gate;
-	struct hp_reader *reader; /* of a patch that is loaded; NULL: none, or the plan has it */
+	struct hp_file file; /* of the patch that is to be loaded; the target asks its reader too */
 	struct hp_ledgers ledgers;
 	struct hp_pairs seal; /* what the permit says of the patch */
 	uint64_t started_ns, deadline_ns;
@@ -25,10 +26,17 @@ enum hp_work_kind {
 	HP_WORK_TOUCHES, /* probably: the gatekeeper sets itself up meanwhile */
 };
 
-/* Opens the target, asks whether that may be (@patch_fd: see hp_ops.permit), and reads its ledgers:
- * enough to look. */
-int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid, int patch_fd,
-		 enum hp_work_kind kind, uint64_t timeout_ns, struct hp_err *err);
+/* A patch to be loaded: the sealed copy that was hashed, and what the file is called. */
+struct hp_work_patch {
+	int fd;
+	const char *name;
+};
+
+/* Opens the target, asks whether that may be (hp_ops.permit), and reads its ledgers: enough to look.
+ * @patch: or NULL. */
+int hp_work_open(struct hp_work *w, struct hp_ops *ops, pid_t pid,
+		 const struct hp_work_patch *patch, enum hp_work_kind kind, uint64_t timeout_ns,
+		 struct hp_err *err);
 /* The target's reader gets ready to walk stacks, meanwhile; it knows the files that are open by now. */
 int hp_work_expect(struct hp_work *w, struct hp_err *err);
 /* Starts gatekeeper and agent: from here on the target is touched. */
