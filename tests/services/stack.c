@@ -28,14 +28,14 @@ static void enter(int fn)
 {
 	for (int p = 0; p < LAYERS; p++)
 		if (stack_field[p][fn] >= 0 && !(under & 1u << p))
-			stack_enter(&truth.without[p], &truth.with[p]);
+			overlap_enter(&truth.without[p], &truth.with[p], &truth.overlap);
 }
 
 static void leave(int fn)
 {
 	for (int p = 0; p < LAYERS; p++)
 		if (stack_field[p][fn] >= 0 && !(under & 1u << p))
-			stack_leave(&truth.without[p], &truth.with[p]);
+			overlap_leave(&truth.without[p], &truth.with[p], &truth.overlap);
 }
 
 #define FUNCTION(fn, number, next)                                                                 \

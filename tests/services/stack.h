@@ -12,6 +12,7 @@
 #ifndef STACK_H
 #define STACK_H
 
+#include "overlap.h"
 #include "svc.h"
 
 enum { LAYER_A, LAYER_B, LAYER_C, LAYERS };
@@ -39,20 +40,6 @@ unsigned long g(int level);
 unsigned long h(int level);
 
 void note(char layer); /* for "ask" */
-
-static inline void stack_enter(long *mine, const long *other)
-{
-	__atomic_add_fetch(mine, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(other, __ATOMIC_SEQ_CST))
-		__atomic_add_fetch(&truth.overlap, 1, __ATOMIC_RELAXED);
-}
-
-static inline void stack_leave(long *mine, const long *other)
-{
-	if (__atomic_load_n(other, __ATOMIC_SEQ_CST))
-		__atomic_add_fetch(&truth.overlap, 1, __ATOMIC_RELAXED);
-	__atomic_sub_fetch(mine, 1, __ATOMIC_SEQ_CST);
-}
 
 /* Now and then a call stays for so long in a layer that a look finds it there. */
 static inline void stack_work(int level)

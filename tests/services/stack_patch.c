@@ -20,14 +20,14 @@ extern __thread unsigned under __attribute__((tls_model("initial-exec")));
 		unsigned was = under;                                                              \
 		unsigned long r;                                                                   \
 												\
-		stack_enter(&truth.with[WHO], &truth.without[WHO]);                                \
+		overlap_enter(&truth.with[WHO], &truth.without[WHO], &truth.overlap);              \
 		under |= 1u << WHO;                                                                \
 		note(STR(LAYER)[0]);                                                               \
 		stack_work(level);                                                                 \
 		r = fn##_orig(level) + FIELD(stack_field[WHO][number]);                            \
 		stack_work(level);                                                                 \
 		under = was;                                                                       \
-		stack_leave(&truth.with[WHO], &truth.without[WHO]);                                \
+		overlap_leave(&truth.with[WHO], &truth.without[WHO], &truth.overlap);              \
 		return r;                                                                          \
 	}                                                                                          \
 	HP_REPLACE(new_##fn, #fn)

@@ -44,11 +44,11 @@ __attribute__((noipa)) int f1(int level)
 {
 	int r = STRESS_OLD_F1;
 
-	stress_enter(&truth.old_active, &truth.new_active);
+	overlap_enter(&truth.old_active, &truth.new_active, &truth.overlap);
 	stress_work(level);
 	if (level)
 		r += f2(level - 1);
-	stress_leave(&truth.old_active, &truth.new_active);
+	overlap_leave(&truth.old_active, &truth.new_active, &truth.overlap);
 	return r;
 }
 
@@ -56,11 +56,11 @@ __attribute__((noipa)) int f2(int level)
 {
 	int r = STRESS_OLD_F2;
 
-	stress_enter(&truth.old_active, &truth.new_active);
+	overlap_enter(&truth.old_active, &truth.new_active, &truth.overlap);
 	stress_work(level);
 	if (level)
 		r += f1(level - 1);
-	stress_leave(&truth.old_active, &truth.new_active);
+	overlap_leave(&truth.old_active, &truth.new_active, &truth.overlap);
 	return r;
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stress.h – the truth that stress and its patch share.  Every call registers itself at its begin
- * and its end, so that a call of the old and one of the new code that overlap see each other.
+ * stress.h – the truth that stress and its patch share: calls of the old and of the new code that
+ * overlap.
  *
  * A call returns what it was made of: a byte each for the calls of old f1, old f2, new f1, new f2.
  */
 #ifndef STRESS_H
 #define STRESS_H
+
+#include "overlap.h"
 
 #define STRESS_OLD_F1 0x1
 #define STRESS_OLD_F2 0x100
@@ -24,20 +26,6 @@ extern struct stress_truth truth;
 
 int f1(int level);
 int f2(int level);
-
-static inline void stress_enter(long *mine, const long *other)
-{
-	__atomic_add_fetch(mine, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(other, __ATOMIC_SEQ_CST))
-		__atomic_add_fetch(&truth.overlap, 1, __ATOMIC_RELAXED);
-}
-
-static inline void stress_leave(long *mine, const long *other)
-{
-	if (__atomic_load_n(other, __ATOMIC_SEQ_CST))
-		__atomic_add_fetch(&truth.overlap, 1, __ATOMIC_RELAXED);
-	__atomic_sub_fetch(mine, 1, __ATOMIC_SEQ_CST);
-}
 
 static inline void stress_work(int n)
 {

@@ -15,13 +15,13 @@ HP_NEW int new_f1(int level)
 {
 	int r = STRESS_NEW_F1;
 
-	stress_enter(&truth.new_active, &truth.old_active);
+	overlap_enter(&truth.new_active, &truth.old_active, &truth.overlap);
 	truth.version = VERSION;
 	stress_work(level);
 	if (level)
 		r += f2(level - 1);
 	__atomic_add_fetch(&truth.new_calls, 1, __ATOMIC_RELAXED);
-	stress_leave(&truth.new_active, &truth.old_active);
+	overlap_leave(&truth.new_active, &truth.old_active, &truth.overlap);
 	return r;
 }
 
@@ -29,12 +29,12 @@ HP_NEW int new_f2(int level)
 {
 	int r = STRESS_NEW_F2;
 
-	stress_enter(&truth.new_active, &truth.old_active);
+	overlap_enter(&truth.new_active, &truth.old_active, &truth.overlap);
 	stress_work(level);
 	if (level)
 		r += f1(level - 1);
 	__atomic_add_fetch(&truth.new_calls, 1, __ATOMIC_RELAXED);
-	stress_leave(&truth.new_active, &truth.old_active);
+	overlap_leave(&truth.new_active, &truth.old_active, &truth.overlap);
 	return r;
 }
 
