@@ -14,68 +14,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "daemon/client.h"
 #include "daemon/daemon.h"
-#include "daemon/doc.h"
-#include "daemon/events.h"
-#include "daemon/job.h"
-#include "hp/err.h"
-#include "ipc/json.h"
+#include "daemon/family_priv.h"
 
 #define AT_ONCE_MIN 4
 #define AT_ONCE_MAX 16
 #define ROUNDS_MAX  16
-
-enum outcome {
-	WAITING,
-	RUNNING,
-	DONE,	 /* loaded, unloaded */
-	ALREADY, /* it was so before: loaded, not loaded */
-	GONE,	 /* ended meanwhile */
-	FAILED,
-	LEFT,	 /* not begun, because others failed */
-	UNDONE,	 /* loaded, and unloaded again because others failed */
-	STUCK,	 /* … which failed */
-	OUTCOMES,
-};
-
-struct member {
-	TAILQ_ENTRY(member) link, waiting;
-	struct hp_family *f;
-	pid_t pid;
-	char comm[17];
-	bool named; /* by its pid: it must be there */
-	enum outcome outcome;
-	/* What its job said. */
-	int code;
-	char *text; /* of an error */
-	struct hp_buf result;
-	bool retained;
-};
-
-struct hp_family {
-	TAILQ_ENTRY(hp_family) link;
-	struct hp_daemon *d;
-	struct hp_client *c; /* NULL: it left */
-	struct hp_peer peer;
-	enum hp_job_kind kind;
-	struct hp_job_request req;
-	char id[HP_ID_LEN + 1];
-
-	TAILQ_HEAD(members, member) members, waiting;
-	void *by_pid; /* tsearch(3) */
-	size_t n, answered, count[OUTCOMES];
-	unsigned running, rounds;
-	bool worked;	/* in this round */
-	bool looked;	/* no selection is under way */
-	bool restless;	/* there may be processes that were not found */
-	bool undoing, in_turn;
-	struct hp_err failure; /* of the first selection: the answer; code 0: none */
-};
 
 static void turn(struct hp_family *f);
 
@@ -83,7 +30,7 @@ static void turn(struct hp_family *f);
 
 static int by_pid(const void *a, const void *b)
 {
-	return ((const struct member *)a)->pid - ((const struct member *)b)->pid;
+	return ((const struct hp_member *)a)->pid - ((const struct hp_member *)b)->pid;
 }
 
 static bool is_named(const struct hp_family *f, pid_t pid)
@@ -94,7 +41,7 @@ static bool is_named(const struct hp_family *f, pid_t pid)
 	return false;
 }
 
-static void read_comm(struct member *m)
+static void read_comm(struct hp_member *m)
 {
 	char path[32];
 	FILE *file;
@@ -110,7 +57,7 @@ static void read_comm(struct member *m)
 
 static bool add_member(struct hp_family *f, pid_t pid)
 {
-	struct member key = {.pid = pid}, *m;
+	struct hp_member key = {.pid = pid}, *m;
 
 	if (tfind(&key, &f->by_pid, by_pid))
 		return true;
@@ -128,11 +75,11 @@ static bool add_member(struct hp_family *f, pid_t pid)
 	TAILQ_INSERT_TAIL(&f->members, m, link);
 	TAILQ_INSERT_TAIL(&f->waiting, m, waiting);
 	f->n++;
-	f->count[WAITING]++;
+	f->count[HP_MEMBER_WAITING]++;
 	return true;
 }
 
-static void set_outcome(struct member *m, enum outcome o)
+static void set_outcome(struct hp_member *m, enum hp_family_outcome o)
 {
 	m->f->count[m->outcome]--;
 	m->f->count[o]++;
@@ -145,7 +92,7 @@ static void leave_tree(void *m)
 
 static void family_free(struct hp_family *f)
 {
-	struct member *m;
+	struct hp_member *m;
 
 	TAILQ_REMOVE(&f->d->families, f, link);
 	tdestroy(f->by_pid, leave_tree);
@@ -159,171 +106,33 @@ static void family_free(struct hp_family *f)
 	free(f);
 }
 
-static enum outcome outcome_of(const struct member *m)
+static enum hp_family_outcome outcome_of(const struct hp_member *m)
 {
 	bool undoing = m->f->undoing, load = m->f->kind == HP_JOB_LOAD && !undoing;
 
 	if (!m->code)
-		return undoing ? UNDONE : DONE;
+		return undoing ? HP_MEMBER_UNDONE : HP_MEMBER_DONE;
 	if (m->code == -HP_E_GONE && (!m->named || undoing))
-		return GONE;
+		return HP_MEMBER_GONE;
 	if (m->code == (load ? -HP_E_ALREADY : -HP_E_NOT_LOADED))
-		return undoing ? UNDONE : ALREADY;
-	return undoing ? STUCK : FAILED;
-}
-
-static const char *outcome_name(const struct member *m)
-{
-	bool load = m->f->kind == HP_JOB_LOAD;
-
-	switch (m->outcome) {
-	case DONE:
-		if (load)
-			return "loaded";
-		return m->retained ? "retained" : "unloaded";
-	case ALREADY:
-		return load ? "already-loaded" : "not-loaded";
-	case GONE:
-		return "gone";
-	case WAITING:
-	case RUNNING:
-	case LEFT:
-		return "not-begun";
-	case UNDONE:
-		return "unloaded-again";
-	case STUCK:
-		return "still-loaded";
-	case FAILED:
-	case OUTCOMES:
-		break;
-	}
-	return "failed";
-}
-
-/* --- the answer ------------------------------------------------------------------------------- */
-
-static int worst(const struct hp_family *f)
-{
-	const struct member *m;
-	int status = HP_EXIT_FAILED;
-
-	TAILQ_FOREACH(m, &f->members, link) {
-		int s = (int)hp_err_exit(m->code);
-
-		if (m->outcome == FAILED && s > status)
-			status = s;
-	}
-	return status;
-}
-
-static int status_of(const struct hp_family *f)
-{
-	const size_t *n = f->count;
-
-	if (n[STUCK])
-		return HP_EXIT_PARTIAL;
-	if (n[FAILED])
-		return n[DONE] ? HP_EXIT_PARTIAL : worst(f);
-	if (f->restless || n[WAITING])
-		return n[DONE] ? HP_EXIT_PARTIAL : HP_EXIT_FAILED;
-	if (n[DONE] || (n[ALREADY] && f->kind == HP_JOB_LOAD))
-		return HP_EXIT_DONE;
-	return n[ALREADY] ? HP_EXIT_REFUSED : HP_EXIT_FAILED;
-}
-
-/* NULL: it did not fail, or no memory. */
-static json_t *error_of(const struct member *m)
-{
-	return m->code ? hp_json_error_body(m->code, m->text ? m->text : "") : NULL;
-}
-
-static int put_row(struct hp_buf *ret, const struct member *m)
-{
-	int k = hp_doc_put(ret, json_pack("{s:i,s:o,s:s,s:o*}", "pid", (int)m->pid, "comm",
-					  hp_json_text(m->comm), "result", outcome_name(m), "error",
-					  error_of(m)));
-
-	return k == 0 && m->result.n ? hp_doc_add(ret, "details", m->result.v, m->result.n) : k;
-}
-
-static int put_rows(struct hp_buf *ret, const struct hp_family *f)
-{
-	const struct member *m;
-	int k = hp_buf_add(ret, "[", 1);
-
-	TAILQ_FOREACH(m, &f->members, link) {
-		if (k == 0 && m != TAILQ_FIRST(&f->members))
-			k = hp_buf_add(ret, ",", 1);
-		if (k == 0)
-			k = put_row(ret, m);
-	}
-	return k == 0 ? hp_buf_add(ret, "]", 1) : k;
-}
-
-static int put_result(struct hp_buf *ret, const struct hp_family *f)
-{
-	struct hp_buf rows = {0};
-	int k = hp_doc_put(ret, json_pack("{s:i,s:s,s:i,s:b,s:i,s:i}", "schema", 1, "hp_id", f->id,
-					  "status", status_of(f), "complete",
-					  !f->restless && !f->count[WAITING], "done",
-					  (int)(f->count[DONE] + f->count[ALREADY]), "failed",
-					  (int)(f->count[FAILED] + f->count[STUCK])));
-
-	if (k == 0)
-		k = put_rows(&rows, f);
-	if (k == 0)
-		k = hp_doc_add(ret, "targets", rows.v, rows.n);
-	hp_buf_free(&rows);
-	return k;
-}
-
-static void answer(const struct hp_family *f)
-{
-	struct hp_job_head head = {.word = HP_WORD_ANSWER, .code = f->failure.code};
-	struct hp_job_said said = {.head = &head};
-	struct hp_buf result = {0};
-
-	snprintf(head.text, sizeof(head.text), "%s", f->failure.text);
-	if (!head.code && put_result(&result, f) < 0) {
-		head.code = -ENOMEM;
-		snprintf(head.text, sizeof(head.text), "no memory for the answer");
-		hp_buf_free(&result);
-	}
-	said.doc = result.v;
-	said.n_doc = result.n;
-	hp_client_answer(f->c, &said);
-	hp_buf_free(&result);
+		return undoing ? HP_MEMBER_UNDONE : HP_MEMBER_ALREADY;
+	return undoing ? HP_MEMBER_STUCK : HP_MEMBER_FAILED;
 }
 
 static void finish(struct hp_family *f)
 {
 	hp_log(HP_LOG_INFO, "%s in %zu processes: done in %zu, failed in %zu",
-	       hp_job_kind_name(f->kind), f->n, f->count[DONE], f->count[FAILED]);
+	       hp_job_kind_name(f->kind), f->n, f->count[HP_MEMBER_DONE], f->count[HP_MEMBER_FAILED]);
 	if (f->c) {
 		f->c->gone = NULL;
-		answer(f);
+		hp_family_answer(f);
 	}
 	family_free(f);
 }
 
-static void tell(struct hp_family *f, const struct member *m)
-{
-	struct hp_buf e = {0};
-
-	if (!f->c || !f->c->stream)
-		return;
-	if (hp_doc_put(&e, hp_event_new("target", m->pid,
-					json_pack("{s:s,s:o,s:I,s:I,s:o*}", "result",
-						  outcome_name(m), "comm", hp_json_text(m->comm),
-						  "done", (json_int_t)f->answered, "of",
-						  (json_int_t)f->n, "error", error_of(m)))) == 0)
-		hp_client_line(f->c, e.v, e.n);
-	hp_buf_free(&e);
-}
-
 /* --- work ------------------------------------------------------------------------------------- */
 
-static void set_said(struct member *m, int code, const char *text)
+static void set_said(struct hp_member *m, int code, const char *text)
 {
 	free(m->text);
 	m->code = code;
@@ -332,7 +141,7 @@ static void set_said(struct member *m, int code, const char *text)
 
 static void member_answered(struct hp_job *job, const struct hp_job_said *said)
 {
-	struct member *m = job->client;
+	struct hp_member *m = job->client;
 	struct hp_family *f = m->f;
 
 	set_said(m, said->head->code, said->head->text);
@@ -342,14 +151,14 @@ static void member_answered(struct hp_job *job, const struct hp_job_said *said)
 		hp_log(HP_LOG_ERROR, "process %d: no memory for what became of it", m->pid);
 	set_outcome(m, outcome_of(m));
 	/* Only what was changed may have been forked before. */
-	f->worked = f->worked || m->outcome == DONE;
+	f->worked = f->worked || m->outcome == HP_MEMBER_DONE;
 	f->answered += !f->undoing;
 	f->running--;
-	tell(f, m);
+	hp_family_tell(f, m);
 	turn(f);
 }
 
-static int request_for(const struct member *m, struct hp_job_request *ret, struct hp_err *err)
+static int request_for(const struct hp_member *m, struct hp_job_request *ret, struct hp_err *err)
 {
 	const struct hp_family *f = m->f;
 	struct hp_job_request like = f->req;
@@ -368,15 +177,15 @@ static int request_for(const struct member *m, struct hp_job_request *ret, struc
 	return 0;
 }
 
-static void fail(struct member *m, const struct hp_err *err)
+static void fail(struct hp_member *m, const struct hp_err *err)
 {
 	set_said(m, err->code, err->text);
-	set_outcome(m, m->f->undoing ? STUCK : FAILED);
+	set_outcome(m, m->f->undoing ? HP_MEMBER_STUCK : HP_MEMBER_FAILED);
 	m->f->answered += !m->f->undoing;
-	tell(m->f, m);
+	hp_family_tell(m->f, m);
 }
 
-static void start(struct member *m)
+static void start(struct hp_member *m)
 {
 	struct hp_family *f = m->f;
 	struct hp_subject *s = hp_subject_find(f->d, m->pid);
@@ -395,7 +204,7 @@ static void start(struct member *m)
 		fail(m, &err);
 		return;
 	}
-	set_outcome(m, RUNNING);
+	set_outcome(m, HP_MEMBER_RUNNING);
 	job->client = m;
 	job->on_answer = member_answered;
 	f->running++;
@@ -449,15 +258,15 @@ static void look(struct hp_family *f)
 /* What was loaded is unloaded again. */
 static void begin_undo(struct hp_family *f)
 {
-	struct member *m;
+	struct hp_member *m;
 
 	f->undoing = true;
 	while ((m = TAILQ_FIRST(&f->waiting))) {
 		TAILQ_REMOVE(&f->waiting, m, waiting);
-		set_outcome(m, LEFT);
+		set_outcome(m, HP_MEMBER_LEFT);
 	}
 	TAILQ_FOREACH(m, &f->members, link)
-		if (m->outcome == DONE)
+		if (m->outcome == HP_MEMBER_DONE)
 			TAILQ_INSERT_TAIL(&f->waiting, m, waiting);
 }
 
@@ -470,13 +279,14 @@ static unsigned at_once(void)
 
 static bool must_undo(const struct hp_family *f)
 {
-	return f->req.all_or_nothing && f->kind == HP_JOB_LOAD && !f->undoing && f->count[FAILED];
+	return f->req.all_or_nothing && f->kind == HP_JOB_LOAD && !f->undoing &&
+	       f->count[HP_MEMBER_FAILED];
 }
 
 /* Whatever can be begun now.  True: there is no more to do. */
 static bool step(struct hp_family *f)
 {
-	struct member *m;
+	struct hp_member *m;
 	bool undo = must_undo(f);
 
 	/* A family that hpd's end meets is not finished, but undone if it was to be. */
