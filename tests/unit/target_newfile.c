@@ -156,7 +156,7 @@ static void another_reader_is_made_for_it_alone(void **state)
 {
 	struct hp_looker *l;
 	struct hp_target *t;
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	pid_t first, second, tid = 0;
 	bool rooted;
 
@@ -192,7 +192,7 @@ static void another_reader_is_made_for_it_alone(void **state)
 	assert_int_equal(lines_with(l, child, "new.so", &rooted), 1);
 	assert_int_equal(hp_reader_pid(t->reader), second);
 
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	hp_looker_free(l);
 	hp_target_free(t);
 	kill(child, SIGKILL);

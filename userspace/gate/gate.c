@@ -178,12 +178,12 @@ void hp_gate_release(struct hp_gate *g)
 static void calm(pid_t pid)
 {
 	const struct sched_param none = {0};
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 
 	if (pid > 0 && hp_threads_of(pid, &tids) == 0)
 		for (size_t i = 0; i < tids.n; i++)
 			(void)sched_setscheduler(tids.v[i], SCHED_OTHER, &none); /* or it has ended */
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 }
 
 void hp_gate_stop(struct hp_gate *g)

@@ -24,7 +24,7 @@ struct hp_census_thread *hp_census_find(struct hp_census *c, pid_t tid)
 int hp_census_take(struct hp_census *c, struct hp_err *err)
 {
 	struct hp_census next = {.lv = c->lv};
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	pid_t agent = c->lv->agent ? hp_agent_tid(c->lv->agent) : 0;
 	size_t n_own;
 	int r = hp_look_threads(c->lv->looker, agent, &tids, &n_own, err);
@@ -46,7 +46,7 @@ int hp_census_take(struct hp_census *c, struct hp_err *err)
 		ct->drain = -1;
 		ct->inside_n = 0;
 	}
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	if (r < 0) {
 		hp_census_free(&next);
 		return r;

@@ -206,7 +206,7 @@ static int write_held(struct hp_live *lv, const struct edits *es, bool patched, 
 struct stopped {
 	struct hp_live *lv;
 	const struct edits *es;
-	struct hp_tids held;
+	struct hp_pids held;
 	char who[256];
 };
 
@@ -237,7 +237,7 @@ static int stop_all(struct stopped *s, struct hp_err *err)
 	bool again = true;
 
 	while (again) {
-		struct hp_tids now = {0};
+		struct hp_pids now = {0};
 		int r = hp_look_threads(s->lv->looker, agent, &now, NULL, err);
 
 		again = false;
@@ -256,7 +256,7 @@ static int stop_all(struct stopped *s, struct hp_err *err)
 				*tid = now.v[i];
 			again = true;
 		}
-		hp_tids_free(&now);
+		hp_pids_free(&now);
 		if (r < 0)
 			return r;
 	}
@@ -294,7 +294,7 @@ static void release_all(struct stopped *s)
 {
 	for (size_t i = 0; i < s->held.n; i++)
 		(void)hp_thread_release(s->held.v[i]); /* only a dead thread refuses */
-	hp_tids_free(&s->held);
+	hp_pids_free(&s->held);
 }
 
 static int write_stopped(struct hp_live *lv, const struct edits *es, struct hp_err *err)

@@ -133,7 +133,7 @@ int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t 
 		  struct hp_explain *ret, struct hp_err *err)
 {
 	struct hp_explain e = {0};
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	struct view v = {.n_fns = n_fns};
 	int r = hp_work_open(&v.w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
 
@@ -150,7 +150,7 @@ int hp_op_explain(struct hp_ops *ops, pid_t pid, const char *const *fns, size_t 
 		r = look_at(&v, tids.v[i], &e, err);
 	if (r >= 0)
 		(void)hp_coroutines(v.w.t, e.detail, sizeof(e.detail)); /* else it stays empty */
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	HP_ARRAY_FREE(&v.parts);
 	free(v.name);
 	(void)hp_work_close(&v.w, NULL); /* nothing was started in the target */

@@ -97,7 +97,7 @@ static void found(struct scan *s, const char *where, bool stack, size_t n)
 
 static int registers(struct scan *s, struct hp_err *err)
 {
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	pid_t agent = s->lv->agent ? hp_agent_tid(s->lv->agent) : 0;
 	int r = hp_look_threads(s->lv->looker, agent, &tids, NULL, err);
 
@@ -123,7 +123,7 @@ static int registers(struct scan *s, struct hp_err *err)
 		snprintf(where, sizeof(where), "the registers of thread %d", tids.v[i]);
 		found(s, where, true, n);
 	}
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	return r < 0 ? r : 0;
 }
 

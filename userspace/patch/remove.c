@@ -60,12 +60,12 @@ static bool in_own(const struct hp_live *lv, hp_addr pc)
 static bool born_since(struct hp_census *c, struct hp_err *err)
 {
 	pid_t agent = c->lv->agent ? hp_agent_tid(c->lv->agent) : 0;
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	bool born = hp_look_threads(c->lv->looker, agent, &tids, NULL, err) < 0;
 
 	for (size_t i = 0; i < tids.n && !born; i++)
 		born = !hp_census_find(c, tids.v[i]);
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	return born;
 }
 

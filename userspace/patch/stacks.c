@@ -38,11 +38,11 @@ static int check(struct hp_work *w, pid_t tid, struct hp_err *err)
 
 int hp_stacks_check(struct hp_work *w, struct hp_err *err)
 {
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	int r = hp_look_threads(w->looker, 0, &tids, NULL, err);
 
 	for (size_t i = 0; i < tids.n && r >= 0; i++)
 		r = check(w, tids.v[i], err);
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	return r;
 }

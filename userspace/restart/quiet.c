@@ -77,14 +77,14 @@ static int stop(struct hp_quiet *q, pid_t tid, struct hp_err *err)
  * ends by itself, and then it waits as well. */
 static int stop_all(struct hp_quiet *q, struct hp_err *err)
 {
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	int r = hp_threads_list(q->t, &tids, err), all = 1;
 
 	for (size_t i = 0; r >= 0 && i < tids.n; i++) {
 		r = stop(q, tids.v[i], err);
 		all &= r == 1;
 	}
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	return r < 0 ? r : all;
 }
 
@@ -110,5 +110,5 @@ void hp_quiet_end(struct hp_quiet *q)
 {
 	for (size_t i = 0; i < q->stopped.n; i++)
 		(void)hp_thread_release(q->stopped.v[i]); /* 0 too when it died */
-	hp_tids_free(&q->stopped);
+	hp_pids_free(&q->stopped);
 }

@@ -19,7 +19,7 @@ struct hp_err;
 
 struct hp_quiet {
 	const struct hp_target *t;
-	struct hp_tids stopped;
+	struct hp_pids stopped;
 };
 
 /* @q->t is set.  Waits for such a moment until @deadline_ns.  From then on the threads are stopped. */

@@ -39,7 +39,7 @@ struct taking {
 	const struct hp_listeners *l;
 	struct hp_fd_list fds;	   /* of the target */
 	struct hp_interests waits; /* of its epolls */
-	struct hp_tids settled;
+	struct hp_pids settled;
 };
 
 int hp_take_away_check(const struct hp_procs *procs, struct hp_err *err)
@@ -178,14 +178,14 @@ static int settle(struct taking *k, pid_t tid, struct hp_err *err)
 /* 1: all are. */
 static int settle_all(struct taking *k, struct hp_err *err)
 {
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	int r = hp_threads_list(k->t, &tids, err), all = 1;
 
 	for (size_t i = 0; r >= 0 && i < tids.n; i++) {
 		r = settle(k, tids.v[i], err);
 		all &= r == 1;
 	}
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	return r < 0 ? r : all;
 }
 
@@ -288,7 +288,7 @@ int hp_take_away(const struct hp_procs *procs, const struct hp_listeners *l, uin
 		r = take_from(&k, procs->v[i], deadline_ns, err);
 		hp_fd_list_free(&k.fds);
 		hp_interests_free(&k.waits);
-		hp_tids_free(&k.settled);
+		hp_pids_free(&k.settled);
 	}
 	return r;
 }

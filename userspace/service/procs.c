@@ -9,7 +9,6 @@
  */
 #include "service/procs.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -60,16 +59,12 @@ static int read_one(struct kin *ret, pid_t pid)
 
 static int read_kin(struct kin *ret)
 {
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	int r = 0;
+	struct hp_pids all = {0};
+	int r = hp_procfs_list("/proc", &all);
 
-	if (!d)
-		return -errno;
-	while (r == 0 && (e = readdir(d)))
-		if (e->d_name[0] >= '0' && e->d_name[0] <= '9')
-			r = read_one(ret, (pid_t)strtol(e->d_name, NULL, 10));
-	closedir(d);
+	for (size_t i = 0; r == 0 && i < all.n; i++)
+		r = read_one(ret, all.v[i]);
+	hp_pids_free(&all);
 	return r;
 }
 

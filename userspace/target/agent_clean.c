@@ -3,7 +3,6 @@
  * target/agent_clean.c – what a killed hpd leaves: an agent that the kernel killed with it, dead
  * and unreaped, and the agent's memory.  /proc/PID/task/TID/children is not on every kernel.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -47,36 +46,39 @@ static bool died_as_agent(const struct hp_stat *st)
 	       code == HP_AGENT_UNDRIVEN << 8;
 }
 
+/* Dead ones, and whoever is still at work. */
+static int look_at_child(struct leftovers *lo, pid_t parent, pid_t pid)
+{
+	struct hp_stat st;
+	pid_t *v;
+
+	if (hp_stat_read(pid, &st) < 0 || (pid_t)st.field[HP_STAT_PPID] != parent ||
+	    st.field[HP_STAT_EXIT_SIGNAL] != 0)
+		return 0;
+	if (st.state != 'Z') {
+		if (st.field[HP_STAT_FLAGS] & PF_EXITING ||
+		    syscall(SYS_kcmp, pid, parent, KCMP_VM_TYPE, 0, 0) == 0)
+			lo->alive = pid;
+		return 0;
+	}
+	if (!died_as_agent(&st))
+		return 0;
+	v = HP_ARRAY_ADD(&lo->dead);
+	if (!v)
+		return -ENOMEM;
+	*v = pid;
+	return 0;
+}
+
 static int find_children(struct leftovers *lo, pid_t parent)
 {
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	struct hp_stat st;
+	struct hp_pids all = {0};
+	int r = hp_procfs_list("/proc", &all);
 
-	while (d && (e = readdir(d))) {
-		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10), *v;
-
-		if (pid <= 0 || hp_stat_read(pid, &st) < 0 ||
-		    (pid_t)st.field[HP_STAT_PPID] != parent || st.field[HP_STAT_EXIT_SIGNAL] != 0)
-			continue;
-		if (st.state != 'Z') {
-			if (st.field[HP_STAT_FLAGS] & PF_EXITING ||
-			    syscall(SYS_kcmp, pid, parent, KCMP_VM_TYPE, 0, 0) == 0)
-				lo->alive = pid;
-			continue;
-		}
-		if (!died_as_agent(&st))
-			continue;
-		v = HP_ARRAY_ADD(&lo->dead);
-		if (!v) {
-			closedir(d);
-			return -ENOMEM;
-		}
-		*v = pid;
-	}
-	if (d)
-		closedir(d);
-	return 0;
+	for (size_t i = 0; r == 0 && i < all.n; i++)
+		r = look_at_child(lo, parent, all.v[i]);
+	hp_pids_free(&all);
+	return r;
 }
 
 static int find_memory(struct leftovers *lo, const struct hp_maps *m)
@@ -140,32 +142,36 @@ static bool has_memory(pid_t pid)
 	return has;
 }
 
-int hp_agent_traces(struct hp_pids *ret, struct hp_err *err)
+/* The process in which @pid, or its memory, is a trace of an agent; 0: in none. */
+static pid_t traced_in(pid_t pid)
 {
-	DIR *d = opendir("/proc");
-	struct dirent *e;
 	struct hp_stat st;
 
-	if (!d)
-		return hp_err_sys(err, errno, "open /proc");
-	while ((e = readdir(d))) {
-		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10), *v;
+	if (hp_stat_read(pid, &st) < 0)
+		return 0;
+	if (st.state == 'Z' && !st.field[HP_STAT_EXIT_SIGNAL] && died_as_agent(&st))
+		return (pid_t)st.field[HP_STAT_PPID];
+	return st.state != 'Z' && has_memory(pid) ? pid : 0;
+}
 
-		if (pid <= 0 || hp_stat_read(pid, &st) < 0)
-			continue;
-		if (st.state == 'Z' && !st.field[HP_STAT_EXIT_SIGNAL] && died_as_agent(&st))
-			pid = (pid_t)st.field[HP_STAT_PPID];
-		else if (st.state == 'Z' || !has_memory(pid))
+int hp_agent_traces(struct hp_pids *ret, struct hp_err *err)
+{
+	struct hp_pids all = {0};
+	int r = hp_procfs_list("/proc", &all);
+
+	for (size_t i = 0; r == 0 && i < all.n; i++) {
+		pid_t in = traced_in(all.v[i]), *v;
+
+		if (!in)
 			continue;
 		v = HP_ARRAY_ADD(ret);
-		if (!v) {
-			closedir(d);
-			return hp_err_set(err, -ENOMEM, "no memory for a list of processes");
-		}
-		*v = pid;
+		if (v)
+			*v = in;
+		else
+			r = -ENOMEM;
 	}
-	closedir(d);
-	return 0;
+	hp_pids_free(&all);
+	return r < 0 ? hp_err_sys(err, -r, "who is in /proc") : 0;
 }
 
 /* The kernel kills an agent after its controller: a moment later. */

@@ -140,7 +140,7 @@ static int compare(const void *a, const void *b)
 int hp_choices_read(struct hp_choices *ret, const struct hp_target *t, bool enough,
 		    struct hp_err *err)
 {
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	int r = hp_threads_list(t, &tids, err);
 
 	if (r < 0)
@@ -151,14 +151,14 @@ int hp_choices_read(struct hp_choices *ret, const struct hp_target *t, bool enou
 		struct hp_choice *c = HP_ARRAY_ADD(ret);
 
 		if (!c) {
-			hp_tids_free(&tids);
+			hp_pids_free(&tids);
 			return hp_err_sys(err, ENOMEM, "threads of process %d", (int)t->pid);
 		}
 		choice_read(c, t->pid, tids.v[i]);
 		if (enough && c->rank == RANK_BEST)
 			break;
 	}
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	qsort(ret->v, ret->n, sizeof(ret->v[0]), compare);
 	return 0;
 }

@@ -111,7 +111,7 @@ bool hp_look_unmoved(struct hp_looker *l, pid_t tid, uint64_t switches);
 /* Everybody who executes the target's code but @agent: its own threads (@n_own, which may be NULL, of
  * them), and behind them those of other processes that share its memory, by clone(CLONE_VM) without
  * CLONE_THREAD, or vfork(2).  Replaces what @ret held. */
-int hp_look_threads(struct hp_looker *l, pid_t agent, struct hp_tids *ret, size_t *n_own,
+int hp_look_threads(struct hp_looker *l, pid_t agent, struct hp_pids *ret, size_t *n_own,
 		    struct hp_err *err);
 /* Does a thread of another process still share it? */
 bool hp_look_shares(struct hp_looker *l, pid_t tid);

@@ -65,7 +65,7 @@ static int add(struct hp_pidns *p, pid_t tid)
 
 int hp_pidns_read(struct hp_pidns *ret, const struct hp_target *t, struct hp_err *err)
 {
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	pid_t nr[LEVELS_MAX];
 	int r = 0;
 
@@ -77,7 +77,7 @@ int hp_pidns_read(struct hp_pidns *ret, const struct hp_target *t, struct hp_err
 	for (size_t i = 0; i < tids.n && r == 0; i++)
 		if (add(ret, tids.v[i]) < 0)
 			r = hp_err_sys(err, ENOMEM, "thread numbers of process %d", (int)t->pid);
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	return r;
 }
 

@@ -5,7 +5,6 @@
  */
 #include "target/processes.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -38,20 +37,11 @@ static int add(struct hp_pids *to, pid_t pid)
 	return 0;
 }
 
-/* procfs lists processes in the order of their pids, so a listing cannot skip one that stays. */
 static int list(struct hp_pids *ret, struct hp_err *err)
 {
-	DIR *d = opendir("/proc");
-	struct dirent *e;
-	int r = 0;
+	int r = hp_procfs_list("/proc", ret);
 
-	if (!d)
-		return hp_err_sys(err, errno, "open /proc");
-	while (r == 0 && (e = readdir(d)))
-		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
-			r = add(ret, (pid_t)strtol(e->d_name, NULL, 10));
-	closedir(d);
-	return r < 0 ? no_memory(err) : 0;
+	return r < 0 ? hp_err_sys(err, -r, "who is in /proc") : 0;
 }
 
 /* A process whose first thread has ended shows that one's state while others go on. */

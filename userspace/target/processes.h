@@ -6,12 +6,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-struct hp_err;
+#include "target/procfs.h"
 
-struct hp_pids {
-	pid_t *v;
-	size_t n, room;
-};
+struct hp_err;
 
 /* All that are there now, threads and zombies left out.  One that lives all the while is in it. */
 int hp_processes_all(struct hp_pids *ret, struct hp_err *err);

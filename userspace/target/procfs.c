@@ -1,15 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/procfs.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/fd.h"
 
 #define FILE_MAX (64u << 10)
+
+void hp_pids_free(struct hp_pids *pids)
+{
+	HP_ARRAY_FREE(pids);
+}
+
+int hp_procfs_list(const char *folder, struct hp_pids *ret)
+{
+	DIR *d = opendir(folder);
+	struct dirent *e;
+	int r = d ? 0 : -errno;
+
+	while (r == 0 && (e = readdir(d))) {
+		pid_t *v;
+
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		v = HP_ARRAY_ADD(ret);
+		if (v)
+			*v = (pid_t)strtol(e->d_name, NULL, 10);
+		else
+			r = -ENOMEM;
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
 
 static int read_proc(pid_t pid, const char *name, char **ret)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* target/procfs.h – small files below /proc/PID. */
+/* target/procfs.h – who is listed in /proc, and the small files below /proc/PID. */
 #ifndef HP_TARGET_PROCFS_H
 #define HP_TARGET_PROCFS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,6 +26,17 @@ struct hp_stat {
 	char state;
 	uint64_t field[HP_STAT_FIELDS]; /* of the numeric ones */
 };
+
+/* Of processes, or of threads. */
+struct hp_pids {
+	pid_t *v;
+	size_t n, room;
+};
+void hp_pids_free(struct hp_pids *pids);
+
+/* Adds who is listed in @folder: "/proc", "/proc/PID/task".  Processes come in the order of their pids, so
+ * that one that stays is not skipped; hp_threads_of() says what threads need.  0 or -errno. */
+int hp_procfs_list(const char *folder, struct hp_pids *ret);
 
 /* /proc/@pid/stat, which works for a thread's id as well; -ESRCH. */
 int hp_stat_read(pid_t pid, struct hp_stat *ret);

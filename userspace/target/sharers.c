@@ -4,10 +4,8 @@
  * vfork(2), or of clone(CLONE_VM) without CLONE_THREAD.
  */
 #include <bpf/bpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <linux/kcmp.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <linux/types.h>
 #include <unistd.h>
@@ -17,7 +15,7 @@
 #include "inflight.h"
 #include "target/look_priv.h"
 
-static int add(struct hp_tids *to, pid_t tid)
+static int add(struct hp_pids *to, pid_t tid)
 {
 	pid_t *v = HP_ARRAY_ADD(to);
 
@@ -27,7 +25,7 @@ static int add(struct hp_tids *to, pid_t tid)
 	return 0;
 }
 
-static int by_program(struct hp_looker *l, pid_t agent, struct hp_tids *ret)
+static int by_program(struct hp_looker *l, pid_t agent, struct hp_pids *ret)
 {
 	struct hp_sharer a = {.pid = l->t->pid, .except = agent};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = &a, .ctx_size_in = sizeof(a));
@@ -49,31 +47,32 @@ bool hp_look_shares(struct hp_looker *l, pid_t tid)
 }
 
 /* Without the program every process is asked, and those that share are taken with all their threads. */
-static int by_asking(struct hp_looker *l, pid_t agent, struct hp_tids *ret)
+static int add_sharer(struct hp_looker *l, pid_t agent, pid_t pid, struct hp_pids *ret)
 {
-	DIR *proc = opendir("/proc");
-	struct dirent *e;
-	int r = proc ? 0 : -errno;
+	struct hp_pids tids = {0};
+	int r;
 
-	while (r == 0 && proc && (e = readdir(proc))) {
-		struct hp_tids tids = {0};
-		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
+	if (pid == l->t->pid || pid == agent || !hp_look_shares(l, pid))
+		return 0;
+	r = hp_threads_of(pid, &tids);
+	for (size_t i = 0; i < tids.n && r == 0; i++)
+		r = add(ret, tids.v[i]);
+	hp_pids_free(&tids);
+	return r == -ESRCH ? 0 : r; /* it ended meanwhile */
+}
 
-		if (pid <= 0 || pid == l->t->pid || pid == agent || !hp_look_shares(l, pid))
-			continue;
-		r = hp_threads_of(pid, &tids);
-		for (size_t i = 0; i < tids.n && r == 0; i++)
-			r = add(ret, tids.v[i]);
-		hp_tids_free(&tids);
-		if (r == -ESRCH)
-			r = 0; /* it ended meanwhile */
-	}
-	if (proc)
-		closedir(proc);
+static int by_asking(struct hp_looker *l, pid_t agent, struct hp_pids *ret)
+{
+	struct hp_pids all = {0};
+	int r = hp_procfs_list("/proc", &all);
+
+	for (size_t i = 0; i < all.n && r == 0; i++)
+		r = add_sharer(l, agent, all.v[i], ret);
+	hp_pids_free(&all);
 	return r;
 }
 
-int hp_look_threads(struct hp_looker *l, pid_t agent, struct hp_tids *ret, size_t *n_own,
+int hp_look_threads(struct hp_looker *l, pid_t agent, struct hp_pids *ret, size_t *n_own,
 		    struct hp_err *err)
 {
 	int r = hp_threads_list(l->t, ret, err);

@@ -6,7 +6,6 @@
  */
 #include "target/threads.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -32,33 +31,19 @@
 #define LISTINGS_MAX   16
 #define ERESTARTNOHAND 514 /* linux/errno.h: -EINTR to a handler, a restart without one */
 
-static int list_once(pid_t pid, struct hp_tids *ret)
+/* One that is gone has none. */
+static int list_once(pid_t pid, struct hp_pids *ret)
 {
-	struct dirent *e;
 	char path[64];
-	DIR *d;
+	int r;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	d = opendir(path);
-	while (d && (e = readdir(d))) {
-		pid_t *v;
-
-		if (e->d_name[0] < '0' || e->d_name[0] > '9')
-			continue;
-		v = HP_ARRAY_ADD(ret);
-		if (!v) {
-			closedir(d);
-			return -ENOMEM;
-		}
-		*v = (pid_t)strtol(e->d_name, NULL, 10);
-	}
-	if (d)
-		closedir(d);
-	return 0;
+	r = hp_procfs_list(path, ret);
+	return r == -ENOMEM ? r : 0;
 }
 
 /* Both lists are in nearly the same order: *at, where the last one was found, is tried first. */
-static bool listed(const struct hp_tids *in, size_t *at, pid_t tid)
+static bool listed(const struct hp_pids *in, size_t *at, pid_t tid)
 {
 	for (size_t k = 0; k < in->n; k++) {
 		size_t i = (*at + k) % in->n;
@@ -71,7 +56,7 @@ static bool listed(const struct hp_tids *in, size_t *at, pid_t tid)
 	return false;
 }
 
-static bool all_listed(const struct hp_tids *these, const struct hp_tids *in)
+static bool all_listed(const struct hp_pids *these, const struct hp_pids *in)
 {
 	size_t at = 0;
 
@@ -81,9 +66,9 @@ static bool all_listed(const struct hp_tids *these, const struct hp_tids *in)
 	return true;
 }
 
-static int unite(struct hp_tids *to, const struct hp_tids *more)
+static int unite(struct hp_pids *to, const struct hp_pids *more)
 {
-	struct hp_tids before = {to->v, to->n, to->n};
+	struct hp_pids before = {to->v, to->n, to->n};
 	size_t at = 0;
 
 	for (size_t i = 0; i < more->n; i++) {
@@ -104,44 +89,39 @@ static int unite(struct hp_tids *to, const struct hp_tids *more)
  * that leaves one out (fs/proc/base.c, next_tid() and first_tid()).  The next listing is without the
  * thread that ended: so one whose threads are all there again was whole.  Where threads end all the
  * time, whoever was in any of the listings counts. */
-int hp_threads_of(pid_t pid, struct hp_tids *ret)
+int hp_threads_of(pid_t pid, struct hp_pids *ret)
 {
-	struct hp_tids all = {0}, last = {0};
+	struct hp_pids all = {0}, last = {0};
 	bool whole = false;
 	int r = 0;
 
 	for (int i = 0; i < LISTINGS_MAX && r == 0 && !whole; i++) {
-		struct hp_tids now = {0};
+		struct hp_pids now = {0};
 
 		r = list_once(pid, &now);
 		if (r == 0)
 			r = unite(&all, &now);
 		whole = i > 0 && all_listed(&last, &now);
-		hp_tids_free(&last);
+		hp_pids_free(&last);
 		last = now;
 	}
-	hp_tids_free(&last);
+	hp_pids_free(&last);
 	if (r < 0 || all.n == 0) {
-		hp_tids_free(&all);
+		hp_pids_free(&all);
 		return r < 0 ? r : -ESRCH;
 	}
-	hp_tids_free(ret);
+	hp_pids_free(ret);
 	*ret = all;
 	return 0;
 }
 
-int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err)
+int hp_threads_list(const struct hp_target *t, struct hp_pids *ret, struct hp_err *err)
 {
 	int r = hp_threads_of(t->pid, ret);
 
 	if (r == -ESRCH)
 		return hp_err_set(err, -HP_E_GONE, "process %d (%s) is gone", (int)t->pid, t->comm);
 	return r < 0 ? hp_err_sys(err, -r, "threads of process %d", (int)t->pid) : 0;
-}
-
-void hp_tids_free(struct hp_tids *tids)
-{
-	HP_ARRAY_FREE(tids);
 }
 
 int hp_thread_wait(pid_t tid, int *status)
@@ -238,7 +218,7 @@ void hp_thread_mend(pid_t tid)
 }
 
 /* Those that hp_thread_leave() was called for; a fork is not their tracer. */
-static struct hp_tids left;
+static struct hp_pids left;
 
 void hp_thread_leave(pid_t tid)
 {
@@ -279,9 +259,9 @@ static int await_stop(pid_t tid, uint64_t deadline_ns)
 
 static void let_left_go(void)
 {
-	struct hp_tids these = left;
+	struct hp_pids these = left;
 
-	left = (struct hp_tids){0};
+	left = (struct hp_pids){0};
 	for (size_t i = 0; i < these.n; i++) {
 		int r = await_stop(these.v[i], 0);
 
@@ -290,7 +270,7 @@ static void let_left_go(void)
 		else if (r == -ETIMEDOUT)
 			hp_thread_leave(these.v[i]);
 	}
-	hp_tids_free(&these);
+	hp_pids_free(&these);
 }
 
 static int busy(pid_t tid, struct hp_err *err)

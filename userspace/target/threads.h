@@ -9,20 +9,15 @@
 #include <sys/user.h>
 
 #include "base/clock.h"
+#include "target/procfs.h"
 #include "target/target.h"
 
 struct hp_err;
 
-struct hp_tids {
-	pid_t *v;
-	size_t n, room;
-};
-
 /* The thread ids now; threads may be born and die while it reads. Replaces what @ret held. */
-int hp_threads_list(const struct hp_target *t, struct hp_tids *ret, struct hp_err *err);
+int hp_threads_list(const struct hp_target *t, struct hp_pids *ret, struct hp_err *err);
 /* The same for a process that is no target; -ESRCH, -ENOMEM. */
-int hp_threads_of(pid_t pid, struct hp_tids *ret);
-void hp_tids_free(struct hp_tids *tids);
+int hp_threads_of(pid_t pid, struct hp_pids *ret);
 
 /* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
  * delivered).  A system call that it interrupts is restarted when the thread goes on.

@@ -372,7 +372,7 @@ static void child_with_sharer(void)
 
 static void finds_who_shares_the_memory(void **state)
 {
-	struct hp_tids tids = {0};
+	struct hp_pids tids = {0};
 	struct hp_err err = {0};
 	struct hp_seen seen;
 	struct truth_rig r;
@@ -396,7 +396,7 @@ static void finds_who_shares_the_memory(void **state)
 	assert_false(hp_look_shares(r.l, truth->tid));
 	assert_int_equal(hp_look_threads(r.l, 0, &tids, NULL, &err), 0);
 	assert_int_equal(tids.n, 1);
-	hp_tids_free(&tids);
+	hp_pids_free(&tids);
 	truth_close(&r);
 }
 
