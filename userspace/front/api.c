@@ -201,13 +201,6 @@ static const struct route *find_route(const char *path)
 	return NULL;
 }
 
-const char *hp_api_allowed(const char *path)
-{
-	const struct route *r = find_route(path);
-
-	return r ? r->method : NULL;
-}
-
 static void handle(struct hp_conn *c)
 {
 	const struct route *r = find_route(c->http.path);
@@ -219,7 +212,7 @@ static void handle(struct hp_conn *c)
 	} else if (strcmp(r->method, c->http.method) != 0) {
 		snprintf(text, sizeof(text), "%s takes %s, not %.20s", r->path, r->method,
 			 c->http.method);
-		hp_conn_refuse(c, 405, text);
+		hp_conn_refuse_method(c, r->method, text);
 	} else {
 		r->handle(c);
 	}

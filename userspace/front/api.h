@@ -8,7 +8,4 @@
 /* For connections of the control socket. */
 extern const struct hp_face hp_api_face;
 
-/* "GET" or "POST": what @path takes, for the header Allow; NULL when there is no such path. */
-const char *hp_api_allowed(const char *path);
-
 #endif

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "front/api.h"
 #include "front/conn.h"
 #include "front/frontend.h"
 #include "hp/err.h"
@@ -41,13 +40,14 @@ int hp_reply_status(int code)
 	return 500;
 }
 
-static void reply(struct hp_conn *c, int status, const char *type, const char *doc, size_t n,
-		  const char *end)
+/* @allow: the method that there is; NULL: it was right. */
+static void reply(struct hp_conn *c, int status, const char *allow, const char *type, const char *doc,
+		  size_t n)
 {
+	const char *end = strcmp(type, HP_TYPE_JSON) ? "" : "\n";
 	size_t length = n + strlen(end);
 
-	if (hp_http_head(&c->out, status, type, (long long)length, hp_conn_keeps(c),
-			 status == 405 ? hp_api_allowed(c->http.path) : NULL) < 0 ||
+	if (hp_http_head(&c->out, status, type, (long long)length, hp_conn_keeps(c), allow) < 0 ||
 	    hp_buf_add(&c->out, doc, n) < 0 || hp_buf_add(&c->out, end, strlen(end)) < 0)
 		hp_conn_no_memory(c);
 	hp_conn_answered(c);
@@ -55,10 +55,11 @@ static void reply(struct hp_conn *c, int status, const char *type, const char *d
 
 void hp_conn_reply(struct hp_conn *c, int status, const char *type, const char *doc, size_t n)
 {
-	reply(c, status, type, doc, n, strcmp(type, HP_TYPE_JSON) ? "" : "\n");
+	reply(c, status, NULL, type, doc, n);
 }
 
-static void reply_sentence(struct hp_conn *c, int status, int code, const char *text)
+static void reply_sentence(struct hp_conn *c, int status, const char *allow, int code,
+			   const char *text)
 {
 	json_t *doc = hp_json_error(code, text);
 	char *s = doc ? json_dumps(doc, JSON_COMPACT) : NULL;
@@ -66,18 +67,23 @@ static void reply_sentence(struct hp_conn *c, int status, int code, const char *
 	json_decref(doc);
 	if (!s)
 		hp_conn_no_memory(c);
-	hp_conn_reply(c, status, HP_TYPE_JSON, s ? s : "", s ? strlen(s) : 0);
+	reply(c, status, allow, HP_TYPE_JSON, s ? s : "", s ? strlen(s) : 0);
 	free(s);
 }
 
 void hp_conn_reply_error(struct hp_conn *c, int code, const char *text)
 {
-	reply_sentence(c, hp_reply_status(code), code, text);
+	reply_sentence(c, hp_reply_status(code), NULL, code, text);
 }
 
 void hp_conn_refuse(struct hp_conn *c, int status, const char *text)
 {
-	reply_sentence(c, status, -HP_E_BAD_REQUEST, text);
+	reply_sentence(c, status, NULL, -HP_E_BAD_REQUEST, text);
+}
+
+void hp_conn_refuse_method(struct hp_conn *c, const char *allow, const char *text)
+{
+	reply_sentence(c, 405, allow, -HP_E_BAD_REQUEST, text);
 }
 
 void hp_conn_stream_begin(struct hp_conn *c)

@@ -13,6 +13,8 @@ void hp_conn_reply(struct hp_conn *c, int status, const char *type, const char *
 void hp_conn_reply_error(struct hp_conn *c, int code, const char *text);
 /* What is no request is answered, and then there is no telling where a next one begins. */
 void hp_conn_refuse(struct hp_conn *c, int status, const char *text);
+/* 405, with the method that there is. */
+void hp_conn_refuse_method(struct hp_conn *c, const char *allow, const char *text);
 
 /* The HTTP status for a code as returned. */
 int hp_reply_status(int code);
