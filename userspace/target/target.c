@@ -246,7 +246,7 @@ int hp_target_room(const struct hp_target *t, size_t bytes, struct hp_err *err)
 {
 	uint64_t kb, soft, hard;
 
-	if (!hp_limit_read(t->pid, "Max address space", &soft, &hard) ||
+	if (!hp_limit_read(t->pid, "Max address space", &soft, &hard) || soft == UINT64_MAX ||
 	    !hp_status_number(t->pid, "VmSize", 10, &kb) || (kb << 10) + bytes <= soft)
 		return 0;
 	return hp_err_set(err, -HP_E_TARGET,
