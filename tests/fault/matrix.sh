@@ -15,7 +15,8 @@
 #			process at the point hangs: "hpd-killed hpd-stopped gatekeeper-killed
 #			gatekeeper-stopped job-stopped keeper-killed agent-killed target-killed
 #			all-killed" (kill for all, two others in turn)
-#	SCENARIOS=all	each point in every scenario that passes it, not in the first one alone
+#	SCENARIOS	each point in every scenario that passes it ("all"), or in the first one of every
+#			service ("services"), not in the first one alone
 #	POINTS, SCENARIO_NAMES	those whose name matches this regular expression
 #	TURN		which points have the others' turn (the day of the year)
 # shellcheck source=tests/integration/lib.sh
@@ -538,6 +539,16 @@ faults_of() {
 	done
 }
 
+# passed_before SCENARIO POINT: and that is enough
+passed_before() {
+	case ${SCENARIOS:-} in
+	all) false ;;
+	services) [[ ${PASSED[$2]:-} == *" ${SERVICE[$1]%% *}:"* ]] ;;
+	*) [ -n "${PASSED[$2]:-}" ] ;;
+	esac
+}
+
+# The scenarios that a point is for, each behind its service.
 declare -A PASSED=()
 for s in "${ORDER[@]}"; do
 	[[ $s =~ ^(${SCENARIO_NAMES:-.*})$ ]] || continue
@@ -546,13 +557,12 @@ for s in "${ORDER[@]}"; do
 	for name in "${NAMES[@]}"; do
 		i=${INDEX[$name]}
 		((SURVEYED[i] > 0)) || continue
-		[ -z "${PASSED[$name]:-}" ] || [ "${SCENARIOS:-}" = all ] || continue
 		[ -n "${PASSED[$name]:-}" ] || FIRST+=("$name")
-		PASSED[$name]=$s
+		passed_before "$s" "$name" || PASSED[$name]+=" ${SERVICE[$s]%% *}:$s "
 	done
 	printf '# %s is the first to pass: %s\n' "$s" "${FIRST[*]}"
 	for name in "${NAMES[@]}"; do
-		[[ ${PASSED[$name]:-} = "$s" && $name =~ ${POINTS:-.} ]] || continue
+		[[ ${PASSED[$name]:-} == *":$s "* && $name =~ ${POINTS:-.} ]] || continue
 		for what in $(faults_of "$name"); do
 			cell "$s" "$name" "$what"
 		done
