@@ -92,7 +92,7 @@ int hp_err_set(struct hp_err *err, int code, const char *fmt, ...)
 int hp_err_sys(struct hp_err *err, int errnum, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Puts "<context>: " before the sentence that is there; returns its code. */
+/* Puts "<context>: " before the sentence that is there; returns @code, which is its code now. */
 int hp_err_prefix(struct hp_err *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 

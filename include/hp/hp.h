@@ -51,7 +51,8 @@ struct hp_config {
 	size_t n_ref;
 };
 
-/* In each request: size is its sizeof; what is 0, NULL or false is left to hpd. */
+/* In each request: size is its sizeof; what is 0, NULL or false is left to hpd, and the others mean
+ * what the options of hpctl(1) of their name do. */
 struct hp_client_load {
 	size_t size;
 	pid_t pid;
@@ -83,12 +84,12 @@ struct hp_client_unloaded {
 	bool retained; /* out of use, but mapped while something points into it */
 };
 
-/* hotgo's HPInfo, and where it is. */
+/* hotgo's HPInfo, and where it is.  The strings live until hp_client_patches_free(). */
 struct hp_client_patch {
 	char hp_id[HP_ID_SIZE];
 	struct hp_config config;
 	pid_t pid;
-	const char *comm, *loaded, *mode, *state, *detail;
+	const char *comm, *loaded, *mode, *state, *detail; /* loaded: when, RFC 3339 */
 };
 
 struct hp_client_patches {
@@ -153,7 +154,8 @@ struct hp_event {
 
 /* What happens from now on to @pid, or with 0 to all.  One thread at a time has a stream. */
 int hp_client_events(struct hp_client *c, pid_t pid, struct hp_events **ret, struct hp_err *err);
-/* Readable when there may be an event. */
+/* Readable when there may be more.  Events that come together are read at once: an event loop calls
+ * hp_events_next() with 0 until it returns 0 before each wait, the first too. */
 int hp_events_fd(const struct hp_events *e);
 /* 1: an event.  0: none within @timeout_ms (-1: wait for ever).  Negative: the stream has ended. */
 int hp_events_next(struct hp_events *e, int timeout_ms, struct hp_event *ret, struct hp_err *err);

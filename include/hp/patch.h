@@ -73,7 +73,7 @@ struct hp_patch_record {
 	HP_PATCH_C __attribute__((force_align_arg_pointer, noinline, used, visibility("default")))
 
 /* @new_fn of this file takes the place of the target's function @old_name ("func",
- * "lib.so.1:func", "file.c:func" or "@0xoffset"). */
+ * "lib.so.1:func", "file.c:func", or by its address in the file: "@0x1234"). */
 #define HP_REPLACE(new_fn, old_name) HP_PATCH_RECORD(HP_PATCH_REPLACE, #new_fn, old_name)
 
 /* A variable @var of pointer type @type that holds the address of the target's @symbol before any

@@ -43,7 +43,8 @@ struct hp_upgrade_options {
 	const char *pid_file; /* of the ready process; NULL: none */
 	bool generations;     /* upgrade again while the process before this one still drains */
 	/* Called for every socket that hp_upgrade_listen() makes, before bind(2), for its options.  A
-	 * negative result refuses.  May be NULL. */
+	 * negative errno refuses.  It must not call functions of this header with the same handle.
+	 * May be NULL. */
 	int (*prepare)(void *arg, int fd, const char *network, const char *address);
 	void *arg;
 };
