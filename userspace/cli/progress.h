@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cli/progress.h – what a load or unload is doing: a line on a terminal when it takes longer than a
+/* cli/progress.h – what an operation is doing: a line on a terminal when it takes longer than a
  * second, every step with -v. */
 #ifndef HP_CLI_PROGRESS_H
 #define HP_CLI_PROGRESS_H

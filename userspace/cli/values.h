@@ -12,7 +12,8 @@
 
 #define HP_PID_LIMIT (1 << 22) /* PID_MAX_LIMIT of 64-bit kernels */
 
-/* "5s", "50ms", "100us", "1m", or seconds without a unit; in milliseconds. */
+/* "5s", "50ms", "100us", "1m", or seconds without a unit; in milliseconds.  False: it is no time,
+ * or more than an hour; nothing was printed. */
 bool hp_value_ms(const char *text, double *ret);
 
 /* -p; *ret is 0 when it was not given and is not @needed. */

@@ -17,7 +17,8 @@ struct hp_call {
 	void (*line)(void *arg, const json_t *line);
 	/* Ten times a second while nothing comes; may be NULL. */
 	void (*tick)(void *arg);
-	/* The answer is there, and nothing of it was told yet; may be NULL. */
+	/* It is over, and nothing of the answer was told yet: called by who tells it, not here; may
+	 * be NULL. */
 	void (*ended)(void *arg);
 	void *arg;
 };
@@ -50,7 +51,8 @@ struct hp_answer {
 
 /* Sends the request; @a refers to itself and to @call from then on.  A negative errno. */
 int hp_answer_begin(struct hp_answer *a, int fd, const struct hp_call *call);
-/* Reads what is there, once, and waits for nothing. */
+/* Reads what is there, once, and waits for nothing.  0, and a->done when a->answer is whole; or a
+ * negative errno: -ECONNRESET when hpd has closed its end. */
 int hp_answer_read(struct hp_answer *a, int fd);
 void hp_answer_free(struct hp_answer *a);
 

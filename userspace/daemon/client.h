@@ -37,7 +37,7 @@ struct hp_client {
 
 struct hp_client *hp_client_find(struct hp_daemon *d, uint64_t conn);
 /* With the peer of @sock, a connection that front has accepted; @from: of whose listener.
- * -HP_E_DENIED: front lies. */
+ * -HP_E_DENIED: front lies; -HP_E_GONE: the client has left already. */
 int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_serve *from,
 		  struct hp_client **ret, struct hp_err *err);
 /* It does not wait any more. */

@@ -9,8 +9,8 @@
 
 #include "base/confine.h"
 
-/* "uid 65530, root /run/hp/empty, no capabilities, no new privileges, seccomp"; whether that is what
- * @role has. */
+/* "uid 65530, root /run/hp/empty, capabilities 0, no new privileges, system calls filtered";
+ * whether that is what @role has. */
 bool hp_confined_is(pid_t pid, enum hp_role role, char *buf, size_t n);
 /* The same of a child that takes the role on. */
 bool hp_confined_try(enum hp_role role, char *buf, size_t n);

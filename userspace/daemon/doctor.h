@@ -7,8 +7,8 @@
 
 struct hp_daemon;
 
-/* {"schema":1,"kernel":…,"checks":[{"name","ok","essential","found","cost"}]}; to be called in a
- * job, as it tries things out. */
+/* {"schema":1,"kernel":…,"machine":…,"checks":[{"name","ok","essential","found","cost"}]}; to be
+ * called in a job, as it tries things out. */
 json_t *hp_doctor(const struct hp_daemon *d);
 
 #endif

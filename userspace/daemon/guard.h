@@ -39,7 +39,8 @@ void hp_guard_round(struct hp_daemon *d, pid_t pid, void (*done)(void *arg), voi
 /* {"wrong":[…],"seen":…,"mended":…,"set_atomic":…} */
 json_t *hp_guard_status(const struct hp_subject *s);
 
-/* The patches of a living process are gone, and nobody unloaded them: it runs another program. */
+/* The patches of a living process are gone, and nobody unloaded them: it runs another program.  @s
+ * may be gone afterwards. */
 void hp_guard_dropped(struct hp_subject *s);
 /* The last of them, as long as the process lives; of @pid or with 0 of all. */
 json_t *hp_guard_dropped_list(struct hp_daemon *d, pid_t pid);

@@ -110,7 +110,7 @@ struct hp_job_saying {
 	json_t *doc; /* owned; NULL: none */
 };
 
-/* Room for one more record, zeroed; NULL: no memory. */
+/* Room for one more record, zeroed, until the next of its kind is added; NULL: no memory. */
 void *hp_job_add_fact(struct hp_job_saying *s, enum hp_fact which);
 /* Says it, and frees what is in it.  0 or a negative errno. */
 int hp_job_say(int sock, struct hp_job_saying *s);

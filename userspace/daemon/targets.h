@@ -82,13 +82,15 @@ void hp_subject_ended(struct hp_subject *s);
  * process is another program since (exec), what hp left with the old one is cleaned up. */
 void hp_subject_failed(struct hp_subject *s, int code);
 
-/* Puts right what a job left, before anything else is done, and finds out what is there. */
+/* Puts right what a job left, before anything else is done, and finds out what is there.  @s may be
+ * gone afterwards. */
 void hp_subject_recover(struct hp_subject *s);
 
 /* What an answer tells of the patches in processes: to be called with every one that is no error. */
 void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const struct hp_job_said *said);
 
-/* Somebody wants the calls counted (hp_subject_go() begins), or no longer does. */
+/* Somebody wants the calls counted (hp_subject_go() begins), or no longer does.  After the last two
+ * @s may be gone. */
 void hp_subject_watch(struct hp_subject *s);
 void hp_subject_go(struct hp_subject *s);
 void hp_subject_unwatch(struct hp_subject *s);

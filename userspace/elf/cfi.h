@@ -18,7 +18,9 @@ struct hp_fde {
 	uint64_t lo, hi;
 };
 
-/* The image must outlive it.  An image without .eh_frame gives an empty one. */
+/* The image must outlive it.  An image without .eh_frame gives an empty one.  One thread has it: to
+ * ask changes what it keeps.  Where a reader is asked, false below may also be that reader's end:
+ * hp_reader_check(). */
 int hp_cfi_open(struct hp_cfi **ret, const struct hp_image *im, struct hp_err *err);
 void hp_cfi_free(struct hp_cfi *c);
 

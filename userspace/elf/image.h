@@ -47,7 +47,7 @@ struct hp_image {
 	const char *dynstr;
 	size_t dynstr_size;
 	struct hp_reader *reader; /* who parses the rest (elf/reader.h); NULL: we */
-	unsigned joined_as;	  /* the how manieth of the reader's; 0: of none */
+	unsigned joined_as;	  /* its number among the reader's images; 0: of none */
 	unsigned more_users;	  /* hp_image_share() */
 	const struct hp_image *twin; /* what the reader is asked about instead (hp_reader_twin()) */
 };

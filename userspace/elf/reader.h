@@ -2,9 +2,10 @@
 /*
  * elf/reader.h – the reader: a process that parses strangers' files for one that has rights.
  *
- * It is a fork, made at the first question, with the images mapped that joined it before; it then
- * gives up every descriptor but its socket, every right and every system call that opens, sends or
- * changes anything (reader_confine.c).  What goes to it may be addresses, which mean the same there.
+ * It is a fork, made at the first question or by hp_reader_start(), with the images mapped that
+ * joined it before; a question about another image makes a new one.  It gives up every
+ * descriptor but its socket, every right and every system call that opens, sends or changes
+ * anything (reader_confine.c).  What goes to it may be addresses, which mean the same there.
  * What comes from it is records of one size and a block of text, and is believed in nothing: the
  * counts are bounded here, what the records say by whoever asked.
  *
@@ -43,7 +44,9 @@ struct hp_verb {
 	size_t record_size; /* of its answer's records */
 	size_t max_records, max_text;
 	bool turns; /* the answer may ask back */
-	/* In the reader: 0, or a negative code with its sentence; then the reply is not sent. */
+	/* In the reader: 0, or a negative code with its sentence; then the reply is not sent.  A
+	 * code that is neither a refusal (HP_EXIT_REFUSED) nor -ENOMEM or -EFBIG is taken for a
+	 * lie. */
 	int (*answer)(const struct hp_question *q, struct hp_reply *reply, struct hp_err *err);
 };
 
@@ -85,9 +88,10 @@ bool hp_reader_knows(const struct hp_reader *r, const struct hp_image *im);
 /* Who is to be asked about @im; NULL: it is to be parsed here, also since here is the reader. */
 struct hp_reader *hp_reader_of(const struct hp_image *im);
 
-/* 0; 1: the reader waits to be told more before it goes on: hp_reader_tell().  A refusal of the file
- * is the reader's own, in its words.  -HP_E_READER when it died, says nothing, or what cannot be;
- * it is so for every further question.  Without a reader (NULL) the answer is made here. */
+/* 0; 1: the reader waits to be told more before it goes on: hp_reader_tell().  A refusal of the
+ * file is the reader's own, in its words.  -HP_E_READER when it died, says nothing, or what cannot
+ * be; -ENOMEM when its answer had no room.  Either is so for every further question.  Without a
+ * reader (NULL) the answer is made here. */
 int hp_reader_ask(struct hp_reader *r, const struct hp_question *q, struct hp_told *ret,
 		  struct hp_err *err);
 int hp_reader_tell(struct hp_reader *r, const struct hp_question *q, const void *bytes, size_t n,
@@ -99,7 +103,8 @@ void hp_told_free(struct hp_told *a);
 int hp_reader_distrust(struct hp_reader *r, const struct hp_verb *verb, struct hp_err *err,
 		       const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* 0, or -HP_E_READER with the sentence: for what was asked by somebody who cannot fail. */
+/* 0, or why nothing more can be asked (-HP_E_READER, -ENOMEM), with the sentence: for what was
+ * asked by somebody who cannot fail. */
 int hp_reader_check(const struct hp_reader *r, struct hp_err *err);
 
 /* The string at @offset of the answer, or NULL. */
@@ -107,7 +112,8 @@ const char *hp_told_string(const struct hp_told *a, uint32_t offset);
 
 /* --- in the reader ------------------------------------------------------------------------------ */
 
-/* Room for one more record, zeroed; NULL when there is none, in memory or in what the verb allows. */
+/* Room for one more record, zeroed, until the next is added; NULL when there is none, in memory or
+ * in what the verb allows. */
 void *hp_reply_add(struct hp_reply *reply);
 /* Where @s is in the text; false as above. */
 bool hp_reply_string(struct hp_reply *reply, const char *s, uint32_t *ret);

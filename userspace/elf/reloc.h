@@ -28,7 +28,7 @@ struct hp_reloc_sym {
 
 /* Where a symbol is: filled in by the caller's look-up. */
 struct hp_reloc_target {
-	uint64_t addr;	/* in the process; for TLS see tls_* */
+	uint64_t addr;	/* in the process; of no meaning with tls */
 	bool ifunc;	/* addr is a resolver to be run in the target */
 	bool tls;
 	int64_t tpoff;	/* TLS: offset from the thread pointer, when static */

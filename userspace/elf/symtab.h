@@ -45,15 +45,18 @@ size_t hp_symtab_find(const struct hp_symtab *st, const char *name, const char *
 /* The function (STT_FUNC, STT_GNU_IFUNC) that covers @vaddr (start ≤ vaddr < start+size), or NULL. */
 const struct hp_sym *hp_symtab_func_at(const struct hp_symtab *st, uint64_t vaddr);
 
-/* All functions whose value is @vaddr: names that share a body (aliases, ICF). */
+/* All functions whose value is @vaddr: names that share a body (aliases, ICF); the count, and the
+ * first @max in @out. */
 size_t hp_symtab_aliases(const struct hp_symtab *st, uint64_t vaddr, const struct hp_sym **out,
 			 size_t max);
 
-/* Symbols whose name starts with @prefix ("func1." finds func1.cold, func1.constprop.0). */
+/* Symbols whose name starts with @prefix ("func1." finds func1.cold, func1.constprop.0);
+ * likewise. */
 size_t hp_symtab_prefix(const struct hp_symtab *st, const char *prefix, const struct hp_sym **out,
 			size_t max);
 
-/* Names like @name, nearest first, at an edit distance that a slip of the finger explains. */
+/* Names like @name, nearest first, at an edit distance that a slip of the finger explains; how many
+ * are in @out, 16 at most. */
 size_t hp_symtab_similar(const struct hp_symtab *st, const char *name, const char **out,
 			 size_t max);
 

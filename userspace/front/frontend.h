@@ -60,10 +60,11 @@ void hp_monitor_log(struct hp_frontend *f);
 int hp_monitor_hear(struct hp_frontend *f);
 
 /* --- what the monitor says (frontend.c) */
+/* @fd is taken; -1: it did not come along. */
 void hp_frontend_listen(struct hp_frontend *f, uint32_t id, int fd);
 void hp_frontend_unlisten(struct hp_frontend *f, uint32_t id);
 void hp_frontend_stop(struct hp_frontend *f);
-/* NULL: it has left. */
+/* The one that waits for an answer; NULL: it has left. */
 struct hp_conn *hp_frontend_find(struct hp_frontend *f, uint64_t conn);
 /* The number of an entrance's connections has changed. */
 void hp_frontend_count(struct hp_entrance *e);

@@ -68,7 +68,8 @@ bool hp_http_query(const struct hp_http *h, const char *name, char *buf, size_t 
 /* "Not Found" */
 const char *hp_http_reason(int status);
 
-/* Head of an answer with a body of @length bytes, or with -1 a chunked one. */
+/* Head of an answer with a body of @length bytes, or with -1 a chunked one; @allow: the header
+ * Allow, or NULL.  0 or -ENOMEM. */
 int hp_http_head(struct hp_buf *out, int status, const char *type, long long length,
 		 bool keep_alive, const char *allow);
 int hp_http_chunk(struct hp_buf *out, const void *data, size_t n); /* n = 0: the last one */

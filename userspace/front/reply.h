@@ -7,7 +7,7 @@
 
 struct hp_conn;
 
-/* One document of @type, a line of which no newline is the end yet. */
+/* One document of @type; one of JSON comes without the newline at its end. */
 void hp_conn_reply(struct hp_conn *c, int status, const char *type, const char *doc, size_t n);
 /* The document of an error, with the HTTP status that goes with @code. */
 void hp_conn_reply_error(struct hp_conn *c, int code, const char *text);

@@ -33,8 +33,8 @@ struct hp_gate_event {
 	uint64_t time_ns; /* CLOCK_MONOTONIC */
 };
 
-/* Forks the gatekeeper (real-time priority where allowed, seccomp: read, ioctl, poll, futex, send,
- * recv, exit), with nothing armed.  It ends with the thread that calls this.  It sets itself up
+/* Forks the gatekeeper (real-time priority where allowed, confined as HP_ROLE_GATEKEEPER:
+ * base/confine.h), with nothing armed.  It ends with the thread that calls this.  It sets itself up
  * meanwhile: that it could not is told by the first call that asks something of it. */
 int hp_gate_start(struct hp_gate **ret, struct hp_err *err);
 /* A gate that is still armed opens to old code, at once; the gatekeeper is of no use then.  NULL is

@@ -14,7 +14,7 @@ static inline bool hp_gojson_is_space(char c)
 }
 
 /* The first value of @body, spaces before it included, ends at *ret.  -HP_E_BAD_REQUEST: "EOF" when
- * there is none, or what Go says of the first byte that is wrong. */
+ * there is none, or what Go says of the first byte that is wrong.  -ENOMEM. */
 int hp_gojson_scan(const char *body, size_t n, size_t *ret, struct hp_err *err);
 
 #endif

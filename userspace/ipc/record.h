@@ -18,7 +18,7 @@ struct hp_job_request;
 
 enum hp_ask {
 	HP_ASK_HELLO = 1, /* once, first: front is confined */
-	HP_ASK_LOG,	  /* a line for the log: level, file */
+	HP_ASK_LOG,	  /* a line for the log: file; n is its level */
 	HP_ASK_COUNT,	  /* so many connections of a listener: n */
 	HP_ASK_LOST,	  /* so many lines were not sent: n */
 	HP_ASK_GONE,	  /* the client does not wait any more */
@@ -101,7 +101,7 @@ struct hp_item {
 /* --- from the monitor, which is trusted: a head and bytes ------------------------------------------ */
 
 enum hp_tell {
-	HP_TELL_BEGIN = 1, /* listen: struct hp_tell_begin */
+	HP_TELL_BEGIN = 1, /* first of all: struct hp_tell_begin */
 	HP_TELL_LISTEN,	   /* beside it the socket; conn is the listener's number */
 	HP_TELL_UNLISTEN,
 	HP_TELL_STOP, /* answer what is asked, and no more */

@@ -65,7 +65,7 @@ void hp_timer_clear(struct hp_ring *r, struct hp_timer *t);
 /* Submits, waits for one completion or timer, and calls what is done. */
 int hp_ring_turn(struct hp_ring *r, struct hp_err *err);
 
-/* What the kernel offers, for `hpctl status`: "multishot recv, buffer rings, …". */
+/* What the kernel offers, for `hpctl status`: "io_uring nodrop ext-arg fast-poll". */
 const char *hp_ring_features(const struct hp_ring *r);
 
 #endif

@@ -16,7 +16,7 @@ int hp_tcp_parse(const char *text, struct sockaddr_storage *ret, struct hp_err *
 /* No other machine reaches it. */
 bool hp_tcp_is_loopback(const struct sockaddr_storage *addr);
 
-/* Listens; @shown is the address with the port that it is.  (-HP_E_FAILED, errno) */
+/* Listens; @shown is the address with the port that it is.  A negative errno. */
 int hp_tcp_listen(const struct sockaddr_storage *addr, char *shown, size_t n, int *ret_fd,
 		  struct hp_err *err);
 

@@ -5,7 +5,7 @@
  * A child of the target made by one clone(CLONE_VM|CLONE_FILES, exit signal 0) in a borrowed
  * thread; its first call unshares an empty descriptor table.  It makes raw system calls under
  * ptrace and never runs libc.  It dies with hpd (PTRACE_O_EXITKILL) and with the target's exec or
- * exit.  As long as the thread is borrowed that reaps it should hpd die.
+ * exit.  Should hpd die while the thread is still borrowed, that one reaps it.
  */
 #ifndef HP_TARGET_AGENT_H
 #define HP_TARGET_AGENT_H
@@ -53,7 +53,8 @@ hp_addr hp_agent_scratch(const struct hp_agent *a, size_t *n);
 int hp_agent_give_fd(struct hp_agent *a, int fd, struct hp_err *err);
 int hp_agent_close_fd(struct hp_agent *a, int agent_fd);
 
-/* mmap(2), munmap(2), mprotect(2) in the target with a sentence for the error. */
+/* mmap(2), munmap(2), mprotect(2) in the target with a sentence for the error.  -HP_E_PLACE:
+ * something else is mapped at @at, or the kernel chose another place. */
 int hp_agent_map(struct hp_agent *a, hp_addr at, size_t n, int prot, int flags, int agent_fd,
 		 uint64_t offset, struct hp_err *err);
 int hp_agent_unmap(struct hp_agent *a, hp_addr at, size_t n, struct hp_err *err);
@@ -66,7 +67,8 @@ int hp_agent_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_add
 		  uint64_t *ret_value, struct hp_err *err);
 
 /* Finds what a killed hpd left of itself (children with exit signal 0 that are dead; mappings of
- * "/memfd:hp-agent"), and reaps and unmaps it.  1: there was something, 0, or a negative code. */
+ * "/memfd:hp-agent"), and reaps and unmaps it.  1: there was something, 0, or a negative code;
+ * -EBUSY: another hpd is at work in there. */
 int hp_agent_clean(struct hp_target *t, struct hp_looker *l, struct hp_err *err);
 
 /* Adds the processes in which an agent's memory or a dead agent is left, some of them twice. */

@@ -23,11 +23,11 @@ enum hp_borrow_need {
 			      syscall whose wrapper was called from outside libc and ld.so */
 };
 
-/* Chooses and stops a thread: an infinite futex wait first, then epoll, nanosleep, poll, accept, …
- * (an allow-list of calls without partial progress or SO_*TIMEO), then a running thread outside
- * rseq sections; at least 16 KB mapped below rsp on its stack.  @deadline_ns: hp_now_ns() time
- * until which to look for one.  @l may be NULL for HP_BORROW_SYSCALL.
- * -HP_E_NO_SAFE_POINT says what every thread was doing. */
+/* Chooses and stops a thread: an infinite futex wait first, then wait4, accept, epoll, poll,
+ * nanosleep, … (an allow-list of calls that lose nothing when they are begun again: choose.c), then
+ * a running thread outside rseq sections; at least 16 KB mapped below rsp on its stack.
+ * @deadline_ns: hp_now_ns() time until which to look for one.  @l may be NULL for
+ * HP_BORROW_SYSCALL.  -HP_E_NO_SAFE_POINT says what every thread was doing. */
 int hp_borrow_begin(struct hp_borrow **ret, struct hp_target *t, struct hp_looker *l,
 		    enum hp_borrow_need need, uint64_t deadline_ns, struct hp_err *err);
 pid_t hp_borrow_tid(const struct hp_borrow *b);

@@ -92,12 +92,14 @@ void hp_looker_free(struct hp_looker *l);
 /* As hp_target_refresh_in(). */
 int hp_looker_refresh_in(struct hp_looker *l, const struct hp_range *in, size_t n, struct hp_err *err);
 
-/* Called with the thread still held (stopped): what it says cannot change meanwhile. */
+/* Called with the thread still held (stopped): what it says cannot change meanwhile.  What it
+ * returns, hp_look() returns. */
 typedef int (*hp_held_fn)(void *arg, pid_t tid, const struct hp_seen *seen);
 
 /* Looks at one thread.  With @held: it is called, with the thread stopped, whenever the thread had
  * to be stopped or the verdict is INSIDE (then it is stopped for it and looked at again).
- * Errors of the look itself only (-HP_E_GONE for the process); a thread that ended is a verdict. */
+ * Errors of the look itself (-HP_E_GONE for the process, -HP_E_READER), and what @held returned; a
+ * thread that ended is a verdict. */
 int hp_look(struct hp_looker *l, pid_t tid, const struct hp_scene *scene, struct hp_seen *ret,
 	    hp_held_fn held, void *arg, struct hp_err *err);
 
@@ -116,7 +118,7 @@ int hp_look_threads(struct hp_looker *l, pid_t agent, struct hp_pids *ret, size_
 /* Does a thread of another process still share it? */
 bool hp_look_shares(struct hp_looker *l, pid_t tid);
 
-/* The whole stack as text, one frame a line, for `hpctl explain` and refusals. */
+/* The stack as text, one frame a line, 256 at most, for `hpctl explain` and refusals. */
 struct hp_stack_line {
 	hp_addr pc;
 	char text[256];
@@ -128,7 +130,8 @@ struct hp_stack {
 int hp_look_stack(struct hp_looker *l, pid_t tid, struct hp_stack *ret, struct hp_err *err);
 void hp_stack_free(struct hp_stack *s);
 
-/* Where the thread is, in one line: "in poll (libc.so.6+0x…) called from main". Returns @buf. */
+/* Where the thread is, in one line: "at poll (libc.so.6+…), called from main (…)"; returns
+ * @buf. */
 const char *hp_look_where(struct hp_looker *l, const struct hp_seen *seen, char *buf, size_t n);
 
 struct hp_look_stats {

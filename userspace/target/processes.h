@@ -19,7 +19,8 @@ int hp_processes_family(const pid_t *roots, size_t n_roots, struct hp_pids *ret,
 			struct hp_err *err);
 
 /* Whose executable is the file @path, by device and inode, or was called so until it was deleted or
- * replaced (a package upgrade).  An absolute path without symbolic links. */
+ * replaced (a package upgrade).  An absolute path without symbolic links; -HP_E_NO_FILE when
+ * something else than a file is there. */
 int hp_processes_of_exe(const char *path, struct hp_pids *ret, struct hp_err *err);
 
 /* That have mapped an ELF file with this build-id (lower-case hex). */

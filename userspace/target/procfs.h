@@ -27,7 +27,7 @@ struct hp_stat {
 	uint64_t field[HP_STAT_FIELDS]; /* of the numeric ones */
 };
 
-/* Of processes, or of threads. */
+/* Of processes, or of threads.  Whoever fills one that is given does not free what it held. */
 struct hp_pids {
 	pid_t *v;
 	size_t n, room;

@@ -12,8 +12,8 @@
 /* Is there a filter on the thread at all? */
 bool hp_seccomp_filtered(pid_t tid);
 
-/* Would every filter of the thread, which is stopped by us, let this system call through?  False
- * also when that cannot be found out. */
+/* Would every filter of the thread, which is stopped by us, let this system call through?  @after:
+ * what its rip is then, behind the instruction.  False also when that cannot be found out. */
 bool hp_seccomp_allows(pid_t tid, hp_addr after, long nr, const uint64_t args[6]);
 
 #endif

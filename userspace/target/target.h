@@ -60,7 +60,7 @@ struct hp_target {
 	uint8_t *vdso;
 	size_t vdso_n;
 	hp_addr vdso_at;
-	struct hp_maps maps; /* as of the last hp_target_refresh() */
+	struct hp_maps maps; /* as last read, which is not only by hp_target_refresh() */
 	struct hp_module *module;
 	size_t n_modules; /* the executable first, then in load order; vdso and files that are no ELF
 			     left out, and what hp has mapped, when it is much (hp_target_module_at()) */
@@ -74,9 +74,9 @@ struct hp_target {
 	hp_addr gadget, restorer; /* target/gadget.h, lazily */
 };
 
-/* Refuses, by name: no such process, a zombie (-HP_E_GONE), a thread's id that is no process (says
- * whose), a kernel thread, hpd itself or its parent hpctl's helpers (-HP_E_TARGET), a 32-bit
- * program, a process that we may not trace (-HP_E_DENIED). */
+/* Refuses, by name: no such process, a zombie (-HP_E_GONE); a thread's id that is no process (says
+ * whose), a kernel thread, a process whose main thread has ended, an hpd, whoever started us, a
+ * 32-bit program (-HP_E_TARGET); a process that we may not trace (-HP_E_DENIED). */
 int hp_target_open(struct hp_target **ret, pid_t pid, struct hp_err *err);
 void hp_target_free(struct hp_target *t);
 

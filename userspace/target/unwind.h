@@ -58,7 +58,7 @@ enum hp_walk hp_unwind_walk(struct hp_unwind *u, const struct user_regs_struct *
 /* Did the last walk read other memory than what it had been given (hp_unwind_seed())? */
 bool hp_unwind_read_more(const struct hp_unwind *u);
 
-/* A walk that has read [lo, lo+n) of the stack already. */
+/* The next walk has [lo, lo+n) of the stack in @bytes, borrowed until it ends. */
 void hp_unwind_seed(struct hp_unwind *u, hp_addr lo, const uint8_t *bytes, size_t n);
 
 struct hp_looker;

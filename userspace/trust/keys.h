@@ -31,7 +31,8 @@ struct hp_signer {
 int hp_keyring_read(const char *dir, struct hp_keyring *ret, struct hp_err *err);
 void hp_keyring_free(struct hp_keyring *ring);
 
-/* Whose signature @sig_text (of the file @name) is, and that it holds for @data now. */
+/* Whose signature @sig_text (of the file @name) is, and that it holds for @data now; else
+ * -HP_E_SIGNATURE. */
 int hp_keyring_verify(const struct hp_keyring *ring, const char *sig_text, const char *name,
 		      const void *data, size_t n, struct hp_signer *ret, struct hp_err *err);
 

@@ -51,7 +51,7 @@ int hp_minisign_read_public(const char *text, const char *name, struct hp_public
 			    struct hp_err *err);
 int hp_minisign_read_signature(const char *text, const char *name, struct hp_signature *ret,
 			       struct hp_err *err);
-/* *encrypted says that the key has a password, and that @password (may be NULL) was not it. */
+/* *encrypted: the key has a password; with an error, @password (may be NULL) was not it. */
 int hp_minisign_read_secret(const char *text, const char *name, const char *password,
 			    struct hp_secret_key *ret, bool *encrypted, struct hp_err *err);
 
@@ -59,11 +59,13 @@ int hp_minisign_read_secret(const char *text, const char *name, const char *pass
 int hp_minisign_parse_public(const char *base64, const char *name, struct hp_public_key *ret,
 			     struct hp_err *err);
 
-/* 0 when @sig is @key's and holds for the @n bytes at @data, and neither has expired at @now. */
+/* 0 when @sig is @key's and holds for the @n bytes at @data, and neither has expired at @now;
+ * else -HP_E_SIGNATURE. */
 int hp_minisign_verify(const struct hp_signature *sig, const struct hp_public_key *key,
 		       const void *data, size_t n, time_t now, struct hp_err *err);
 
-/* The text of a signature file; to be freed with free(). */
+/* The text of a signature file; to be freed with free().  -HP_E_USAGE: @trusted_comment is not one
+ * line of less than HP_TRUSTED_COMMENT bytes. */
 int hp_minisign_sign(const struct hp_secret_key *key, const void *data, size_t n,
 		     const char *trusted_comment, char **ret, struct hp_err *err);
 

@@ -62,7 +62,8 @@ struct hp_policy {
 #define HP_POLICY_FILE "/etc/hp/policy.conf"
 #define HP_POLICY_KEYS "/etc/hp/keys"
 
-/* Reads @path, which must be root's alone; without it the default.  Errors name file and line. */
+/* Reads @path, which must be root's alone (-HP_E_DENIED); without it the default.  -HP_E_USAGE
+ * names file and line of what is wrong. */
 int hp_policy_read(const char *path, struct hp_policy *ret, struct hp_err *err);
 
 /* The same from a text; @name is for messages. */

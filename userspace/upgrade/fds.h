@@ -13,7 +13,7 @@
 struct hp_handed {
 	enum hp_upgrade_kind kind;
 	char *network, *address;
-	char *label;  /* systemd's name for it, or NULL: then it is systemd's socket */
+	char *label;  /* systemd's name for it: then the socket is systemd's; or NULL */
 	int fd;
 };
 

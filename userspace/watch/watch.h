@@ -54,7 +54,7 @@ const char *hp_view_dir(const struct hp_view *v); /* "/sys/fs/bpf/hp/<pid>" */
 const struct hp_inflight *hp_view_inflight(const struct hp_view *v);
 const struct hp_session_state *hp_view_state(const struct hp_view *v);
 
-/* Removes pin directories that no running hpd owns (of pids in @keep is said yes). */
+/* Removes the pin directories of all pids but those of which @keep says yes: a running hpd's. */
 void hp_watch_sweep(bool (*keep)(void *arg, pid_t pid), void *arg);
 
 /* A HOLD is pinned as /sys/fs/bpf/hp/held/<pid>-<link> while it lasts: when job and keeper are killed
@@ -71,7 +71,7 @@ enum hp_probe_role {
 
 struct hp_probe {
 	uint64_t offset; /* in the file */
-	uint32_t fn;
+	uint32_t fn;	 /* index in the session's names */
 };
 
 /* Code whose first byte a HOLD keeps replaced, while what is behind it is written. */
@@ -127,7 +127,8 @@ int hp_session_edges(struct hp_session *s);
 
 /* The calls of one thread as counted, oldest first.  get: depth 0 when there are none of this
  * session.  set: the list is replaced and the counters follow; only while the thread is stopped.
- * -ESRCH: the thread is gone, and its calls with it. */
+ * -ESRCH: the thread is gone, and its calls with it.  -EINVAL before Linux 6.9, where a thread has
+ * no pidfd (commit 64bef697d33b). */
 int hp_session_thread_get(const struct hp_session *s, pid_t tid, struct hp_thread_calls *ret);
 int hp_session_thread_set(struct hp_session *s, pid_t tid, const struct hp_thread_calls *calls);
 
