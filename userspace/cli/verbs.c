@@ -120,7 +120,7 @@ const struct hp_verb hp_verbs[] = {
 	{"check", "-p PID [PATCH.so]", "what load would do or refuse, site by site",
 	 "Changes nothing.\n", check_opts, hp_cmd_check},
 	{"explain", "-p PID FUNCTION...", "which thread is inside a function now, with its stack",
-	 "FUNCTION is func, libfoo.so.1:func, file.c:func or @0xOFFSET.\n", pid_opts,
+	 "FUNCTION is func, libfoo.so.1:func, file.c:func or @0xADDRESS.\n", pid_opts,
 	 hp_cmd_explain},
 	{"watch", "[-p PID] [--calls]", "what happens, as it happens", "Until interrupted.\n",
 	 watch_opts, hp_cmd_watch},

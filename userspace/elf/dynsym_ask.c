@@ -19,7 +19,7 @@
 #define VERSIONED '@' /* before a version, where there is one */
 
 struct told_definition {
-	uint64_t name, image;  /* the how manieth of the question's */
+	uint64_t name, image; /* their numbers in the question */
 	uint64_t value, size;
 	uint64_t info, other; /* st_info, st_other */
 };

@@ -97,7 +97,7 @@ static int ask(struct job *j, const struct hp_reloc_sym *s, struct referent *ret
 	return 0;
 }
 
-/* @at: the how manieth relocation. */
+/* @at: the number of the relocation. */
 static int refer(struct job *j, size_t at, struct referent *ret, struct hp_err *err)
 {
 	const struct hp_reloc *rel = (const struct hp_reloc *)j->rs->list.record + at;

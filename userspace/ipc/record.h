@@ -37,7 +37,6 @@ enum hp_ask {
 };
 
 #define HP_FLAG_NDJSON	       (1u << 0) /* the client takes lines */
-#define HP_FLAG_DRY_RUN	       (1u << 1)
 #define HP_FLAG_CHILDREN       (1u << 2)
 #define HP_FLAG_ALL	       (1u << 3)
 #define HP_FLAG_ALL_OR_NOTHING (1u << 4)

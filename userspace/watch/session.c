@@ -338,5 +338,6 @@ void hp_session_end(struct hp_session *s, int *keeper_pidfd)
 
 void hp_session_abandon(struct hp_session *s, int *keeper_pidfd)
 {
-	finish(s, keeper_pidfd);
+	if (s)
+		finish(s, keeper_pidfd);
 }
