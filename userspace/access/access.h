@@ -55,11 +55,16 @@ int hp_access_read_signature(struct hp_access_question *q, struct hp_err *err);
 int hp_access_permit(void *arg, const struct hp_target *t, int patch_fd, struct hp_pairs *seal,
 		     struct hp_err *err);
 
+#define HP_ACCESS_UNIT 256 /* NAME_MAX, and its end */
+
 /* What rules speak of, read from /proc; t->pidfd tells afterwards whether it was of @t. */
 struct hp_access_facts {
 	struct hp_policy_target t;
-	char exe[4096], unit[256];
+	char exe[4096], unit[HP_ACCESS_UNIT];
 };
 int hp_access_facts(const struct hp_target *t, struct hp_access_facts *ret, struct hp_err *err);
+
+/* The system's unit of a process with @cgroups, the text of /proc/PID/cgroup; "": it is in none. */
+void hp_access_unit(const char *cgroups, char ret[HP_ACCESS_UNIT]);
 
 #endif

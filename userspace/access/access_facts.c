@@ -57,10 +57,41 @@ static int read_exe(const struct hp_target *t, struct hp_access_facts *f, struct
 	return 0;
 }
 
-/* The last part of its cgroup's name that ends in ".service" or ".scope" (cgroups(7)). */
+static bool names_unit(const char *part, size_t n)
+{
+	static const char *const suffixes[] = {".service", ".scope"};
+
+	for (size_t i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		size_t m = strlen(suffixes[i]);
+
+		if (n > m && !strncmp(part + n - m, suffixes[i], m))
+			return true;
+	}
+	return false;
+}
+
+/* The first part that is a unit's name is of the system manager's giving; what lies below may have been
+ * delegated, and be a user's own (cgroups(7), systemd.resource-control(5): Delegate=). */
+void hp_access_unit(const char *cgroups, char ret[HP_ACCESS_UNIT])
+{
+	const char *line = !strncmp(cgroups, "0::", 3) ? cgroups : strstr(cgroups, "\n0::");
+	const char *p = line ? strchr(line, ':') + 2 : "";
+
+	ret[0] = '\0';
+	while (*p == '/') {
+		size_t n = strcspn(++p, "/\n");
+
+		if (names_unit(p, n)) {
+			snprintf(ret, HP_ACCESS_UNIT, "%.*s", (int)n, p);
+			return;
+		}
+		p += n;
+	}
+}
+
 static int read_unit(const struct hp_target *t, struct hp_access_facts *f, struct hp_err *err)
 {
-	char path[64], *text, *line, *save, *part, *rest;
+	char path[64], *text;
 	int k;
 
 	f->t.unit = f->unit;
@@ -68,15 +99,7 @@ static int read_unit(const struct hp_target *t, struct hp_access_facts *f, struc
 	k = hp_read_file(AT_FDCWD, path, PROC_MAX, &text, NULL);
 	if (k < 0)
 		return hp_err_sys(err, -k, "read %s", path);
-	line = !strncmp(text, "0::", 3) ? text : strstr(text, "\n0::");
-	part = line ? strtok_r(line + strspn(line, "\n"), "\n", &save) : NULL;
-	for (part = part ? strtok_r(part, "/", &rest) : NULL; part;
-	     part = strtok_r(NULL, "/", &rest)) {
-		const char *dot = strrchr(part, '.');
-
-		if (dot && (!strcmp(dot, ".service") || !strcmp(dot, ".scope")))
-			snprintf(f->unit, sizeof(f->unit), "%s", part);
-	}
+	hp_access_unit(text, f->unit);
 	free(text);
 	return 0;
 }
