@@ -3,13 +3,16 @@
  * Loads over threads and functions.  What a thread notices is told beside two spans as long: one
  * with nothing going on, and one with the same load into another process, which costs the machine
  * the same and has nothing to do with the thread.
+ *
+ * The thread that notices spins, which on two CPUs leaves one to hp; so a load is also timed while all
+ * threads of the service rest.
  */
 #include "bench.h"
 
 struct cell {
 	struct service s, other;
 	const char *patch;
-	struct samples load, unload, job, borrowed, gate, park;
+	struct samples load, unload, rest, rest_unload, job, borrowed, gate, park;
 	struct samples clock, clock_unload, call, call_unload, idle, elsewhere;
 	struct memory before, during, after;
 };
@@ -34,6 +37,16 @@ static void there_and_back(struct cell *c, enum bench_do what, struct samples *g
 	nap_ns(l.took_ns);
 	add(&c->idle, service_longest(&c->s));
 	service_do(&c->s, DO_REST);
+}
+
+static void load_at_rest(struct cell *c)
+{
+	struct loaded l;
+
+	service_do(&c->s, DO_REST);
+	load_surely(&c->s, &l, c->patch);
+	add(&c->rest, l.took_ns);
+	add(&c->rest_unload, unload(&c->s, &l, "auto"));
 }
 
 static void load_elsewhere(struct cell *c)
@@ -74,6 +87,8 @@ static void print_cell(struct cell *c, int threads, int functions)
 	fprintf(opt.table, "%7d %9d", threads, functions);
 	print_pair(&c->load, 1e6, 6, 1);
 	print_pair(&c->unload, 1e6, 6, 1);
+	print_pair(&c->rest, 1e6, 6, 1);
+	print_pair(&c->rest_unload, 1e6, 6, 1);
 	print_pair(&c->clock, 1e6, 6, 2);
 	print_pair(&c->call, 1e6, 6, 2);
 	print_pair(&c->idle, 1e6, 6, 2);
@@ -95,6 +110,8 @@ static json_t *cell_json(struct cell *c, int threads, int functions)
 	} all[] = {
 		{"load_us", &c->load},
 		{"unload_us", &c->unload},
+		{"load_at_rest_us", &c->rest},
+		{"unload_at_rest_us", &c->rest_unload},
 		{"job_us", &c->job},
 		{"borrowed_us", &c->borrowed},
 		{"gate_us", &c->gate},
@@ -127,6 +144,7 @@ static json_t *measure(int threads, int functions)
 	for (int i = 0; i < opt.loads && (i < LOADS_MIN || now_ns() < end); i++) {
 		there_and_back(&c, DO_CLOCK, &c.clock, &c.clock_unload);
 		there_and_back(&c, DO_CALL, &c.call, &c.call_unload);
+		load_at_rest(&c);
 		load_elsewhere(&c);
 	}
 	service_stop(&c.s);
@@ -143,15 +161,12 @@ json_t *measure_loads(void)
 	fprintf(opt.table,
 		"Milliseconds: median and longest of the loads; of the threads, the longest gap in "
 		"each.\n\n"
-		"                  |               |               |   gap: thread |   gap: thread "
-		"|"
-		"   gap: the    |   gap: a load |   memory (kB)\n"
-		"                  |     load      |    unload     |  not involved |  that calls   "
-		"|"
-		"   same, idle  |  elsewhere    | mapped dirty\n"
-		"threads functions |    p50    max |    p50    max |    p50    max |    p50    max "
-		"|"
-		"    p50    max |    p50    max |  added added  left\n");
+		"                  |    one of its threads spins   |      all its threads rest     | "
+		" gap: thread  |  gap: thread  |    gap: the   |  gap: a load  |   memory (kB)\n"
+		"                  |      load     |     unload    |      load     |     unload    | "
+		" not involved |   that calls  |   same, idle  |   elsewhere   | mapped dirty\n"
+		"threads functions |    p50    max |    p50    max |    p50    max |    p50    max |    "
+		"p50    max |    p50    max |    p50    max |    p50    max |  added added  left\n");
 	for (size_t i = 0; i < sizeof(threads) / sizeof(threads[0]); i++)
 		for (size_t k = 0; k < sizeof(functions) / sizeof(functions[0]); k++)
 			if (!opt.quick || ((threads[i] == 1 || threads[i] == 64) && k != 1))
