@@ -9,10 +9,16 @@
 
 start_hpd
 
+# What never comes back is waited for that long, and all that comes before it has to be done by then.
+ENOUGH=(--timeout 3s)
+
 # leaves STATUS HOW REGEX: a hook that misbehaves; old code runs, and everything is as before
 leaves() {
+	local time=("${LONG[@]}")
+
+	[[ $2 != loop_* ]] || time=("${ENOUGH[@]}")
 	PATCH=$SVC/rude_$2.so
-	refused "$1" "$2" "$3" load -p "$PID" --timeout 1s "$PATCH"
+	refused "$1" "$2" "$3" load -p "$PID" "${time[@]}" "$PATCH"
 	answers "$2: old code runs" "$PID" 'ask 5' 'answer 6'
 	as_before "$2: nothing is left" "$PID" "$T/before"
 }
@@ -57,7 +63,7 @@ end_service "$PID"
 # A lock that the target holds: the hook waits in libc, from where it is not taken away.
 start locked threads
 refused 6 "a hook that wants a lock" 'HPBeforeLoad: .*not back in time and is within .*runs on' \
-	load -p "$PID" --timeout 1s "$SVC/rude_lock_before-load.so"
+	load -p "$PID" "${ENOUGH[@]}" "$SVC/rude_lock_before-load.so"
 kill -USR1 "$PID"
 answers "it goes on when it has the lock" "$PID" 'ask 5' 'answer 6'
 taken_out() {
