@@ -147,12 +147,19 @@ async def serve(reader, writer):
     writer.close()
 
 async def main():
-    end = asyncio.Event()
+    end, also = asyncio.Event(), ""
+
+    def claim():
+        nonlocal also
+        also = " and claims another"
+        say("MAINPID=%s\nSTATUS=%d serves%s" % (open("$T/claimed").read(), os.getpid(), also))
+
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end.set)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, claim)
     server = await asyncio.start_server(serve, "127.0.0.1", $PORT, backlog=1024)
     say("READY=1\nSTATUS=serving in %d" % os.getpid())
     while not end.is_set():
-        say("WATCHDOG=1\nSTATUS=%s serves" % os.getpid())
+        say("WATCHDOG=1\nSTATUS=%d serves%s" % (os.getpid(), also))
         try:
             await asyncio.wait_for(end.wait(), int(os.environ["WATCHDOG_USEC"]) / 4e6)
         except asyncio.TimeoutError:
@@ -162,17 +169,22 @@ async def main():
 
 asyncio.run(main())
 END
-unit watched "${common[@]}" Type=notify NotifyAccess=all WatchdogSec=8s "ExecStart=/usr/bin/python3 $T/server.py"
+unit watched "${common[@]}" Type=notify User=nobody NotifyAccess=all WatchdogSec=8s "ExecStart=/usr/bin/python3 $T/server.py"
 survives watched line
 status() {
-	[ "$(show watched StatusText)" = "$MAIN serves" ]
+	[ "$(show watched StatusText)" = "$MAIN serves$1" ]
 }
-check "watched: systemd hears what the new one says" wait_until "$PATIENCE" status
+check "watched: systemd hears what the new one says" wait_until "$PATIENCE" status ""
 before=$(show watched WatchdogTimestampMonotonic)
 fed() {
 	[ "$(show watched WatchdogTimestampMonotonic)" != "$before" ]
 }
 check "watched: and its watchdog" wait_until "$PATIENCE" fed
+# systemd would take any process for the main one, if root said so.
+show hpd MainPID >"$T/claimed"
+inside kill -USR1 "$MAIN"
+check "watched: it says that hpd is its main process" wait_until "$PATIENCE" status " and claims another"
+is "watched: that is not taken" "$(show watched MainPID)" "$MAIN"
 inside systemctl stop watched
 is "watched: it ended well" "$(show watched Result)" success
 

@@ -85,6 +85,7 @@ static void refuses_what_is_no_address(void **state)
 
 static void hears_what_is_said(void **state)
 {
+	const struct ucred other = {getppid(), 65534, 65533};
 	struct hp_notify_socket n = {.fd = -1};
 	struct hp_notified said;
 	char name[64];
@@ -99,15 +100,16 @@ static void hears_what_is_said(void **state)
 	assert_true(hp_notify_take(&n, &said));
 	assert_false(said.ready);
 	assert_int_equal(said.main_pid, 77);
-	assert_int_equal(said.from, getpid());
+	assert_int_equal(said.from.pid, getpid());
+	assert_int_equal(said.from.uid, getuid());
 	assert_true(hp_notify_take(&n, &said));
 	assert_true(said.ready);
 	assert_int_equal(said.main_pid, 0);
 	assert_string_equal(said.text, "READY=1");
 	assert_false(hp_notify_take(&n, &said));
-	assert_int_equal(hp_notify_as(name, getppid(), "WATCHDOG=1"), 0);
+	assert_int_equal(hp_notify_as(name, &other, "WATCHDOG=1"), 0);
 	assert_true(hp_notify_take(&n, &said));
-	assert_int_equal(said.from, getppid());
+	assert_memory_equal(&said.from, &other, sizeof(other));
 	close(n.fd);
 }
 
@@ -137,7 +139,7 @@ static void lets_go_of_descriptors(void **state)
 	assert_int_equal(sendmsg(sock, &msg, 0), 9);
 	close(p[1]);
 	assert_true(hp_notify_take(&n, &said));
-	assert_int_equal(said.from, getpid());
+	assert_int_equal(said.from.pid, getpid());
 	assert_int_equal(read(p[0], name, 1), 0);
 	close(p[0]);
 	close(sock);

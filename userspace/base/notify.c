@@ -30,9 +30,8 @@ static int address_of(const char *name, struct sockaddr_un *ret)
 }
 
 /* The kernel puts the sender's credentials in, where we do not. */
-static void add_sender(struct msghdr *msg, void *room, size_t n, pid_t pid)
+static void add_sender(struct msghdr *msg, void *room, size_t n, const struct ucred *who)
 {
-	const struct ucred who = {pid, getuid(), getgid()};
 	struct cmsghdr *c;
 
 	msg->msg_control = room;
@@ -40,11 +39,11 @@ static void add_sender(struct msghdr *msg, void *room, size_t n, pid_t pid)
 	c = CMSG_FIRSTHDR(msg);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_CREDENTIALS;
-	c->cmsg_len = CMSG_LEN(sizeof(who));
-	memcpy(CMSG_DATA(c), &who, sizeof(who));
+	c->cmsg_len = CMSG_LEN(sizeof(*who));
+	memcpy(CMSG_DATA(c), who, sizeof(*who));
 }
 
-int hp_notify_as(const char *to, pid_t pid, const char *state)
+int hp_notify_as(const char *to, const struct ucred *who, const char *state)
 {
 	union {
 		struct cmsghdr align;
@@ -62,8 +61,8 @@ int hp_notify_as(const char *to, pid_t pid, const char *state)
 	if (n < 0)
 		return n;
 	msg.msg_namelen = (socklen_t)n;
-	if (pid)
-		add_sender(&msg, control.room, sizeof(control.room), pid);
+	if (who)
+		add_sender(&msg, control.room, sizeof(control.room), who);
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0 || sendmsg(fd, &msg, MSG_NOSIGNAL) < 0)
 		return -errno;
@@ -72,7 +71,7 @@ int hp_notify_as(const char *to, pid_t pid, const char *state)
 
 int hp_notify(const char *to, const char *state)
 {
-	return hp_notify_as(to, 0, state);
+	return hp_notify_as(to, NULL, state);
 }
 
 int hp_notify_listen(struct hp_notify_socket *ret, const char *name)
@@ -144,7 +143,7 @@ bool hp_notify_take(struct hp_notify_socket *n, struct hp_notified *ret)
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
 		if (c->cmsg_type == SCM_CREDENTIALS)
-			ret->from = ((struct ucred *)CMSG_DATA(c))->pid;
+			memcpy(&ret->from, CMSG_DATA(c), sizeof(ret->from));
 		if (c->cmsg_type == SCM_RIGHTS)
 			close_all(c);
 	}

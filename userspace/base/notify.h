@@ -5,12 +5,13 @@
 #define HP_BASE_NOTIFY_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 /* Sends @state to @to.  0, also when @to is NULL: nobody wants to know.  Else a negative errno. */
 int hp_notify(const char *to, const char *state);
-/* The same, as if process @pid said it.  That takes CAP_SYS_ADMIN. */
-int hp_notify_as(const char *to, pid_t pid, const char *state);
+/* The same, as if @who said it.  Another pid takes CAP_SYS_ADMIN, other ids CAP_SETUID and CAP_SETGID. */
+int hp_notify_as(const char *to, const struct ucred *who, const char *state);
 
 #define HP_NOTIFY_MAX 4096
 
@@ -24,8 +25,8 @@ int hp_notify_listen(struct hp_notify_socket *ret, const char *name);
 
 struct hp_notified {
 	bool ready;
-	pid_t main_pid; /* 0: not said */
-	pid_t from;	/* who says it */
+	pid_t main_pid;	   /* 0: not said */
+	struct ucred from; /* who says it */
 	char text[HP_NOTIFY_MAX + 1];
 };
 

@@ -31,10 +31,10 @@ static void take_ready(struct hp_supervisor *s)
 	struct hp_notified said;
 
 	while (hp_notify_take(&s->notify, &said)) {
-		if (hp_supervisor_below(s, &below) < 0 || !hp_procs_have(&below, said.from))
+		if (hp_supervisor_below(s, &below) < 0 || !hp_procs_have(&below, said.from.pid))
 			continue;
 		if (s->disowned)
-			hp_unit_pass_on(said.from, said.text);
+			hp_unit_pass_on(&said.from, said.text);
 		s->said_ready |= said.ready;
 		if (said.main_pid && hp_procs_have(&below, said.main_pid))
 			s->said_main = said.main_pid;

@@ -171,13 +171,14 @@ static int is_main(sd_bus *bus, const struct hp_unit *u, pid_t pid, struct hp_er
 /* Says it, and waits until it is so.  1; 0: it was not heard. */
 static int say(sd_bus *bus, const struct hp_unit *u, pid_t from, pid_t to, struct hp_err *err)
 {
+	const struct ucred who = {from, getuid(), getgid()}; /* hp's word, with root's weight */
 	uint64_t end = hp_now_ns() + TRY_NS;
 	char text[64];
 	int r;
 
 	/* The watchdog's time begins anew: the new one's next word may be half of it away. */
 	(void)snprintf(text, sizeof(text), "MAINPID=%d\nWATCHDOG=1", (int)to);
-	r = hp_notify_as(MANAGER_SOCKET, from, text);
+	r = hp_notify_as(MANAGER_SOCKET, &who, text);
 	if (r < 0)
 		return hp_err_sys(err, -r, "telling systemd by " MANAGER_SOCKET);
 	for (;;) {
@@ -237,7 +238,7 @@ int hp_unit_settle(const struct hp_unit *u, pid_t main, struct hp_err *err)
 	return r < 0 ? r : 0;
 }
 
-void hp_unit_pass_on(pid_t pid, const char *text)
+void hp_unit_pass_on(const struct ucred *who, const char *text)
 {
-	(void)hp_notify_as(MANAGER_SOCKET, pid, text); /* as sd_notify(3): nobody serves worse for it */
+	(void)hp_notify_as(MANAGER_SOCKET, who, text); /* as sd_notify(3): nobody serves worse for it */
 }

@@ -10,6 +10,7 @@
 #define HP_RESTART_UNIT_H
 
 #include <stdbool.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 struct hp_err;
@@ -34,8 +35,9 @@ int hp_unit_set_main(const struct hp_unit *u, pid_t from, pid_t to, struct hp_er
 /* Nobody but @main is left: the drop-in goes, unless another restart is using it. */
 int hp_unit_settle(const struct hp_unit *u, pid_t main, struct hp_err *err);
 
-/* Passes on what @pid says by sd_notify(3). */
-void hp_unit_pass_on(pid_t pid, const char *text);
+/* Passes on what @who says by sd_notify(3), with the weight that it has from that one: of root systemd
+ * takes any process as the main one. */
+void hp_unit_pass_on(const struct ucred *who, const char *text);
 
 /* restart/unit_exec.c: ExecStart= in @s, a unit's, with the environment that is there expanded, and
  * its working directory. */
