@@ -11,17 +11,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "hp/err.h"
+#include "restart/dummy.h"
 #include "restart/quiet.h"
 #include "restart/ready.h"
 #include "service/fds.h"
@@ -61,38 +60,6 @@ int hp_take_away_check(const struct hp_procs *procs, struct hp_err *err)
 	return r;
 }
 
-/* A datagram socket gets a port that nobody knows, of the loopback: one without is not in /proc/net,
- * where target/choose.c looks for what a thread waits for. */
-static int bind_somewhere(int fd, int domain)
-{
-	const struct sockaddr_in in = {.sin_family = AF_INET,
-				       .sin_addr = {htonl(INADDR_LOOPBACK)}};
-	const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
-					 .sin6_addr = IN6ADDR_LOOPBACK_INIT};
-	const struct sockaddr_un un = {.sun_family = AF_UNIX}; /* a name of the kernel's choice */
-
-	if (domain == AF_INET)
-		return bind(fd, (const struct sockaddr *)&in, sizeof(in));
-	if (domain == AF_INET6)
-		return bind(fd, (const struct sockaddr *)&in6, sizeof(in6));
-	return bind(fd, (const struct sockaddr *)&un, sizeof(un.sun_family));
-}
-
-/* A socket of the same type on which nobody calls. */
-static int open_dummy(const struct hp_listener *l, struct hp_err *err)
-{
-	int domain = l->type == SOCK_DGRAM ? l->family : AF_UNIX;
-	hp_autoclose int fd = socket(domain, l->type | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return hp_err_sys(err, errno, "socket to take the place of %s", l->text);
-	if (bind_somewhere(fd, domain) || (l->type != SOCK_DGRAM && listen(fd, 1)))
-		return hp_err_sys(err, errno, "socket to take the place of %s", l->text);
-	if (l->status & O_NONBLOCK && fcntl(fd, F_SETFL, O_NONBLOCK))
-		return hp_err_sys(err, errno, "socket to take the place of %s", l->text);
-	return HP_TAKE_FD(fd);
-}
-
 static int failed(const struct taking *k, int64_t r, const char *what, struct hp_err *err)
 {
 	if (r == -HP_E_GONE)
@@ -119,7 +86,7 @@ static int leave_epolls(struct taking *k, const struct hp_listener *l, struct hp
 
 static int put_dummy(struct taking *k, int fd, const struct hp_listener *l, struct hp_err *err)
 {
-	hp_autoclose int dummy = open_dummy(l, err);
+	hp_autoclose int dummy = hp_dummy_open(l, err);
 	int theirs;
 	int64_t r;
 
