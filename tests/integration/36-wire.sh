@@ -188,3 +188,31 @@ is "one that it may" "$(wire_load '{"hp_file":"./hp.so"}')" "{\"hp_id\":\"$WIRE_
 is "and out again" "$(request -d "{\"hp_id\":\"$WIRE_ID\"}" "http://$ADDR/hp/v1/unload" | tail -n 1)" \
 	'{"hp_id":"","error":""}'
 end_service "$PID"
+
+# One that executes a set-user-id program: neither its owner nor the token are for what that may.
+mkdir "$T/suid"
+cp "$SVC/ticker" "$T/suid/"
+chmod 4755 "$T/suid/ticker"
+cat >"$T/riser" <<END
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -c \
+	'echo ready \$\$; read line; exec "$T/suid/ticker" 1000'
+END
+chmod 755 "$T/riser"
+SVC=$T
+start_service riser
+SVC=$real
+serve -p "$PID" --http 127.0.0.1:0 --token-file "$T/token"
+with_token() {
+	request -H "Authorization: Bearer $TOKEN" "http://$ADDR/hp/v1/info"
+}
+is "with the token" "$(with_token | tail -n 1)" null
+ask "$PID" go "^ready $PID\$"
+is "it runs as root now" "$(stat -c %U "/proc/$PID")" root
+like "the token is not for that" "$(with_token | flat)" \
+	'^HTTP/1.1 [45].*rights of uid 65534 alone'
+refused 5 "nor can it be served so" 'rights of several users' \
+	serve -p "$PID" --http 127.0.0.1:0 --token-file "$T/token"
+expect 0 "hpctl's root may" list -p "$PID"
+end_service "$PID"

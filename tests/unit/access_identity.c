@@ -6,7 +6,9 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -42,10 +44,72 @@ static void another_of_that_number_is_refused(void **state)
 	hp_access_free(&access);
 }
 
+/* A child that ends with us, after it has taken these user ids. */
+static pid_t start_as(uid_t real, uid_t effective, uid_t saved)
+{
+	int ready[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		if (setresuid(real, effective, saved) < 0 ||
+		    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static int permit(uid_t of, pid_t pid, struct hp_err *err)
+{
+	struct hp_peer root = {.known = true};
+	struct hp_access access = {0};
+	struct hp_access_question q = {.access = &access, .peer = &root, .right = HP_RIGHT_LOAD,
+				       .process = -1, .of = of};
+	struct hp_pairs seal = {0};
+	struct hp_target *t;
+	int k;
+
+	assert_int_equal(hp_policy_parse("allow root\n", "policy", &access.policy, err), 0);
+	assert_int_equal(hp_target_open(&t, pid, err), 0);
+	k = hp_access_permit(&q, t, -1, &seal, err);
+	hp_target_free(t);
+	hp_access_free(&access);
+	return k;
+}
+
+/* As a set-user-id program is after an exec: an asker who was judged before is not root's equal now. */
+static void what_got_more_rights_since_is_refused(void **state)
+{
+	pid_t alices = start_as(1000, 1000, 1000), su = start_as(1000, 0, 0),
+	      helper = start_as(1000, 1000, 0), roots = start_as(0, 0, 0);
+	struct hp_err err;
+
+	assert_int_equal(permit(1000, alices, &err), 0);
+	assert_int_equal(permit(1000, su, &err), -HP_E_DENIED);
+	assert_int_equal(permit(1000, helper, &err), -HP_E_DENIED);
+	assert_int_equal(permit(1000, roots, &err), -HP_E_DENIED);
+	assert_non_null(strstr(err.text, "rights of uid 1000 alone"));
+	assert_int_equal(permit(1001, alices, &err), -HP_E_DENIED);
+	assert_int_equal(permit(0, su, &err), 0);
+	assert_int_equal(permit(0, alices, &err), 0);
+	sleeper_end(alices);
+	sleeper_end(su);
+	sleeper_end(helper);
+	sleeper_end(roots);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_of_that_number_is_refused),
+		cmocka_unit_test(what_got_more_rights_since_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

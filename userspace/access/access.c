@@ -147,6 +147,16 @@ static int check_same(const struct hp_access_question *q, struct hp_err *err)
 	return hp_err_set(err, -HP_E_GONE, "the process that was meant has exited");
 }
 
+/* Whoever was let in as the owner, or for the owner's process, was not let into what that executed since. */
+static int check_owner(const struct hp_access_question *q, const struct hp_policy_target *t,
+		       struct hp_err *err)
+{
+	if (!q->of || t->uid == q->of)
+		return 0;
+	return hp_err_set(err, -HP_E_DENIED,
+			  "the process does not run with the rights of uid %u alone any more", q->of);
+}
+
 int hp_access_permit(void *arg, const struct hp_target *t, int patch_fd, struct hp_pairs *seal,
 		     struct hp_err *err)
 {
@@ -159,7 +169,8 @@ int hp_access_permit(void *arg, const struct hp_target *t, int patch_fd, struct 
 		return k;
 	if (patch_fd >= 0 && (k = find_signer(q, patch_fd, err)) < 0)
 		return k;
-	if ((k = hp_access_facts(t, &facts, err)) < 0 || (k = hp_target_check(t, err)) < 0)
+	if ((k = hp_access_facts(t, &facts, err)) < 0 || (k = hp_target_check(t, err)) < 0 ||
+	    (k = check_owner(q, &facts.t, err)) < 0)
 		return k;
 	k = hp_policy_decide(&q->access->policy, &who, q->right, &facts.t,
 			     q->is_signed ? &q->signer : NULL, err);

@@ -37,6 +37,7 @@ struct hp_access_question {
 	const struct hp_peer *peer;
 	enum hp_right right;
 	int process;	   /* pidfd of the one that is meant; -1: whoever has the number */
+	uid_t of;	   /* not 0: the process must be that user's alone */
 	pid_t by_target;   /* not 0: files are named, and opened, as that process would */
 	const char *patch; /* the name of the file; its signature's is the same with ".minisig" */
 	char *signature;   /* that file's text; NULL: there is none.  Owned. */
@@ -62,6 +63,8 @@ struct hp_access_facts {
 	struct hp_policy_target t;
 	char exe[4096], unit[HP_ACCESS_UNIT];
 };
+/* The one user with whose rights @pid runs; (uid_t)-1: those of several. */
+int hp_access_uid(pid_t pid, uid_t *ret, struct hp_err *err);
 int hp_access_facts(const struct hp_target *t, struct hp_access_facts *ret, struct hp_err *err);
 
 /* The system's unit of a process with @cgroups, the text of /proc/PID/cgroup; "": it is in none. */

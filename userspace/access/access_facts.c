@@ -17,14 +17,14 @@
 
 /* The one uid that it has: a set-uid program is nobody's own.  proc_pid_status(5): real, effective,
  * saved, file system. */
-static int read_uid(const struct hp_target *t, uid_t *ret, struct hp_err *err)
+int hp_access_uid(pid_t pid, uid_t *ret, struct hp_err *err)
 {
 	unsigned real, effective, saved, fs;
 	char text[64];
 
-	if (!hp_status_text(t->pid, "Uid", text, sizeof(text)) ||
+	if (!hp_status_text(pid, "Uid", text, sizeof(text)) ||
 	    sscanf(text, "%u %u %u %u", &real, &effective, &saved, &fs) != 4)
-		return hp_err_set(err, -HP_E_GONE, "there is no process %d", t->pid);
+		return hp_err_set(err, -HP_E_GONE, "there is no process %d", pid);
 	*ret = real == effective && effective == saved && saved == fs ? real : (uid_t)-1;
 	return 0;
 }
@@ -109,7 +109,7 @@ int hp_access_facts(const struct hp_target *t, struct hp_access_facts *ret, stru
 	int k;
 
 	*ret = (struct hp_access_facts){.unit = ""};
-	if ((k = read_uid(t, &ret->t.uid, err)) < 0 || (k = read_exe(t, ret, err)) < 0)
+	if ((k = hp_access_uid(t->pid, &ret->t.uid, err)) < 0 || (k = read_exe(t, ret, err)) < 0)
 		return k;
 	return read_unit(t, ret, err);
 }

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/access.h"
 #include "base/clock.h"
 #include "base/fd.h"
 #include "base/log.h"
@@ -141,6 +142,19 @@ static int check(struct hp_daemon *d, const struct hp_record *rec, const char *a
 	return 0;
 }
 
+/* To whom a token gives rights over a program that got somebody else's as well, nobody can mean. */
+static int read_owner(struct hp_serve *l, struct hp_err *err)
+{
+	int k = hp_access_uid(l->pid, &l->of, err);
+
+	if (k < 0 || !l->has_token || l->of != (uid_t)-1)
+		return k;
+	return hp_err_set(err, -HP_E_DENIED,
+			  "process %d runs with the rights of several users, as a set-user-id program "
+			  "does: it is not served with a token",
+			  l->pid);
+}
+
 int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct hp_record *rec,
 		   struct hp_serve **ret, struct hp_err *err)
 {
@@ -176,6 +190,8 @@ int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct h
 	if (l->pidfd < 0)
 		k = hp_err_set(err, -HP_E_GONE, "process %d: no such process", rec->pid);
 	else
+		k = read_owner(l, err);
+	if (k == 0)
 		k = hp_tcp_listen(&addr, l->addr, sizeof(l->addr), &l->fd, err);
 	if (k < 0) {
 		listener_free(l);
@@ -215,11 +231,12 @@ static bool owns(uid_t uid, pid_t pid)
 	return stat(path, &st) == 0 && st.st_uid == uid;
 }
 
-int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c,
-		   const struct hp_record *rec, unsigned *status, struct hp_err *err)
+int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c, const struct hp_record *rec,
+		   uid_t *of, unsigned *status, struct hp_err *err)
 {
 	unsigned char sum[HP_SERVE_TOKEN_SUM];
 
+	*of = l->has_token ? l->of : c->peer.uid;
 	if (l->has_token) {
 		token_sum(rec->token, sum);
 		if (sodium_memcmp(sum, l->token, sizeof(sum)) == 0)

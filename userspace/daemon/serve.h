@@ -4,7 +4,8 @@
  *
  * A listener lives as long as hpd and its process do.  Who may use it: with a token, whoever knows
  * it; without one, on loopback only, root and the user who owns the process.  What they ask for is
- * done with the rights of who began it, and the policy is asked each time.
+ * done with the rights of who began it, and the policy is asked each time.  A process may execute a
+ * set-user-id program in between: what its owner may, or who has the token, ends there.
  */
 #ifndef HP_DAEMON_SERVE_H
 #define HP_DAEMON_SERVE_H
@@ -37,6 +38,7 @@ struct hp_serve {
 	int pidfd;
 	struct hp_ring_op exited;
 	struct hp_peer by; /* who began it: with whose rights its operations are done */
+	uid_t of; /* whose process it was then */
 	bool remote;
 	bool has_token;
 	unsigned char token[HP_SERVE_TOKEN_SUM]; /* its SHA-256 */
@@ -59,9 +61,10 @@ struct hp_serve *hp_serve_find(struct hp_daemon *d, uint32_t id);
 void hp_serve_sweep(struct hp_daemon *d);
 void hp_serve_free_all(struct hp_daemon *d);
 
-/* Whether @c, who said @rec, may use @l: 0, or -HP_E_DENIED and *status, 401 or 403. */
-int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c,
-		   const struct hp_record *rec, unsigned *status, struct hp_err *err);
+/* Whether @c, who said @rec, may use @l: 0, or -HP_E_DENIED and *status, 401 or 403.  *of: that was judged
+ * of this user's process, and it must be that still when something is done to it; 0: of anybody's. */
+int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c, const struct hp_record *rec,
+		   uid_t *of, unsigned *status, struct hp_err *err);
 
 /* One, as it is listed. */
 json_t *hp_serve_describe(const struct hp_serve *l);

@@ -31,6 +31,7 @@ struct hp_job_request {
 	pid_t pid; /* 0: no one process */
 	bool dry_run;	/* a load that is a check */
 	bool by_target; /* the file is named as the process itself would */
+	uid_t of;	/* not 0: only while the process is that user's */
 	bool traces;	/* LIST: agents that were left are listed as well */
 	struct hp_selector sel;	/* without @pid: the processes; all zero: every one, or none */
 	pid_t *pids;		/* of @sel */
