@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Who may not restart a process, what a new program may not do, and that the old one is not touched
-# before the new one is ready.
+# Who may not restart a process nor hinder it, what a new program may not do, and that the old one is
+# not touched before the new one is ready.
 # shellcheck source=tests/integration/restart-lib.sh
 . "$(dirname "$0")/restart-lib.sh"
 
@@ -82,6 +82,86 @@ refused 3 "io_uring binds beside the old one" 'by a socket of its own.*io_uring'
 	restart "$MAIN" -- "$SVC/netsvc" reuseport uring "$address"
 as_before "the old one is as it was" "$MAIN" "$T/before"
 is "nothing is left of the new one" "$(pgrep -f "^$SVC/netsvc.*uring")" ""
+end_server
+
+# --- a stranger at the socket to which the new one says READY=1 -------------------------------------------
+cat >"$T/stranger.py" <<'END'
+import resource, socket, sys
+
+sockets = []
+
+# The names that the next processes would have
+def squat():
+    first = int(open("/proc/loadavg").read().split()[-1])
+    most = int(open("/proc/sys/kernel/pid_max").read())
+    for i in range(3000):
+        sockets.append(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+        sockets[-1].bind("\0hp-notify-%d" % ((first + i) % most))
+
+# As fast as it is read
+def flood():
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.sendto(b"READY=1", "\0" + sys.argv[2])
+        print("flooding", flush=True)
+        try:
+            while True:
+                s.sendto(b"READY=1", "\0" + sys.argv[2])
+        except ConnectionRefusedError:
+            pass
+
+if sys.argv[1] == "squat":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4000, 4000))
+    squat()
+    print("squatting", flush=True)
+    sys.stdin.read()
+else:
+    flood()
+END
+# stranger WORD…: as Alice: STRANGER
+stranger() {
+	setpriv "--reuid=$ALICE" "--regid=$ALICE" --clear-groups /usr/bin/python3 "$T/stranger.py" "$@" \
+		<"$T/silence" >"$T/stranger" 2>&1 &
+	STRANGER=$!
+	own "$STRANGER"
+	wait_line "$T/stranger" '^(squatting|flooding)' || not_ok "stranger $*" "$(tail -n 3 "$T/stranger")"
+}
+# Who floods ends with the socket, too.
+end_stranger() {
+	kill -KILL "$STRANGER" 2>/dev/null
+	wait "$STRANGER" 2>/dev/null
+}
+# flooded NAME STATUS REGEX OPTION…: a restart in which one sends from the new one's start on
+flooded() {
+	local name=$1 status=$2 regex=$3 from restart
+
+	shift 3
+	from=$(stat -c %s "$T/server.out")
+	"$O/hpctl" --socket "$T/hpd.sock" restart "$MAIN" --ready notify "$@" \
+		-- "${new[@]}" "hold=bind:$T/bind" "notify=$T/say" "$address" >"$T/restarted" 2>&1 &
+	restart=$!
+	wait_line "$T/server.out" '^bind ' "$from"
+	stranger flood "$(tr '\0' '\n' <"/proc/${REPLY#bind }/environ" | sed -n 's/^NOTIFY_SOCKET=@//p')"
+	touch "$T/bind"
+	check "$name: it ends meanwhile" wait_until "$PATIENCE" gone "$restart"
+	end_stranger
+	wait "$restart"
+	is "$name" "$?" "$status"
+	like "$name: it says so" "$(cat "$T/restarted")" "$regex"
+	rm "$T/bind"
+}
+mkfifo "$T/silence"
+exec {silence}<>"$T/silence"
+start_netsvc epoll "$address"
+stranger squat
+restart --ready notify -- "${new[@]}" notify=/ "$address"
+is "a stranger has the names that could be guessed: it is restarted" "$STATUS $ERR" "0 "
+end_stranger
+flooded "a stranger says READY=1 without end" \
+	4 'did not say READY=1' --ready-timeout 1s
+touch "$T/say"
+flooded "and the new one itself" 0 '^[0-9]+$' --ready-timeout 80s
+MAIN=$(cat "$T/restarted")
+own "$MAIN"
 end_server
 
 # --- with the rights of a set-user-id program ------------------------------------------------------------

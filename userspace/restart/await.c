@@ -11,7 +11,8 @@
 #include "restart/notified.h"
 #include "restart/supervisor.h"
 
-#define REAP_NS (1 * HP_MS)
+#define REAP_NS	  (1 * HP_MS)
+#define WORDS_MAX 64 /* of what is said, taken at a time */
 
 /* What waitpid(2) says. */
 struct change {
@@ -25,21 +26,32 @@ int hp_supervisor_below(const struct hp_supervisor *s, struct hp_procs *ret)
 }
 
 /* Until the switch it speaks to hp alone: systemd has another main process. */
-static void take_ready(struct hp_supervisor *s)
+static void heed(struct hp_supervisor *s, const struct hp_notified *said,
+		 const struct hp_procs *below)
 {
-	struct hp_procs below = {0};
-	struct hp_notified said;
+	if (!hp_procs_have(below, said->from.pid))
+		return;
+	if (s->disowned)
+		hp_unit_pass_on(&said->from, said->text);
+	s->said_ready |= said->ready;
+	if (said->main_pid && hp_procs_have(below, said->main_pid))
+		s->said_main = said->main_pid;
+	s->look_ns = 0;
+}
 
-	while (hp_notify_take(&s->notify, &said)) {
-		if (hp_supervisor_below(s, &below) < 0 || !hp_procs_have(&below, said.from.pid))
-			continue;
-		if (s->disowned)
-			hp_unit_pass_on(&said.from, said.text);
-		s->said_ready |= said.ready;
-		if (said.main_pid && hp_procs_have(&below, said.main_pid))
-			s->said_main = said.main_pid;
-		s->look_ns = 0;
-	}
+/* Anybody can send, as fast as it is read, so there is an end to it.  Who they are is asked once, and
+ * when all of them have spoken: one may have been born a moment ago. */
+static void take_words(struct hp_supervisor *s)
+{
+	static struct hp_notified said[WORDS_MAX];
+	struct hp_procs below = {0};
+	size_t n = 0;
+
+	while (n < WORDS_MAX && hp_notify_take(&s->notify, &said[n]))
+		n++;
+	if (n && hp_supervisor_below(s, &below) == 0)
+		for (size_t i = 0; i < n; i++)
+			heed(s, &said[i], &below);
 	hp_procs_free(&below);
 }
 
@@ -112,6 +124,6 @@ bool hp_supervisor_wait(struct hp_supervisor *s, uint64_t deadline_ns)
 	if (p[2].revents || s->more)
 		hp_supervisor_reap(s);
 	if (p[3].revents)
-		take_ready(s);
+		take_words(s);
 	return !p[0].revents;
 }

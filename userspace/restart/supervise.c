@@ -5,9 +5,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -30,9 +32,21 @@ static int fill_stdio(void)
 	return 0;
 }
 
+/* In no file, for the program may have another root; and a name that can be guessed can be taken by
+ * anybody before. */
+static int hear_from_it(struct hp_supervisor *s)
+{
+	uint64_t chance;
+	char name[32];
+
+	if (getrandom(&chance, sizeof(chance), 0) < 0)
+		return -errno;
+	(void)snprintf(name, sizeof(name), HP_NOTIFY_PREFIX "%016" PRIx64, chance);
+	return hp_notify_listen(&s->notify, name);
+}
+
 static int begin(struct hp_supervisor *s)
 {
-	char name[32];
 	sigset_t child;
 	const int keep[] = {s->sock, s->permit->fd};
 	size_t n = s->permit->ask && s->permit->fd >= 0 ? 2 : 1;
@@ -50,8 +64,7 @@ static int begin(struct hp_supervisor *s)
 	s->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (s->signal_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1))
 		return -errno;
-	(void)snprintf(name, sizeof(name), HP_NOTIFY_PREFIX "%d", (int)getpid());
-	return hp_notify_listen(&s->notify, name);
+	return hear_from_it(s);
 }
 
 static void on_substitution(void *arg, bool warning, const char *text)
