@@ -97,7 +97,8 @@ start_load "$address" 2
 restart
 is "one that gave up its rights starts with those that it has" \
 	"$STATUS $ERR $(awk '/^Uid/ { print $2 }' "/proc/$MAIN/status")" "0  65534"
-restart --user root --wait -- "$SVC/netsvc" threads "$address"
+refused 3 "nor is its command line root's" 'its own word' restart "$MAIN" --user root
+restart --user root --exec-env EMPTY --wait -- "$SVC/netsvc" threads "$address"
 is "or with those of --user" "$STATUS $ERR $(awk '/^Uid/ { print $2 }' "/proc/$MAIN/status")" "0  0"
 end_service "$LOAD"
 end_server

@@ -100,6 +100,39 @@ unit crashing "${common[@]}" Restart=on-failure "ExecStart=$SVC/netsvc threads $
 survives crashing line
 crashes crashing
 
+# Who has given up root does not say what root executes next.
+printf 'FILE="of a" file\nHP_TEST=file\n' >"$T/env"
+# shellcheck disable=SC2016 # systemd expands them
+unit fallen "${common[@]}" UMask=0027 "RuntimeDirectory=fallen also" "EnvironmentFile=$T/env" WatchdogSec=1h \
+	"ExecStart=$SVC/netsvc threads user=65534 "'environ=HP_TEST=evil tag=${HP_TEST} $REST'
+begin fallen
+wait_until "$PATIENCE" bash -c ": >$http"
+like "fallen: the old one has written over its environment" "$(of "$MAIN" environ | tr '\0' '\n')" '^HP_TEST=evil'
+refused 3 "fallen: root's, by a command that lies where it is" 'name the whole path' restart "$MAIN" -- ./netsvc
+restart --wait -- "$SVC/netsvc" threads "$address"
+is "fallen: it is restarted" "$STATUS" 0
+like "fallen: and told that it has systemd's environment" "$ERR" "systemd's is taken instead"
+is "fallen: as root" "$(inside ps -o user= -p "$MAIN")" root
+environment=$(of "$MAIN" environ | tr '\0' '\n')
+is "fallen: nothing but systemd's" "$(grep -E '^(HP_TEST|FILE|RUNTIME_DIRECTORY|WATCHDOG_USEC|WAY)=' <<<"$environment" | LC_ALL=C sort | paste -sd' ')" \
+	"FILE=of afile HP_TEST=file RUNTIME_DIRECTORY=/run/also:/run/fallen WATCHDOG_USEC=3600000000 WAY=epoll"
+is "fallen: in systemd's directory" "$(inside readlink "/proc/$MAIN/cwd")" /var
+is "fallen: with systemd's umask" "$(of "$MAIN" status | awk '/^Umask/ { print $2 }')" 0027
+inside systemctl stop fallen
+begin fallen
+wait_until "$PATIENCE" bash -c ": >$http"
+restart --wait
+is "fallen: by systemd's words it is restarted" "$STATUS" 0
+like "fallen: with the variables that systemd has" "$(of "$MAIN" cmdline | tr '\0' ' ')" ' tag=file '
+inside systemctl stop fallen
+
+unit jailed "${common[@]}" "ExecStart=$SVC/netsvc threads user=65534 chroot=$T/jail $address"
+mkdir "$T/jail"
+begin jailed
+wait_until "$PATIENCE" bash -c ": >$http"
+refused 3 "what lies in another root is not executed as root" 'another root directory' restart "$MAIN"
+inside systemctl stop jailed
+
 unit forking "${common[@]}" Type=forking "PIDFile=$T/daemon.pid" \
 	"ExecStart=$SVC/netsvc epoll daemon pidfile=$T/daemon.pid $address"
 survives forking line

@@ -20,6 +20,8 @@
  *	forks=N		it goes on in its Nth descendant, without a session of its own
  *	linger=FILE	… and who forks ends when FILE is there
  *	user=UID	it gives up its rights when it has bound
+ *	chroot=DIR	it goes there first
+ *	environ=TEXT	it writes TEXT over its environment, as /proc shows it
  *	v6only		IPv6 sockets take no IPv4
  *	seize=PID:FILE	a child of it traces PID until FILE is there
  *	die=STAGE, hang=STAGE	ends, or does nothing more, at start, bind, listen
@@ -55,7 +57,7 @@
 
 static struct {
 	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger,
-		*seize;
+		*seize, *chroot, *environ;
 	bool early, uring, unlink_at_end, daemon, v6only;
 	int user, forks, workers, inherit;
 } opt = {.tag = "1", .user = -1, .inherit = -1, .workers = CHILDREN};
@@ -470,7 +472,8 @@ static void read_option(const char *arg)
 		const char **to;
 	} texts[] = {{"tag", &opt.tag},	  {"die", &opt.die},	   {"hang", &opt.hang},
 		     {"hold", &opt.hold}, {"notify", &opt.notify}, {"pidfile", &opt.pidfile},
-		     {"linger", &opt.linger}, {"seize", &opt.seize}};
+		     {"linger", &opt.linger}, {"seize", &opt.seize},
+		     {"chroot", &opt.chroot}, {"environ", &opt.environ}};
 	const struct {
 		const char *name;
 		bool *to;
@@ -512,6 +515,24 @@ static void multiply(void)
 			addr[n_addr++] = addr[i];
 }
 
+static void write_environment(void)
+{
+	char *from = environ[0], *to = from;
+
+	for (char **e = environ; *e; e++)
+		to = *e + strlen(*e) + 1;
+	memset(from, 0, (size_t)(to - from));
+	(void)snprintf(from, (size_t)(to - from), "%s", opt.environ);
+}
+
+static void give_up_rights(void)
+{
+	if (opt.chroot)
+		check(chroot(opt.chroot) == 0 && chdir("/") == 0, "chroot");
+	if (opt.user >= 0)
+		check(setresuid((uid_t)opt.user, (uid_t)opt.user, (uid_t)opt.user) == 0, "setuid");
+}
+
 int main(int argc, char **argv)
 {
 	struct sigaction terminated = {.sa_handler = end};
@@ -528,8 +549,9 @@ int main(int argc, char **argv)
 	if (!is_way("workers"))
 		open_all();
 	go_into_background();
-	if (opt.user >= 0)
-		check(setresuid((uid_t)opt.user, (uid_t)opt.user, (uid_t)opt.user) == 0, "setuid");
+	give_up_rights();
+	if (opt.environ)
+		write_environment();
 	if (is_way("prefork"))
 		fork_children(CHILDREN, NULL, -1);
 	if (is_way("workers"))

@@ -161,6 +161,32 @@ static void who_told_the_administrator_tells_again(void **state)
 	end(pid);
 }
 
+/* --- of one who has fewer rights than the new one --------------------------------------------------- */
+
+static void nothing_is_his_word(void **state)
+{
+	char *env[] = {"PATH=/bin", "LD_PRELOAD=/tmp/evil.so", NULL};
+	const char *whole[] = {"/bin/sleep"}, *where_he_is[] = {"bin/sleep"};
+	pid_t pid = start("sleep", env);
+	struct hp_pair more[] = {{"OURS", "1"}};
+	struct hp_restart_request req = {.pid = pid, .set = {.v = more, .n = 1}};
+
+	spec.rises = true;
+	assert_int_equal(hp_environ_read(&spec, &req, &err), 0);
+	assert_int_equal(spec.envp.n, 1);
+	assert_string_equal(hp_environ_get(&spec, "OURS"), "1");
+	assert_non_null(strstr(spec.left_out, "not taken"));
+	assert_int_equal(hp_command_read(&spec, &req, &err), -HP_E_COMMAND);
+	req.n_argv = 1;
+	req.argv = where_he_is;
+	assert_int_equal(hp_command_read(&spec, &req, &err), -HP_E_COMMAND);
+	hp_strings_free(&spec.argv);
+	req.argv = whole;
+	assert_int_equal(hp_command_read(&spec, &req, &err), 0);
+	forget();
+	end(pid);
+}
+
 /* --- the drain ------------------------------------------------------------------------------------- */
 
 static void words_of_drain(void **state)
@@ -231,6 +257,7 @@ int main(void)
 		cmocka_unit_test(words_of_the_request),
 		cmocka_unit_test(what_is_the_process_own_stays_behind),
 		cmocka_unit_test(who_told_the_administrator_tells_again),
+		cmocka_unit_test(nothing_is_his_word),
 		cmocka_unit_test(words_of_drain),
 		cmocka_unit_test(the_usual_drain),
 	};

@@ -98,3 +98,20 @@ int hp_bus_message(sd_bus *bus, const char *path, const char *interface, const c
 
 	return failed(r, &e, name, err);
 }
+
+int hp_bus_strings(sd_bus *bus, const char *path, const char *interface, const char *name,
+		   char ***ret, struct hp_err *err)
+{
+	sd_bus_error e = SD_BUS_ERROR_NULL;
+	char of[64];
+	int r = sd_bus_get_property_strv(bus, SYSTEMD, path, full(interface, of), name, &e, ret);
+
+	return failed(r, &e, name, err);
+}
+
+void hp_bus_strings_free(char **v)
+{
+	for (char **p = v; p && *p; p++)
+		free(*p);
+	free(v);
+}

@@ -25,6 +25,10 @@ int hp_bus_string(sd_bus *bus, const char *path, const char *interface, const ch
 		  size_t n, struct hp_err *err);
 int hp_bus_number(sd_bus *bus, const char *path, const char *interface, const char *name,
 		  uint32_t *ret, struct hp_err *err);
+/* An "as", to be given to hp_bus_strings_free(); NULL where there is none. */
+int hp_bus_strings(sd_bus *bus, const char *path, const char *interface, const char *name,
+		   char ***ret, struct hp_err *err);
+void hp_bus_strings_free(char **v);
 /* Of @type; the message is to be released by sd_bus_message_unref(). */
 int hp_bus_message(sd_bus *bus, const char *path, const char *interface, const char *name,
 		   const char *type, sd_bus_message **ret, struct hp_err *err);

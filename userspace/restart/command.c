@@ -67,6 +67,11 @@ static int take_own(struct hp_spec *s, pid_t pid, struct hp_err *err)
 	size_t n;
 	int r;
 
+	if (s->rises)
+		return hp_err_set(err, -HP_E_COMMAND,
+				  "the command line of process %d is its own word, and the new one would get "
+				  "rights that it has not; name the command to start, behind --",
+				  (int)pid);
 	(void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
 	r = hp_read_file(AT_FDCWD, path, CMDLINE_MAX, &text, &n);
 	if (r < 0)
@@ -86,13 +91,18 @@ int hp_command_read(struct hp_spec *s, const struct hp_restart_request *req, str
 	int r = 0;
 
 	if (!req->n_argv && *s->unit.name)
-		return hp_unit_command(s, req->pid, err);
+		return hp_unit_command(s, err);
 	if (!req->n_argv)
 		return take_own(s, req->pid, err);
 	for (size_t i = 0; r == 0 && i < req->n_argv; i++)
 		r = hp_strings_add(&s->argv, req->argv[i]);
 	if (r < 0)
 		return hp_err_sys(err, -r, "command");
+	if (s->rises && *req->argv[0] != '/' && strchr(req->argv[0], '/'))
+		return hp_err_set(err, -HP_E_COMMAND,
+				  "'%.200s' is looked up where process %d has gone, and would get rights "
+				  "that it has not; name the whole path",
+				  req->argv[0], (int)req->pid);
 	if (!find(s, req->pid, req->argv[0]))
 		return hp_err_set(err, -HP_E_NO_FILE,
 				  "there is no program '%.200s' where process %d is", req->argv[0],

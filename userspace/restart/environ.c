@@ -151,20 +151,31 @@ static bool is_told(const char *notify)
 	return notify && strncmp(notify, HP_NOTIFY_PREFIX, strlen(HP_NOTIFY_PREFIX)) != 0;
 }
 
-int hp_environ_read(struct hp_spec *s, const struct hp_restart_request *req, struct hp_err *err)
+static int keep(struct hp_spec *s, pid_t pid)
 {
 	char path[64], *text;
 	size_t n;
-	int r = 0;
+	int r;
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)req->pid);
-	if (req->env == HP_RESTART_ENV_KEEP) {
-		r = hp_read_file(AT_FDCWD, path, ENVIRON_MAX, &text, &n);
-		if (r == 0) {
-			r = take(s, text, n);
-			free(text);
-		}
+	if (s->rises) {
+		(void)snprintf(s->left_out, sizeof(s->left_out),
+			       "%s, for the new one gets rights that it has not",
+			       *s->unit.name ? "systemd's is taken instead" : "not taken");
+		return 0;
 	}
+	(void)snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+	r = hp_read_file(AT_FDCWD, path, ENVIRON_MAX, &text, &n);
+	if (r < 0)
+		return r;
+	r = take(s, text, n);
+	free(text);
+	return r;
+}
+
+int hp_environ_read(struct hp_spec *s, const struct hp_restart_request *req, struct hp_err *err)
+{
+	int r = req->env == HP_RESTART_ENV_KEEP ? keep(s, req->pid) : 0;
+
 	for (size_t i = 0; r == 0 && i < req->set.n; i++)
 		r = hp_environ_set(s, req->set.v[i].key, req->set.v[i].value);
 	if (r < 0)

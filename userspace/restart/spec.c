@@ -16,6 +16,8 @@
 #include "service/cgroup.h"
 #include "target/procfs.h"
 
+#define USUAL_UMASK 022
+
 static const struct {
 	const char *name;
 	int flag;
@@ -70,11 +72,11 @@ static int open_namespaces(struct hp_spec *s, pid_t pid, struct hp_err *err)
 	return 0;
 }
 
-static int open_dirs(struct hp_spec *s, pid_t pid, struct hp_err *err)
+static int open_dirs(struct hp_spec *s, pid_t pid, uid_t uid, struct hp_err *err)
 {
 	char path[64];
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/cwd", (int)pid);
+	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, s->rises ? "root" : "cwd");
 	s->cwd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (s->cwd < 0)
 		return hp_err_sys(err, errno, "working directory of process %d", (int)pid);
@@ -82,7 +84,15 @@ static int open_dirs(struct hp_spec *s, pid_t pid, struct hp_err *err)
 	if (same_file(path, "/proc/self/root"))
 		return 0;
 	s->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return s->root < 0 ? hp_err_sys(err, errno, "root of process %d", (int)pid) : 0;
+	if (s->root < 0)
+		return hp_err_sys(err, errno, "root of process %d", (int)pid);
+	if (!s->rises)
+		return 0;
+	return hp_err_set(err, -HP_E_TARGET,
+			  "process %d has gone to another root directory, where it may have put what the "
+			  "new one would execute with rights that it has not itself; --user %u restarts it "
+			  "as who it is",
+			  (int)pid, (unsigned)uid);
 }
 
 /* What the old one has closed is /dev/null, or the new one's first files would become it. */
@@ -143,7 +153,7 @@ static int read_numbers(struct hp_spec *s, pid_t pid, struct hp_err *err)
 
 	if (!hp_status_number(pid, "Umask", 8, &mask))
 		return hp_err_set(err, -HP_E_GONE, "process %d is gone", (int)pid);
-	s->umask = (mode_t)mask;
+	s->umask = s->rises ? USUAL_UMASK : (mode_t)mask;
 	(void)snprintf(path, sizeof(path), "/proc/%d/oom_score_adj", (int)pid);
 	r = hp_read_file(AT_FDCWD, path, 32, &text, NULL);
 	if (r < 0)
@@ -155,11 +165,27 @@ static int read_numbers(struct hp_spec *s, pid_t pid, struct hp_err *err)
 	return errno ? hp_err_sys(err, errno, "priority of process %d", (int)pid) : 0;
 }
 
+static int choose_creds(struct hp_spec *s, const struct hp_restart_request *req,
+			const struct hp_creds *creds, struct hp_err *err)
+{
+	const char *user = req->user;
+	int r = 0;
+
+	if (hp_creds_copy(&s->creds, creds) < 0)
+		return hp_err_sys(err, ENOMEM, "groups of process %d", (int)req->pid);
+	/* systemd says whose it was before it gave up what it had. */
+	if (!user && *s->unit.name && !*s->unit.user && creds->uid[0])
+		user = "root";
+	if (user)
+		r = hp_creds_of_user(&s->creds, user, err);
+	s->rises = !hp_creds_suffice(creds, &s->creds);
+	return r;
+}
+
 static int read_all(struct hp_spec *s, const struct hp_restart_request *req,
 		    const struct hp_creds *creds, struct hp_err *err)
 {
 	pid_t pid = req->pid;
-	const char *user = req->user;
 	int r = refuse_namespaces(pid, err);
 
 	if (r == 0)
@@ -167,26 +193,23 @@ static int read_all(struct hp_spec *s, const struct hp_restart_request *req,
 	if (r == 0)
 		r = hp_unit_read(&s->unit, pid, s->cgroups, err);
 	if (r == 0)
+		r = choose_creds(s, req, creds, err);
+	if (r == 0)
 		r = hp_environ_read(s, req, err);
 	if (r == 0)
 		r = open_namespaces(s, pid, err);
 	if (r == 0)
-		r = open_dirs(s, pid, err);
+		r = open_dirs(s, pid, creds->uid[0], err);
+	if (r == 0)
+		r = read_numbers(s, pid, err);
+	if (r == 0)
+		r = hp_unit_surroundings(s, req, err);
 	if (r == 0)
 		r = hp_command_read(s, req, err);
 	if (r == 0)
 		r = open_stdio(s, pid, err);
 	if (r == 0)
 		r = read_limits(s, pid, err);
-	if (r == 0)
-		r = read_numbers(s, pid, err);
-	if (r == 0 && hp_creds_copy(&s->creds, creds) < 0)
-		r = hp_err_sys(err, ENOMEM, "groups of process %d", (int)pid);
-	/* systemd says whose it was before it gave up what it had. */
-	if (r == 0 && !user && *s->unit.name && !*s->unit.user && s->creds.uid[0])
-		user = "root";
-	if (r == 0 && user)
-		r = hp_creds_of_user(&s->creds, user, err);
 	return r;
 }
 

@@ -5,6 +5,10 @@
  * What the command line does not say is the old process's as it is now: working directory and root,
  * environment as it was started with, standard input and output, users, groups and capabilities,
  * resource limits, umask, namespaces, control groups.
+ *
+ * A process writes over its command line and environment as it likes, and goes where it likes.  So where
+ * the new one *rises*, to rights that the old one has not (a daemon that gave up root, --user), none of
+ * that is taken: what is not root's word is systemd's, or usual.
  */
 #ifndef HP_RESTART_SPEC_H
 #define HP_RESTART_SPEC_H
@@ -42,8 +46,9 @@ struct hp_spec {
 	mode_t umask;
 	int oom_score_adj, nice;
 	char *cgroups;	   /* /proc/PID/cgroup */
+	bool rises;	   /* may be what the old one may not */
 	bool wants_ready;  /* its unit or environment says that it tells when it is ready */
-	char left_out[64]; /* of the environment: why, for a warning; "" */
+	char left_out[80]; /* of the environment: why, for a warning; "" */
 };
 
 /* Reads what @req and the old process say; @creds are those of the old process, whose own word the rest may

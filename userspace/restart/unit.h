@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 struct hp_err;
+struct hp_restart_request;
 struct hp_spec;
 
 struct hp_unit {
@@ -39,8 +40,11 @@ int hp_unit_settle(const struct hp_unit *u, pid_t main, struct hp_err *err);
  * takes any process as the main one. */
 void hp_unit_pass_on(const struct ucred *who, const char *text);
 
-/* restart/unit_exec.c: ExecStart= in @s, a unit's, with the environment that is there expanded, and
- * its working directory. */
-int hp_unit_command(struct hp_spec *s, pid_t pid, struct hp_err *err);
+/* restart/unit_exec.c: ExecStart= in @s, a unit's, with the environment that is there expanded. */
+int hp_unit_command(struct hp_spec *s, struct hp_err *err);
+
+/* restart/unit_around.c: what systemd gives the unit of @s, if it has one, where the command is the unit's or
+ * the old process's word is not taken: variables that are not there yet, the working directory. */
+int hp_unit_surroundings(struct hp_spec *s, const struct hp_restart_request *req, struct hp_err *err);
 
 #endif

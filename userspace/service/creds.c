@@ -111,6 +111,32 @@ bool hp_creds_same(const struct hp_creds *a, const struct hp_creds *b)
 	       !strcmp(a->label, b->label);
 }
 
+static bool has_uid(const struct hp_creds *c, uid_t uid)
+{
+	return c->uid[0] == uid || c->uid[1] == uid || c->uid[2] == uid;
+}
+
+static bool has_gid(const struct hp_creds *c, gid_t gid)
+{
+	for (size_t i = 0; i < c->n_groups; i++)
+		if (c->groups[i] == gid)
+			return true;
+	return c->gid[0] == gid || c->gid[1] == gid || c->gid[2] == gid;
+}
+
+bool hp_creds_suffice(const struct hp_creds *held, const struct hp_creds *wanted)
+{
+	if (has_uid(held, 0))
+		return true;
+	for (int i = 0; i < 3; i++)
+		if (!has_uid(held, wanted->uid[i]) || !has_gid(held, wanted->gid[i]))
+			return false;
+	for (size_t i = 0; i < wanted->n_groups; i++)
+		if (!has_gid(held, wanted->groups[i]))
+			return false;
+	return true;
+}
+
 void hp_creds_free(struct hp_creds *c)
 {
 	free(c->groups);

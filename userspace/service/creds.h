@@ -24,6 +24,8 @@ struct hp_creds {
 int hp_creds_read(struct hp_creds *ret, pid_t pid, struct hp_err *err);
 /* -ENOMEM. */
 int hp_creds_copy(struct hp_creds *to, const struct hp_creds *from);
+/* A process with @held may become one with @wanted by itself: its ids are root's, or these. */
+bool hp_creds_suffice(const struct hp_creds *held, const struct hp_creds *wanted);
 bool hp_creds_same(const struct hp_creds *a, const struct hp_creds *b);
 /* Instead of the process's own: "name", "uid" or "name:group", with every capability that goes with
  * it. */
