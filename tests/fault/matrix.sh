@@ -266,6 +266,7 @@ befall() {
 	all-killed) # as the kill of a cgroup may do: the keeper, which would mend, first
 		# shellcheck disable=SC2046,SC2086 # words; a job that has not begun has not its name yet
 		kill -KILL $(ours | awk '$3 !~ /agent/ { print $1 }' | sort -rn) "$HPD" $job
+		wait_until 5 gone "$HPD" # it takes its probes along, which may take a while
 		says "$SCENARIO"
 		echo "without any hp: $REPLY" >>"$T/q.out"
 		return
