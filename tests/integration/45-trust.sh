@@ -53,6 +53,12 @@ rm "$T/p.so.minisig"
 # --- the policy itself ---------------------------------------------------------------------------------
 printf 'allow everybody\n' >"$T/bad.conf"
 refused 2 "policy check names the line" "bad.conf, line 1.*everybody" policy check "$T/bad.conf"
+mkdir "$T/hers"
+chown "$ALICE" "$T/hers"
+printf 'allow root\nallow user %s exe %s\n' "$ALICE" "$T/hers/server" >"$T/bad.conf"
+refused 5 "a program that she can have any file be" \
+	"bad.conf, line 2: exe $T/hers/server: the directory $T/hers belongs to uid $ALICE" \
+	policy check "$T/bad.conf"
 chmod g+w "$T/bad.conf"
 refused 5 "a policy that others can write" 'others than root' policy check "$T/bad.conf"
 "$O/hpd" --socket "$T/x.sock" --state-dir "$T/state" --policy "$T/bad.conf" >"$T/x.log" 2>&1
@@ -66,6 +72,9 @@ as_alice
 start_service server
 alices=$PID
 as_root
+check "a copy where root alone can put one" cp "$SVC/server" "$T/server"
+SVC=$T start_service server
+served=$PID
 is "a socket for root and the group hp" "$(stat -c %a "$T/hpd.sock")" 660
 
 # --- who -------------------------------------------------------------------------------------------------
@@ -107,12 +116,14 @@ denied "what is hers is not his" "uid $BOB may not load" load -p "$alices" "$T/p
 as_root
 policy 'deny root to load' 'allow root'
 denied "even root" 'line 1 of the policy' load -p "$roots" "$T/p.so"
-policy 'allow root' "allow user $BOB to see,load exe $(readlink -f "$SVC/server")"
+policy 'allow root' "allow user $BOB to see,load exe $T/server"
 as_bob
-load -p "$roots" "$T/p.so"
-denied "loading is not unloading" "uid $BOB may not unload" unload -p "$roots" "$ID"
+load -p "$served" "$T/p.so"
+denied "loading is not unloading" "uid $BOB may not unload" unload -p "$served" "$ID"
+denied "another file" "uid $BOB may not load" load -p "$roots" "$T/p.so"
 as_root
-unload -p "$roots" "$ID"
+unload -p "$served" "$ID"
+end_service "$served"
 printf 'permit all\n' >"$T/policy.conf"
 kill -HUP "$HPD"
 check "a policy that is wrong changes nothing" wait_line "$T/hpd.log" 'stays as it was.*line 1'

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -109,6 +110,112 @@ static void knows_programs_by_their_file(void **state)
 	assert_int_equal(decide(rules, &bob, HP_RIGHT_LOAD, &env, NULL), 0);
 	env.exe = "/bin/shady (deleted)";
 	assert_int_equal(decide(rules, &bob, HP_RIGHT_LOAD, &env, NULL), -HP_E_DENIED);
+}
+
+/* A directory of @mode and @uid, in one of root's, with a link "srv"; its name in @dir. */
+static void make_place(char dir[64], mode_t mode, uid_t uid)
+{
+	char file[80];
+
+	snprintf(dir, 64, "/tmp/hp-policy-XXXXXX");
+	assert_non_null(mkdtemp(dir));
+	strcat(dir, "/d");
+	assert_int_equal(mkdir(dir, 0755), 0);
+	snprintf(file, sizeof(file), "%s/srv", dir);
+	assert_int_equal(symlink("/usr/bin/env", file), 0);
+	assert_int_equal(chown(dir, uid, 0), 0);
+	assert_int_equal(chmod(dir, mode), 0);
+}
+
+static void remove_place(char *dir)
+{
+	char file[80];
+
+	snprintf(file, sizeof(file), "%s/srv", dir);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(rmdir(dir), 0);
+	*strrchr(dir, '/') = '\0';
+	assert_int_equal(rmdir(dir), 0);
+}
+
+/* Or whom the rule is about could have it fit what he likes, or nothing. */
+static void names_programs_where_root_alone_can_put_them(void **state)
+{
+	static const struct {
+		mode_t mode;
+		uid_t uid;
+		const char *says; /* NULL: good */
+	} v[] = {
+		{0755, 0, NULL},
+		{0700, 0, NULL},
+		{0755, 1000, "belongs to uid 1000"},
+		{0775, 0, "others than root"},
+		{0757, 0, "others than root"},
+		{01777, 0, "others than root"},
+	};
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		static const char *const names[] = {"srv", "none-so-far"};
+		char dir[64], text[128];
+
+		make_place(dir, v[i].mode, v[i].uid);
+		for (size_t j = 0; j < sizeof(names) / sizeof(names[0]); j++) {
+			struct hp_policy p = {0};
+
+			snprintf(text, sizeof(text), "allow root\n\ndeny user 1 exe %s/%s", dir, names[j]);
+			assert_int_equal(hp_policy_parse(text, "policy.conf", &p, &err),
+					 v[i].says ? -HP_E_DENIED : 0);
+			if (v[i].says && (!strstr(err.text, v[i].says) || !strstr(err.text, dir) ||
+					  strncmp(err.text, "policy.conf, line 3: exe /", 26) != 0))
+				fail_msg("'%s' gives: %s", text, err.text);
+			hp_policy_free(&p);
+		}
+		remove_place(dir);
+	}
+}
+
+static void follows_links_as_carefully(void **state)
+{
+	char dir[64], hers[64], text[128], link[80];
+	struct hp_policy p = {0};
+
+	make_place(dir, 0755, 0);
+	make_place(hers, 0755, 1000);
+	snprintf(link, sizeof(link), "%s/srv", dir);
+	assert_int_equal(unlink(link), 0);
+	snprintf(text, sizeof(text), "../../..%s/srv", hers);
+	assert_int_equal(symlink(text, link), 0);
+	snprintf(text, sizeof(text), "allow root exe %s", link);
+	assert_int_equal(hp_policy_parse(text, "policy.conf", &p, &err), -HP_E_DENIED);
+	assert_non_null(strstr(err.text, hers));
+	assert_int_equal(unlink(link), 0);
+	assert_int_equal(symlink("srv", link), 0);
+	snprintf(text, sizeof(text), "allow root exe %s", link);
+	assert_true(hp_policy_parse(text, "policy.conf", &p, &err) < 0);
+	assert_non_null(strstr(err.text, strerror(ELOOP)));
+	remove_place(dir);
+	remove_place(hers);
+}
+
+/* They may have become hers since the policy was read: then nobody knows what the rule is about. */
+static void judges_the_way_each_time(void **state)
+{
+	char dir[64], text[128];
+	struct hp_policy_target env = target("/usr/bin/env", 0), sh = target("/bin/sh", 0);
+	struct hp_policy p;
+
+	make_place(dir, 0755, 0);
+	snprintf(text, sizeof(text), "deny user 1000 exe %s/srv\nallow anyone", dir);
+	p = parse(text);
+	assert_int_equal(hp_policy_decide(&p, &alice, HP_RIGHT_LOAD, &env, NULL, &err), -HP_E_DENIED);
+	assert_int_equal(hp_policy_decide(&p, &alice, HP_RIGHT_LOAD, &sh, NULL, &err), 0);
+	assert_int_equal(chown(dir, 1000, 0), 0);
+	assert_int_equal(hp_policy_decide(&p, &alice, HP_RIGHT_LOAD, &sh, NULL, &err), -HP_E_DENIED);
+	assert_non_null(strstr(err.text, "line 1 of the policy: exe /tmp/hp-policy-"));
+	assert_non_null(strstr(err.text, "belongs to uid 1000"));
+	assert_int_equal(hp_policy_decide(&p, &bob, HP_RIGHT_LOAD, &sh, NULL, &err), 0);
+	hp_policy_free(&p);
+	remove_place(dir);
 }
 
 static void knows_units(void **state)
@@ -227,6 +334,9 @@ int main(void)
 		cmocka_unit_test(knows_people),
 		cmocka_unit_test(knows_rights),
 		cmocka_unit_test(knows_programs_by_their_file),
+		cmocka_unit_test(names_programs_where_root_alone_can_put_them),
+		cmocka_unit_test(follows_links_as_carefully),
+		cmocka_unit_test(judges_the_way_each_time),
 		cmocka_unit_test(knows_units),
 		cmocka_unit_test(asks_for_signatures),
 		cmocka_unit_test(knows_for_whom_to_listen),

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "trust/policy.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "hp/err.h"
+#include "trust/path.h"
 
 static bool has_group(const struct hp_asker *who, gid_t gid)
 {
@@ -36,22 +38,34 @@ static bool fits_asker(const struct hp_rule *r, const struct hp_asker *who,
 
 /* By the file itself.  One that was replaced on disk since is known by its name alone, which is
  * worth something only where nobody but root can have given it. */
-static bool runs(const struct hp_policy_target *t, const char *path)
+static int runs(const struct hp_policy_target *t, const char *path, struct hp_err *err)
 {
 	static const char deleted[] = " (deleted)";
 	size_t n = strlen(path);
 	struct stat st;
+	int k = hp_root_path(path, &st, err);
 
-	if (stat(path, &st) == 0 && st.st_dev == t->exe_dev && st.st_ino == t->exe_ino)
-		return true;
+	if (k < 0 && k != -ENOENT)
+		return k;
+	if (k == 0 && st.st_dev == t->exe_dev && st.st_ino == t->exe_ino)
+		return 1;
 	return t->exe_roots && !strncmp(t->exe, path, n) && !strcmp(t->exe + n, deleted);
 }
 
-static bool fits_target(const struct hp_rule *r, const struct hp_policy_target *t)
+/* Negative when that is not for root alone to say: he who can may want the rule to fit, or not to. */
+static int fits_target(const struct hp_rule *r, const struct hp_policy_target *t, struct hp_err *err)
 {
-	if (!r->exe && !r->unit)
-		return true;
-	return t && (!r->exe || runs(t, r->exe)) && (!r->unit || !strcmp(r->unit, t->unit));
+	int k;
+
+	if (r->unit && (!t || strcmp(r->unit, t->unit) != 0))
+		return 0;
+	if (!r->exe)
+		return 1;
+	k = t ? runs(t, r->exe, err) : 0;
+	if (k < 0)
+		return hp_err_prefix(err, -HP_E_DENIED, "line %u of the policy: exe %.100s", r->line,
+				     r->exe);
+	return k;
 }
 
 static bool fits_signer(const struct hp_rule *r, const struct hp_signer *signer)
@@ -95,6 +109,7 @@ int hp_policy_decide(const struct hp_policy *p, const struct hp_asker *who, enum
 		     struct hp_err *err)
 {
 	unsigned unsigned_line = 0;
+	int k;
 
 	if (p->require_signed && right == HP_RIGHT_LOAD && !signer)
 		return hp_err_set(err, -HP_E_SIGNATURE,
@@ -102,7 +117,11 @@ int hp_policy_decide(const struct hp_policy *p, const struct hp_asker *who, enum
 	for (size_t i = 0; i < p->n; i++) {
 		const struct hp_rule *r = &p->v[i];
 
-		if (!(r->rights & right) || !fits_asker(r, who, target) || !fits_target(r, target))
+		if (!(r->rights & right) || !fits_asker(r, who, target))
+			continue;
+		if ((k = fits_target(r, target, err)) < 0)
+			return k;
+		if (k == 0)
 			continue;
 		/* Only what brings a patch can be signed. */
 		if (right == HP_RIGHT_LOAD && !fits_signer(r, signer)) {

@@ -72,7 +72,8 @@ void hp_policy_free(struct hp_policy *p);
 
 /* 0 or -HP_E_DENIED (-HP_E_SIGNATURE where only a signature is missing).  @target NULL: about hpd
  * itself or all processes, for which rules that name a target or its owner do not fit.  @signer
- * NULL: no patch, or nobody signed it. */
+ * NULL: no patch, or nobody signed it.  A rule that might fit, but whose file others than root could
+ * have replaced, denies. */
 int hp_policy_decide(const struct hp_policy *p, const struct hp_asker *who, enum hp_right right,
 		     const struct hp_policy_target *target, const struct hp_signer *signer,
 		     struct hp_err *err);

@@ -11,6 +11,7 @@
 #include "base/array.h"
 #include "hp/err.h"
 #include "trust/file.h"
+#include "trust/path.h"
 #include "trust/policy.h"
 
 #define POLICY_MAX (1u << 20)
@@ -139,6 +140,17 @@ static int read_name(struct reader *r, char **ret, const char *what)
 	return *ret ? 0 : hp_err_set(r->err, -ENOMEM, "no memory for the policy");
 }
 
+/* A file that is not there yet can be named, where only root can put it. */
+static int read_exe(struct reader *r, struct hp_rule *rule)
+{
+	int k = read_name(r, &rule->exe, "exe");
+	struct stat st;
+
+	if (k < 0 || (k = hp_root_path(rule->exe, &st, r->err)) == 0 || k == -ENOENT)
+		return k == -ENOENT ? 0 : k;
+	return hp_err_prefix(r->err, k, "%s, line %u: exe %.100s", r->name, r->line, rule->exe);
+}
+
 static int read_signed(struct reader *r, struct hp_rule *rule, char **next)
 {
 	char *key = word(r);
@@ -167,7 +179,7 @@ static int read_conditions(struct reader *r, struct hp_rule *rule)
 		if (!strcmp(w, "to"))
 			k = read_rights(r, rule);
 		else if (!strcmp(w, "exe"))
-			k = read_name(r, &rule->exe, "exe");
+			k = read_exe(r, rule);
 		else if (!strcmp(w, "unit"))
 			k = read_name(r, &rule->unit, "unit");
 		else if (!strcmp(w, "signed"))
