@@ -5,10 +5,13 @@
 
 #include <sys/types.h>
 
-/* The pid in @path, as process @as sees that path; 0: none. */
+/* The pid in @path, as process @as sees that path; 0: none, or no regular file: a link at its end is not
+ * followed. */
 pid_t hp_pidfile_read(pid_t as, const char *path);
 
-/* What ends removes its file, or has left it: it says @pid afterwards.  0 or a negative errno. */
+/* What ends removes its file, or has left it: it says @pid afterwards, and belongs to whom its directory
+ * belongs to, or in one of root's to whom it belonged.  0 or a negative errno; -EINVAL: what is there is no
+ * regular file. */
 int hp_pidfile_restore(const char *path, pid_t pid);
 
 #endif

@@ -4,6 +4,7 @@
  * itself.  The old one is drained, and then the filter, if there is one, is kept until the last
  * process of the new one is gone.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -143,7 +144,8 @@ static void tidy(struct hp_supervisor *s)
 	hp_shield_lower(&s->listeners, s->generation.pid);
 	s->generation.shielded = NULL;
 	if (r < 0) {
-		(void)snprintf(text, sizeof(text), "%s could not be written: %s", path, strerror(-r));
+		(void)snprintf(text, sizeof(text), "%s could not be written: %s", path,
+			       r == -EINVAL ? "what is there is no regular file" : strerror(-r));
 		hp_supervisor_warn(s, text);
 	}
 	if (*s->unit.name && hp_unit_settle(&s->unit, s->generation.pid, &err) < 0)
