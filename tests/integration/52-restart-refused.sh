@@ -120,7 +120,7 @@ END
 # stranger WORD…: as Alice: STRANGER
 stranger() {
 	setpriv "--reuid=$ALICE" "--regid=$ALICE" --clear-groups /usr/bin/python3 "$T/stranger.py" "$@" \
-		<"$T/silence" >"$T/stranger" 2>&1 &
+		<&"$silence" >"$T/stranger" 2>&1 &
 	STRANGER=$!
 	own "$STRANGER"
 	wait_line "$T/stranger" '^(squatting|flooding)' || not_ok "stranger $*" "$(tail -n 3 "$T/stranger")"
