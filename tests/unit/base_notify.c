@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The word to systemd: to a path, to an abstract name, and to nobody; and hearing it. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,10 +11,13 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "base/notify.h"
+
+#define WAIT_MS 20000
 
 /* A socket as systemd has one, at @name ("@…" is abstract). */
 static int listen_at(const char *name)
@@ -113,36 +118,88 @@ static void hears_what_is_said(void **state)
 	close(n.fd);
 }
 
-/* sd_notify_barrier(3) waits for the end of a pipe that it has sent. */
-static void lets_go_of_descriptors(void **state)
+/* Says BARRIER=1 to @n, with @fd beside it, and has it heard. */
+static void hear_with(struct hp_notify_socket *n, int fd)
 {
 	struct iovec iov = {"BARRIER=1", 9};
-	char room[CMSG_SPACE(sizeof(int))] = "", name[64];
+	char room[CMSG_SPACE(sizeof(int))] = "";
 	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room,
 			     .msg_controllen = sizeof(room)};
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	struct hp_notify_socket n = {.fd = -1};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+	int sock = socket(AF_UNIX, SOCK_DGRAM, 0);
 	struct hp_notified said;
-	int sock = socket(AF_UNIX, SOCK_DGRAM, 0), p[2];
 
-	snprintf(name, sizeof(name), "@hp-notify-fds-%d", (int)getpid());
-	assert_int_equal(hp_notify_listen(&n, name), 0);
-	assert_int_equal(pipe(p), 0);
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &p[1], sizeof(int));
-	memcpy(a.sun_path + 1, name + 1, strlen(name) - 1);
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	memcpy(a.sun_path + 1, n->name + 1, strlen(n->name) - 1);
 	msg.msg_name = &a;
-	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
+	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(n->name));
 	assert_int_equal(sendmsg(sock, &msg, 0), 9);
-	close(p[1]);
-	assert_true(hp_notify_take(&n, &said));
-	assert_int_equal(said.from.pid, getpid());
-	assert_int_equal(read(p[0], name, 1), 0);
-	close(p[0]);
 	close(sock);
+	assert_true(hp_notify_take(n, &said));
+	assert_string_equal(said.text, "BARRIER=1");
+	assert_int_equal(said.from.pid, getpid());
+}
+
+static void listen_for_descriptors(struct hp_notify_socket *n)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "@hp-notify-fds-%d", (int)getpid());
+	assert_int_equal(hp_notify_listen(n, name), 0);
+}
+
+/* sd_notify_barrier(3) waits for the end of a pipe that it has sent. */
+static void lets_go_of_descriptors(void **state)
+{
+	struct hp_notify_socket n;
+	struct pollfd end;
+	int p[2];
+
+	listen_for_descriptors(&n);
+	assert_int_equal(pipe(p), 0);
+	end = (struct pollfd){.fd = p[0]};
+	assert_int_equal(poll(&end, 1, 0), 0);
+	hear_with(&n, p[1]);
+	close(p[1]);
+	assert_int_equal(poll(&end, 1, WAIT_MS), 1);
+	assert_int_equal(end.revents, POLLHUP);
+	close(p[0]);
+	close(n.fd);
+}
+
+/* Whether another process finds it locked. */
+static bool is_locked(int fd)
+{
+	struct flock l = {.l_type = F_WRLCK};
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(fcntl(fd, F_GETLK, &l) || l.l_type == F_UNLCK);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status == 0;
+}
+
+/* Who closes a file has to wait until that is flushed, and loses his locks of it. */
+static void does_not_take_and_close_them(void **state)
+{
+	struct flock l = {.l_type = F_WRLCK};
+	struct hp_notify_socket n;
+	char path[] = "/tmp/hp-notify.XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	unlink(path);
+	listen_for_descriptors(&n);
+	assert_int_equal(fcntl(fd, F_SETLK, &l), 0);
+	assert_true(is_locked(fd));
+	hear_with(&n, fd);
+	assert_true(is_locked(fd));
+	close(fd);
 	close(n.fd);
 }
 
@@ -155,6 +212,7 @@ int main(void)
 		cmocka_unit_test(refuses_what_is_no_address),
 		cmocka_unit_test(hears_what_is_said),
 		cmocka_unit_test(lets_go_of_descriptors),
+		cmocka_unit_test(does_not_take_and_close_them),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,8 +13,6 @@
 
 #include "base/fd.h"
 
-#define FDS_MAX 8
-
 /* Its length, or -EINVAL. */
 static int address_of(const char *name, struct sockaddr_un *ret)
 {
@@ -109,44 +107,29 @@ static void read_lines(struct hp_notified *ret)
 	}
 }
 
-/* FDSTORE, BARRIER: closing them is the answer to the latter. */
-static void close_all(const struct cmsghdr *c)
-{
-	size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-	int fds[FDS_MAX];
-
-	if (n > FDS_MAX)
-		n = FDS_MAX;
-	memcpy(fds, CMSG_DATA(c), n * sizeof(int));
-	for (size_t i = 0; i < n; i++)
-		close(fds[i]);
-}
-
+/* There is no room for descriptors (FDSTORE, BARRIER), so that the kernel lets them go, which is the
+ * answer to the latter.  To close one is to wait for whoever keeps that file: its sender may. */
 bool hp_notify_take(struct hp_notify_socket *n, struct hp_notified *ret)
 {
 	union {
 		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(FDS_MAX * sizeof(int))];
+		char room[CMSG_SPACE(sizeof(struct ucred))];
 	} control;
 	struct iovec iov = {ret->text, HP_NOTIFY_MAX};
 	struct msghdr msg = {.msg_iov = &iov,
 			     .msg_iovlen = 1,
 			     .msg_control = control.room,
 			     .msg_controllen = sizeof(control.room)};
+	struct cmsghdr *c;
 	ssize_t got;
 
 	*ret = (struct hp_notified){0};
-	got = recvmsg(n->fd, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+	got = recvmsg(n->fd, &msg, MSG_DONTWAIT);
 	if (got < 0)
 		return false;
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		if (c->cmsg_level != SOL_SOCKET)
-			continue;
-		if (c->cmsg_type == SCM_CREDENTIALS)
-			memcpy(&ret->from, CMSG_DATA(c), sizeof(ret->from));
-		if (c->cmsg_type == SCM_RIGHTS)
-			close_all(c);
-	}
+	c = CMSG_FIRSTHDR(&msg);
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS)
+		memcpy(&ret->from, CMSG_DATA(c), sizeof(ret->from));
 	ret->text[got] = 0;
 	read_lines(ret);
 	return true;
