@@ -162,6 +162,16 @@ survives redis redis
 is "redis: its user" "$(inside ps -o user= -p "$MAIN")" nobody
 crashes redis
 
+# Home is what the machine says, not the process.
+cp "$SVC/netsvc" "$T/netsvc"
+unit home "${common[@]}" User=daemon 'WorkingDirectory=~' "ExecStart=$T/netsvc threads environ=HOME=$T/jail $address"
+begin home
+wait_until "$PATIENCE" bash -c ": >$http"
+is "home: systemd starts it in daemon's" "$(inside readlink "/proc/$MAIN/cwd")" "$(getent passwd daemon | cut -d: -f6)"
+restart --wait
+is "home: so does hp" "$STATUS $(inside readlink "/proc/$MAIN/cwd")" "0 $(getent passwd daemon | cut -d: -f6)"
+inside systemctl stop home
+
 # Speaks to systemd all the time, also when it ends; who is heard is not only the main process.
 cat >"$T/server.py" <<END
 import asyncio, os, signal, socket

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,6 +201,15 @@ static int fill_environment(struct hp_spec *s, sd_bus *bus, struct hp_err *err)
 	return r;
 }
 
+/* It is root who goes there: what the process takes for its home is not asked.  A user who is nowhere
+ * written down (DynamicUser=) has the root. */
+static const char *home_of(uid_t uid)
+{
+	const struct passwd *pw = getpwuid(uid);
+
+	return pw ? pw->pw_dir : "";
+}
+
 /* "" is the root, "~" home; "!" before it says that it need not be there. */
 static int open_directory(struct hp_spec *s, sd_bus *bus, pid_t pid, struct hp_err *err)
 {
@@ -212,8 +222,8 @@ static int open_directory(struct hp_spec *s, sd_bus *bus, pid_t pid, struct hp_e
 		return r;
 	dir += *dir == '!';
 	if (!strcmp(dir, "~"))
-		dir = hp_environ_get(s, "HOME");
-	fd = hp_path_open(pid, AT_FDCWD, dir && *dir ? dir : "/");
+		dir = home_of(s->creds.uid[0]);
+	fd = hp_path_open(pid, AT_FDCWD, *dir ? dir : "/");
 	if (fd < 0)
 		return hp_err_sys(err, -fd, "working directory of %s, '%s'", s->unit.name, dir);
 	hp_close(&s->cwd);
