@@ -126,6 +126,13 @@ static void reads_dates(void **state)
 	assert_int_equal(t, 0);
 	assert_int_equal(hp_expiry_read("expires:1970-01-01 and on", "x", &t, &err), 0);
 	assert_int_equal(t, 86400);
+	assert_int_equal(hp_expiry_read("expires:1969-12-31", "x", &t, &err), 0);
+	assert_int_not_equal(t, 0);
+	assert_true(t < 86400);
+	assert_int_equal(hp_expiry_read("expires:1960-02-29", "x", &t, &err), 0);
+	assert_true(t < 0);
+	assert_int_equal(hp_expiry_read("expires:2026-02-29", "x", &t, &err), -HP_E_SIGNATURE);
+	assert_int_equal(hp_expiry_read("expires:2028-02-29", "x", &t, &err), 0);
 	assert_int_equal(hp_expiry_read("expires:soon", "x", &t, &err), -HP_E_SIGNATURE);
 	assert_int_equal(hp_expiry_read("expires:2030-01-01T00", "x", &t, &err), -HP_E_SIGNATURE);
 }

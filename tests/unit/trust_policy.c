@@ -280,6 +280,10 @@ static void names_the_line_that_is_wrong(void **state)
 		{"allow root to", "\"to\" what?"},
 		{"allow root to load,run", "not 'run'"},
 		{"allow root to load,load", "once each"},
+		{"deny root to load to restart", "given twice: 'to'"},
+		{"deny root to load exe /bin/sh to load", "given twice: 'to'"},
+		{"deny root to ,", "\"to\" what?"},
+		{"deny root to ,,", "\"to\" what?"},
 		{"allow root exe", "missing after 'exe'"},
 		{"allow root exe nginx", "an absolute path is needed, not 'nginx'"},
 		{"allow root exe /a exe /b", "given twice: 'exe'"},
@@ -312,6 +316,10 @@ static void reads_only_what_is_roots(void **state)
 	assert_int_equal(hp_policy_read(path, &p, &err), 0);
 	assert_int_equal(p.n, 1);
 	hp_policy_free(&p);
+	assert_int_equal(pwrite(fd, "\0deny anyone\n", 13, 13), 13);
+	assert_int_equal(hp_policy_read(path, &p, &err), -HP_E_DENIED);
+	assert_non_null(strstr(err.text, "NUL"));
+	assert_int_equal(ftruncate(fd, 13), 0);
 	assert_int_equal(fchmod(fd, 0664), 0);
 	assert_int_equal(hp_policy_read(path, &p, &err), -HP_E_DENIED);
 	assert_int_equal(fchmod(fd, 0644), 0);

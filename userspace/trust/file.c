@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -50,6 +51,11 @@ int hp_root_file_read(int dir, const char *path, const char *name, size_t max, c
 	if (r < 0) {
 		free(text);
 		return hp_err_sys(err, -r, "read %s", name);
+	}
+	/* What lies behind it would be lost. */
+	if (memchr(text, 0, (size_t)st.st_size)) {
+		free(text);
+		return hp_err_set(err, -HP_E_DENIED, "%s is no text: it has a NUL byte", name);
 	}
 	*ret = text;
 	return 0;

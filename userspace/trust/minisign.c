@@ -36,6 +36,15 @@ void hp_key_id_text(const uint8_t id[8], char ret[HP_KEY_ID_TEXT])
 		snprintf(ret + (ptrdiff_t)i * 2, 3, "%02X", id[7 - i]);
 }
 
+/* timegm(3) would carry the 31st of February over. */
+static bool is_date(const struct tm *day)
+{
+	struct tm carried = *day;
+
+	(void)timegm(&carried);
+	return carried.tm_mday == day->tm_mday;
+}
+
 int hp_expiry_read(const char *comment, const char *name, time_t *ret, struct hp_err *err)
 {
 	static const char word[] = "expires:";
@@ -49,11 +58,12 @@ int hp_expiry_read(const char *comment, const char *name, time_t *ret, struct hp
 	if (!p)
 		return 0;
 	end = strptime(p + strlen(word), "%Y-%m-%d", &day);
-	if (!end || (*end && !strchr(" \t", *end)))
+	if (!end || (*end && !strchr(" \t", *end)) || !is_date(&day))
 		return hp_err_set(err, -HP_E_SIGNATURE,
-				  "%s: the date after \"expires:\" is not YYYY-MM-DD", name);
-	day.tm_mday++; /* timegm(3) carries it over */
+				  "%s: what follows \"expires:\" is no date YYYY-MM-DD", name);
+	day.tm_mday++; /* carried over */
 	*ret = timegm(&day);
+	*ret += *ret == 0; /* which would be never; it is over anyway */
 	return 0;
 }
 

@@ -111,7 +111,9 @@ static int read_rights(struct reader *r, struct hp_rule *rule)
 	char *list = word(r), *save;
 	unsigned got = 0;
 
-	if (!list)
+	if (rule->rights)
+		return bad(r, "given twice:", "to");
+	if (!list || !list[strspn(list, ",")])
 		return bad(r, "\"to\" what? see, load, unload, restart, with commas between", NULL);
 	for (char *w = strtok_r(list, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
 		unsigned before = got;
@@ -199,9 +201,11 @@ static int read_rule(struct reader *r, bool allow)
 
 	if (!rule)
 		return hp_err_set(r->err, -ENOMEM, "no memory for the policy");
-	*rule = (struct hp_rule){.allow = allow, .rights = HP_RIGHT_ALL, .line = r->line};
-	k = read_who(r, rule);
-	return k < 0 ? k : read_conditions(r, rule);
+	*rule = (struct hp_rule){.allow = allow, .line = r->line};
+	if ((k = read_who(r, rule)) < 0 || (k = read_conditions(r, rule)) < 0)
+		return k;
+	rule->rights = rule->rights ? rule->rights : HP_RIGHT_ALL;
+	return 0;
 }
 
 static int read_keys(struct reader *r)
