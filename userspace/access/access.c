@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -63,8 +64,14 @@ int hp_access_general(const struct hp_access *a, const struct hp_peer *peer, enu
 int hp_access_open_file(const struct hp_peer *peer, const char *path, struct hp_err *err)
 {
 	const struct hp_rights r = {peer->uid, peer->gid, peer->n_gids};
-	int fd = hp_open_as(&r, AT_FDCWD, path, 0);
+	/* Through those of /proc the job's CAP_SYS_PTRACE would go along, and /proc/self is the job's. */
+	int fd = hp_open_as(&r, AT_FDCWD, path, peer->uid ? RESOLVE_NO_MAGICLINKS : 0);
 
+	if (fd == -ELOOP && peer->uid)
+		return hp_err_set(err, -HP_E_NO_FILE,
+				  "open %s: %s, or one as /proc/PID/root is, through which hpd opens "
+				  "files for root only",
+				  path, strerror(ELOOP));
 	return fd < 0 ? hp_err_set(err, -HP_E_NO_FILE, "open %s: %s", path, strerror(-fd)) : fd;
 }
 

@@ -46,7 +46,8 @@ struct hp_access_question {
 	struct hp_signer signer;
 };
 
-/* Opens what @peer names with no more rights than @peer's own. */
+/* Opens what @peer names with no more rights than @peer's own; for others than root not through links that
+ * are no paths (/proc/PID/root, cwd, fd). */
 int hp_access_open_file(const struct hp_peer *peer, const char *path, struct hp_err *err);
 
 /* Reads the signature beside q->patch, if there is one. */
