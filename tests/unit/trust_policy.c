@@ -115,11 +115,10 @@ static void knows_programs_by_their_file(void **state)
 /* A directory of @mode and @uid, in one of root's, with a link "srv"; its name in @dir. */
 static void make_place(char dir[64], mode_t mode, uid_t uid)
 {
-	char file[80];
+	char file[80], place[] = "/tmp/hp-policy-XXXXXX";
 
-	snprintf(dir, 64, "/tmp/hp-policy-XXXXXX");
-	assert_non_null(mkdtemp(dir));
-	strcat(dir, "/d");
+	assert_non_null(mkdtemp(place));
+	snprintf(dir, 64, "%s/d", place);
 	assert_int_equal(mkdir(dir, 0755), 0);
 	snprintf(file, sizeof(file), "%s/srv", dir);
 	assert_int_equal(symlink("/usr/bin/env", file), 0);
