@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A process that is named by a number is the one that was meant, or it is nobody. */
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -44,8 +45,23 @@ static void another_of_that_number_is_refused(void **state)
 	hp_access_free(&access);
 }
 
-/* A child that ends with us, after it has taken these user ids. */
-static pid_t start_as(uid_t real, uid_t effective, uid_t saved)
+struct ids {
+	uid_t real, effective, saved;
+	gid_t gid, effective_gid;
+	bool keeps; /* its capabilities */
+	bool alone; /* in a user namespace of its own, where it has all of them */
+};
+
+static bool become(const struct ids *id)
+{
+	return setresgid(id->gid, id->effective_gid, id->effective_gid) == 0 &&
+	       prctl(PR_SET_KEEPCAPS, id->keeps) == 0 &&
+	       setresuid(id->real, id->effective, id->saved) == 0 &&
+	       (!id->alone || unshare(CLONE_NEWUSER) == 0);
+}
+
+/* A child that ends with us, after it has become that. */
+static pid_t start_with(const struct ids *id)
 {
 	int ready[2];
 	pid_t pid;
@@ -54,8 +70,8 @@ static pid_t start_as(uid_t real, uid_t effective, uid_t saved)
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid = fork();
 	if (pid == 0) {
-		if (setresuid(real, effective, saved) < 0 ||
-		    prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || write(ready[1], "", 1) != 1)
+		if (!become(id) || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+		    write(ready[1], "", 1) != 1)
 			_exit(1);
 		for (;;)
 			pause();
@@ -64,6 +80,37 @@ static pid_t start_as(uid_t real, uid_t effective, uid_t saved)
 	assert_int_equal(read(ready[0], &c, 1), 1);
 	close(ready[0]);
 	return pid;
+}
+
+static pid_t start_as(uid_t real, uid_t effective, uid_t saved)
+{
+	return start_with(&(struct ids){real, effective, saved, .gid = 0});
+}
+
+/* What a user may patch must not give him more than he has. */
+static void what_has_more_than_a_users_rights_is_nobodys(void **state)
+{
+	static const struct {
+		struct ids ids;
+		uid_t of;
+	} v[] = {
+		{{1000, 1000, 1000, .gid = 1000, .effective_gid = 1000}, 1000},
+		{{1000, 1000, 1000, .gid = 1000, .effective_gid = 42}, (uid_t)-1},
+		{{1000, 0, 0, .gid = 1000, .effective_gid = 1000}, (uid_t)-1},
+		{{1000, 1000, 1000, .keeps = true}, (uid_t)-1},
+		{{1000, 1000, 1000, .alone = true}, 1000},
+		{{0, 0, 0, .gid = 0}, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		pid_t pid = start_with(&v[i].ids);
+		struct hp_err err;
+		uid_t of = 4711;
+
+		assert_int_equal(hp_access_uid(pid, &of, &err), 0);
+		assert_int_equal(of, v[i].of);
+		sleeper_end(pid);
+	}
 }
 
 static int permit(uid_t of, pid_t pid, struct hp_err *err)
@@ -110,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_of_that_number_is_refused),
 		cmocka_unit_test(what_got_more_rights_since_is_refused),
+		cmocka_unit_test(what_has_more_than_a_users_rights_is_nobodys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

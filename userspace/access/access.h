@@ -64,7 +64,7 @@ struct hp_access_facts {
 	struct hp_policy_target t;
 	char exe[4096], unit[HP_ACCESS_UNIT];
 };
-/* The one user with whose rights @pid runs; (uid_t)-1: those of several. */
+/* The one user with whose rights @pid runs; (uid_t)-1: it has more than those. */
 int hp_access_uid(pid_t pid, uid_t *ret, struct hp_err *err);
 int hp_access_facts(const struct hp_target *t, struct hp_access_facts *ret, struct hp_err *err);
 

@@ -15,28 +15,48 @@
 
 #define PROC_MAX (64u << 10)
 
-/* The one uid that it has: a set-uid program is nobody's own.  proc_pid_status(5): real, effective,
- * saved, file system. */
-int hp_access_uid(pid_t pid, uid_t *ret, struct hp_err *err)
+static bool same_namespace(pid_t pid, const char *kind)
+{
+	struct stat theirs, ours;
+	char path[64], own[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, kind);
+	snprintf(own, sizeof(own), "/proc/self/ns/%s", kind);
+	return stat(path, &theirs) == 0 && stat(own, &ours) == 0 && theirs.st_ino == ours.st_ino;
+}
+
+/* proc_pid_status(5): real, effective, saved, file system.  (unsigned)-1: they differ. */
+static bool read_id(pid_t pid, const char *key, unsigned *ret)
 {
 	unsigned real, effective, saved, fs;
 	char text[64];
 
-	if (!hp_status_text(pid, "Uid", text, sizeof(text)) ||
+	if (!hp_status_text(pid, key, text, sizeof(text)) ||
 	    sscanf(text, "%u %u %u %u", &real, &effective, &saved, &fs) != 4)
-		return hp_err_set(err, -HP_E_GONE, "there is no process %d", pid);
-	*ret = real == effective && effective == saved && saved == fs ? real : (uid_t)-1;
-	return 0;
+		return false;
+	*ret = real == effective && effective == saved && saved == fs ? real : (unsigned)-1;
+	return true;
 }
 
-static bool same_mounts(const struct hp_target *t)
+/* In a user namespace of its own they say nothing here. */
+static bool has_capabilities(pid_t pid)
 {
-	struct stat theirs, ours;
-	char path[64];
+	uint64_t held;
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/mnt", t->pid);
-	return stat(path, &theirs) == 0 && stat("/proc/self/ns/mnt", &ours) == 0 &&
-	       theirs.st_ino == ours.st_ino;
+	return same_namespace(pid, "user") &&
+	       (!hp_status_number(pid, "CapPrm", 16, &held) || held);
+}
+
+/* A program that is set-user-id or set-group-id, or has capabilities, is nobody's own: ptrace(2) would not
+ * let its user in either. */
+int hp_access_uid(pid_t pid, uid_t *ret, struct hp_err *err)
+{
+	unsigned uid, gid;
+
+	if (!read_id(pid, "Uid", &uid) || !read_id(pid, "Gid", &gid))
+		return hp_err_set(err, -HP_E_GONE, "there is no process %d", pid);
+	*ret = gid == (unsigned)-1 || (uid && has_capabilities(pid)) ? (uid_t)-1 : uid;
+	return 0;
 }
 
 static int read_exe(const struct hp_target *t, struct hp_access_facts *f, struct hp_err *err)
@@ -53,7 +73,8 @@ static int read_exe(const struct hp_target *t, struct hp_access_facts *f, struct
 	f->t.exe = f->exe;
 	f->t.exe_dev = st.st_dev;
 	f->t.exe_ino = st.st_ino;
-	f->t.exe_roots = st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH)) && same_mounts(t);
+	f->t.exe_roots = st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH)) &&
+			 same_namespace(t->pid, "mnt");
 	return 0;
 }
 
