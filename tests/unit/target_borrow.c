@@ -298,6 +298,39 @@ static void in_callback(void)
 	tsearch(&v[1], &root, compare_and_sleep);
 }
 
+/* A process of one thread, which sleeps. */
+struct at_rest {
+	pid_t pid;
+	struct hp_target *t;
+	struct hp_looker *l;
+};
+
+static void open_at_rest(struct at_rest *r, void (*fn)(void))
+{
+	struct victim v = {.n = 1};
+	struct hp_err err = {0};
+
+	r->pid = v.pid = fork();
+	if (v.pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		fn();
+		_exit(1);
+	}
+	hp_pause_ns(20 * HP_MS);
+	for (int k = 0; k < 5000 && !victim_asleep(&v, 0); k++)
+		hp_pause_ns(HP_MS);
+	assert_int_equal(hp_target_open(&r->t, r->pid, &err), 0);
+	assert_int_equal(hp_looker_open(&r->l, r->t, NULL, &err), 0);
+}
+
+static void close_at_rest(struct at_rest *r)
+{
+	hp_looker_free(r->l);
+	hp_target_free(r->t);
+	kill(r->pid, SIGKILL);
+	waitpid(r->pid, NULL, 0);
+}
+
 static void in_stdio(void)
 {
 	int fd[2];
@@ -326,6 +359,51 @@ static void in_exit(void)
 	exit(0);
 }
 
+static void come_to_rest(int signal)
+{
+	poll(NULL, 0, 3600 * 1000);
+}
+
+/* A signal that was blocked comes when the mask is put back, in libc. */
+static void in_handler(int (*set_mask)(int, const sigset_t *, sigset_t *))
+{
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGUSR1);
+	if (set_mask(SIG_BLOCK, &blocked, NULL) == 0 && signal(SIGUSR1, come_to_rest) != SIG_ERR &&
+	    raise(SIGUSR1) == 0)
+		set_mask(SIG_UNBLOCK, &blocked, NULL);
+}
+
+static void in_sigprocmask(void)
+{
+	in_handler(sigprocmask);
+}
+
+static void in_pthread_sigmask(void)
+{
+	in_handler(pthread_sigmask);
+}
+
+/* PostgreSQL's children live in the handler that forked them. */
+static void what_a_signal_interrupted_in_the_mask_holds_nothing(void **state)
+{
+	void (*const good[])(void) = {in_sigprocmask, in_pthread_sigmask};
+
+	for (unsigned i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		struct at_rest r;
+		struct hp_err err = {0};
+		struct hp_borrow *b;
+
+		open_at_rest(&r, good[i]);
+		if (hp_borrow_begin(&b, r.t, r.l, HP_BORROW_CALL, SOON, &err) < 0)
+			fail_msg("%u: %s", i, err.text);
+		assert_int_equal(hp_borrow_end(b, &err), 0);
+		close_at_rest(&r);
+	}
+}
+
 static void the_middle_of_libc_is_no_safe_point(void **state)
 {
 	static const struct {
@@ -334,35 +412,20 @@ static void the_middle_of_libc_is_no_safe_point(void **state)
 	} bad[] = {{in_callback, "(libc.so.6"}, {in_stdio, ""}, {in_mutex, ""}, {in_exit, "exit"}};
 
 	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct victim v = {.n = 1};
+		struct at_rest r;
 		struct hp_err err = {0};
-		struct hp_target *t;
-		struct hp_looker *l;
 		struct hp_borrow *b;
 
-		v.pid = fork();
-		if (v.pid == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
-			bad[i].fn();
-			_exit(1);
-		}
-		hp_pause_ns(20 * HP_MS);
-		for (int k = 0; k < 5000 && !victim_asleep(&v, 0); k++)
-			hp_pause_ns(HP_MS);
-		assert_int_equal(hp_target_open(&t, v.pid, &err), 0);
-		assert_int_equal(hp_looker_open(&l, t, NULL, &err), 0);
-		assert_int_equal(hp_borrow_begin(&b, t, l, HP_BORROW_CALL, hp_now_ns() + 30 * HP_MS,
-						 &err),
+		open_at_rest(&r, bad[i].fn);
+		assert_int_equal(hp_borrow_begin(&b, r.t, r.l, HP_BORROW_CALL,
+						 hp_now_ns() + 30 * HP_MS, &err),
 				 -HP_E_NO_SAFE_POINT);
 		if (!strstr(err.text, bad[i].says) || !strstr(err.text, "1 thread "))
 			fail_msg("%u: %s", i, err.text);
 		/* a system call is no danger there */
-		assert_int_equal(hp_borrow_begin(&b, t, l, HP_BORROW_SYSCALL, SOON, &err), 0);
+		assert_int_equal(hp_borrow_begin(&b, r.t, r.l, HP_BORROW_SYSCALL, SOON, &err), 0);
 		assert_int_equal(hp_borrow_end(b, &err), 0);
-		hp_looker_free(l);
-		hp_target_free(t);
-		kill(v.pid, SIGKILL);
-		waitpid(v.pid, NULL, 0);
+		close_at_rest(&r);
 	}
 }
 
@@ -469,6 +532,7 @@ int main(void)
 		cmocka_unit_test(a_bad_function_harms_nobody),
 		cmocka_unit_test(what_cannot_be_abandoned_runs_on),
 		cmocka_unit_test(the_middle_of_libc_is_no_safe_point),
+		cmocka_unit_test(what_a_signal_interrupted_in_the_mask_holds_nothing),
 		cmocka_unit_test(stopped_process_is_told),
 		cmocka_unit_test(signals_wait),
 		cmocka_unit_test(who_is_born_meanwhile_runs_on),

@@ -40,6 +40,9 @@ static const char *const waits[] = {
 	"read",	      "semop",		 "semtimedop",	 "futex_wait",	NULL,
 };
 
+/* Where a signal interrupts that was blocked until then.  They hold nothing. */
+static const char *const masks[] = {"sigprocmask", "pthread_sigmask", NULL};
+
 static const char *const starts[] = {
 	"libc_start_main", "libc_start_main_impl", "libc_start_call_main", "start_thread",
 	"clone",	   "clone3",		   "start",		   "start_c",
@@ -193,6 +196,15 @@ static size_t skip_start(struct frames *fr, size_t first)
 	return end;
 }
 
+/* Has libc's function at @i, which the program called, to be left alone? @interrupted: by a signal. */
+static bool may_hold(const struct frames *fr, size_t i, bool interrupted)
+{
+	bool named;
+
+	return !called(fr->t, fr->at[i], waits, false, &named) &&
+	       !(interrupted && called(fr->t, fr->at[i], masks, false, &named));
+}
+
 static bool judge_dynamic(struct frames *fr, char *why, size_t n)
 {
 	size_t end = skip_start(fr, skip_wrapper(fr, 0)), from = 0;
@@ -201,7 +213,7 @@ static bool judge_dynamic(struct frames *fr, char *why, size_t n)
 	while (from < end) {
 		size_t i = skip_wrapper(fr, from);
 
-		if (i > from && !called(fr->t, fr->at[i - 1], waits, false, &named))
+		if (i > from && may_hold(fr, i - 1, from > 0))
 			return refuse(fr, i - 1, "in", why, n);
 		for (; i < end && !at_trampoline(fr, i); i++)
 			if (owner_of(fr->t, fr->at[i]) != PROGRAM ||
