@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 )
@@ -40,6 +41,12 @@ func listen(address string) (net.Listener, error) {
 		os.Remove(where)
 	}
 	return config.Listen(context.Background(), kind, where)
+}
+
+// Of a Go program without C hp can borrow the first thread alone, and only where that is not in a goroutine's
+// stack: hp-restart(7).
+func init() {
+	runtime.LockOSThread()
 }
 
 func main() {
