@@ -37,7 +37,9 @@ check "the next call is new" wait_until 10 is_new
 hp --json list -p "$PID"
 is "nobody is in old code any more" "$(jq '[.patches[].functions[].old_calls] | add' <<<"$OUT")" 0
 
+is "calls jump to it past the path block" "$(way_of "$PID" serve_loop)" "$id"
 refused 4 "unload while new code is in flight" 'serve_loop' unload -p "$PID" --timeout 1s "$id"
+is "they do again" "$(way_of "$PID" serve_loop)" "$id"
 answers "new code stays" "$PID" generation 'generation 1'
 timeout 60 "$O/hpctl" --socket "$T/hpd.sock" unload -p "$PID" --timeout 20s "$id" \
 	>"$T/unload.out" 2>"$T/unload.err" &

@@ -82,8 +82,10 @@ still_right "no call saw a patch in part, or met one without it" "$PID"
 
 # What lies below is as it was before the one above came.
 check "A" put A
+is "at rest a call jumps past the path block" "$(way_of "$PID" f)" "${id[A]}"
 snapshot "$PID" "$T/with-A"
 check "and B over it" put B
+is "to what is on top" "$(way_of "$PID" f) $(way_of "$PID" g)" "${id[A]} ${id[B]}"
 hp --json list -p "$PID"
 is "both are active: each is on top somewhere" \
 	"$(jq -rc '[.patches[] | .state]' <<<"$OUT")" '["active","active"]'
@@ -100,6 +102,7 @@ check "and comes back on top of C" put B
 check "C goes from between them" take C
 check "B goes from the top" take B
 as_before "A alone is as it was" "$PID" "$T/with-A"
+is "and called as it was" "$(way_of "$PID" f) $(way_of "$PID" g)" "${id[A]} ${id[A]}"
 refused 3 "the same one twice" 'already loaded' load -p "$PID" "$SVC/stack_a.so"
 check "A goes" take A
 as_before "everything is as before" "$PID" "$T/before"

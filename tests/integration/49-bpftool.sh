@@ -67,6 +67,7 @@ shows "nobody counts any more" '.session.session == 0'
 watcher=$!
 shows "a watch counts the calls of the new function" '.functions.new_step.calls > 100'
 is "and of no other" "$(jq -c '.functions | keys' <<<"$REPLY")" '["new_step"]'
+is "calls go by a path that is counted" "$(way_of "$PID" step)" path
 # The thread that calls is at most once inside, the one that is held exactly once.
 tell "$PID" hold
 shows "the one that is held is in flight" \
@@ -93,6 +94,10 @@ tell "$PID" release
 kill "$watcher"
 wait "$watcher" 2>/dev/null
 shows "the watch is over" '.session.session == 0'
+at_rest() {
+	[ "$(way_of "$PID" step)" = "$ID" ]
+}
+check "calls jump past it again" wait_until "$PATIENCE" at_rest
 unload -p "$PID" "$ID" --park 10s --timeout 60s
 
 # --- names as long as C++ makes them ----------------------------------------------------------------------

@@ -113,6 +113,7 @@ VERSION_AT=64 MAGIC_AT=48
 load -p "$PID" "${long[@]}" "$SVC/verify_patch.so"
 AT=$(ledger_at)
 stop_hpd
+version=$(number "$PID" "$AT + $VERSION_AT" x1)
 poke $VERSION_AT 4d
 snapshot "$PID" "$T/patched"
 start_hpd
@@ -135,7 +136,7 @@ poke $MAGIC_AT 70
 as_before "nothing was written" "$PID" "$T/patched"
 answers "the patch is in force still" "$PID" ask new
 
-poke $VERSION_AT 05
+poke $VERSION_AT "$version"
 hp list -p "$PID" -q
 is "the hp of that version finds it again" "$OUT" "$ID"
 unload -p "$PID" "${long[@]}" "$ID"

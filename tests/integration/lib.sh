@@ -487,6 +487,29 @@ snapshot() {
 	} >"$file"
 }
 
+# number PID ADDR TYPE: what lies there, as od(1) types it
+number() {
+	dd if="/proc/$1/mem" bs=1 skip=$(($2)) count="${3:1}" status=none | od -An -t"$3" | tr -d ' '
+}
+
+# way_of PID FUNCTION: where the stub of a patched function jumps to: the hp_id of the patch whose code
+# that is, or "path"
+way_of() {
+	local stub door word range file
+
+	hp --json list -p "$1"
+	stub=$(jq -r --arg fn "$2" 'first(.patches[].functions[] | select(.old == $fn)).stub' <<<"$OUT")
+	door=$((stub + 6 + $(number "$1" "$stub + 2" d4)))
+	word=16#$(number "$1" "$door" x8)
+	while read -r range _ _ _ _ file; do
+		((word >= 16#${range%-*} && word < 16#${range#*-})) || continue
+		case $file in
+		*/patches/*.so) basename "$file" .so ;;
+		*) echo path ;;
+		esac
+	done <"/proc/$1/maps"
+}
+
 # same NAME FILE FILE
 same() {
 	if diff -u "$2" "$3" >"$T/diff"; then

@@ -48,6 +48,12 @@ static hp_addr old_word(unsigned k, unsigned fn)
 	return bank(k) + offsetof(struct hp_slots, old) + 8ull * fn;
 }
 
+/* It is only led to, and not mapped. */
+static hp_addr new_code(unsigned k, unsigned fn)
+{
+	return AT + SIZE + HP_PAGE * (k + 1) + 64 * fn;
+}
+
 static int set_up(void **state)
 {
 	struct fixture *x = calloc(1, sizeof(*x));
@@ -83,6 +89,7 @@ static int set_up(void **state)
 		for (unsigned fn = 0; fn < 2; fn++) {
 			f->fn[fn].door = hp_door_addr(bank(0), fn);
 			f->fn[fn].slot = (uint16_t)fn;
+			f->fn[fn].new_addr = new_code(k, fn);
 			*word(x, old_word(k, fn)) = hp_moved_addr(bank(k), fn);
 		}
 		assert_int_equal(hp_ledgers_add(&x->all, x->l[k]), 0);
@@ -153,6 +160,24 @@ static void test_reads_each_function_by_itself(void **state)
 	assert_string_equal(chain(x, 0), "21");
 	door_leads_to(x, 0, 1, HP_PATH_OLD);
 	assert_string_equal(chain(x, 0), "1");
+}
+
+static void test_a_door_at_rest_leads_past_the_block(void **state)
+{
+	struct fixture *x = *state;
+	uint64_t *door = word(x, hp_door_addr(bank(0), 0));
+
+	above(x, 0, 2, 1);
+	*door = new_code(2, 0);
+	assert_string_equal(chain(x, 0), "21");
+	*door = new_code(2, 0) + 1;
+	assert_string_equal(chain(x, 0), "");
+	*door = new_code(2, 1);
+	assert_string_equal(chain(x, 0), "");
+	/* a patch above it finds its inner stub alone */
+	*door = new_code(2, 0);
+	*word(x, old_word(2, 0)) = new_code(1, 0);
+	assert_string_equal(chain(x, 0), "2");
 }
 
 static void test_lying_words_end(void **state)
@@ -255,6 +280,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(test_reads_each_function_by_itself),
+		T(test_a_door_at_rest_leads_past_the_block),
 		T(test_lying_words_end),
 		T(test_a_dropped_patch_is_not_found),
 		T(test_a_crowd_holds_nobody_up),

@@ -21,6 +21,8 @@
  *	gate		push rax; draining table; cmp gate byte; pop rax; zero: old, else new
  *	gate_back	the same with old and new exchanged (an unload)
  *
+ * At rest the door holds the new function itself, which saves the last jump (patch/chain.h).
+ *
  * old[i] is the moved head, or, with another patch below, that one's inner stub: jmp *first[i], which
  * says what the door says for the topmost.
  *
@@ -50,7 +52,7 @@
 
 /* Two pages behind a bank that may outlive it: the doors, and stubs for entries whose jump can lead
  * anywhere.  A stub jumps through its door, a word that holds a path of the function's topmost
- * patch; both stay for as long as any patch is on the function. */
+ * patch or, at rest, its new function; both stay for as long as any patch is on the function. */
 #define HP_BANK_DOORS HP_BANK_SIZE
 #define HP_BANK_STUBS (HP_BANK_DOORS + HP_PAGE)
 #define HP_BANK_ROOM  (HP_BANK_STUBS + HP_PAGE)

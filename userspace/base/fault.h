@@ -58,6 +58,8 @@
 	X(ENTRY_PUN, "entry-pun", "job", HP_E_FAILED, "the first byte of one is written")          \
 	X(CHAIN_OPEN, "chain-open", "job", HP_E_FAILED, "doors and old words can be written")       \
 	X(CHAIN_STORED, "chain-stored", "job", HP_E_FAILED, "they lead past a patch, or to it")     \
+	X(BYPASS_OPEN, "bypass-open", "job", HP_E_FAILED, "doors can be written")                  \
+	X(BYPASS_STORED, "bypass-stored", "job", HP_E_FAILED, "they lead past the blocks, or not") \
 	X(ENTRY_PAGE, "entry-page", "job", HP_E_FAILED, "a page of text is its file's again")      \
 	X(ENTRIES_BACK, "entries-back", "job", HP_E_FAILED, "all entries are the program's again") \
 	X(WATCH_PROBED, "watch-probed", "job", HP_E_FAILED, "probes are attached, paths are old")  \

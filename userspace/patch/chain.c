@@ -51,16 +51,16 @@ size_t hp_chain_find(const struct hp_chain *c, const struct hp_ledger *l)
 	return i;
 }
 
-static hp_addr word_at(const struct hp_link *k, size_t array)
+static hp_addr word_at(const struct hp_ledger *l, unsigned fn, size_t array)
 {
-	const struct hp_ledger_fn *f = &k->l->fixed.fn[k->fn];
+	const struct hp_ledger_fn *f = &l->fixed.fn[fn];
 
-	return k->l->fixed.bank[f->bank] + HP_BANK_SLOTS + array + 8ull * f->slot;
+	return l->fixed.bank[f->bank] + HP_BANK_SLOTS + array + 8ull * f->slot;
 }
 
-static hp_addr old_word(const struct hp_link *k)
+static hp_addr old_word(const struct hp_ledger *l, unsigned fn)
 {
-	return word_at(k, offsetof(struct hp_slots, old));
+	return word_at(l, fn, offsetof(struct hp_slots, old));
 }
 
 int hp_chain_read(const struct hp_target *t, const struct hp_ledgers *ls, hp_addr door,
@@ -88,7 +88,7 @@ int hp_chain_read(const struct hp_target *t, const struct hp_ledgers *ls, hp_add
 			break;
 		}
 		*k = *link;
-		at = old_word(k);
+		at = old_word(k->l, k->fn);
 	}
 	if (r < 0) {
 		hp_chain_free(&c);
@@ -151,29 +151,23 @@ static int store(struct hp_live *lv, const struct stores *s, struct hp_err *err)
 }
 
 /* The pages are read-only at rest, against stray writes of the target's. */
-static int store_all(struct hp_live *lv, const struct stores *s, struct hp_err *err)
+static int store_all(struct hp_live *lv, const struct stores *s, enum hp_fault_point opened,
+		     enum hp_fault_point stored, struct hp_err *err)
 {
 	int r, back;
 
 	if (!s->n)
 		return 0;
 	r = protect(lv, s, PROT_READ | PROT_WRITE, err);
-	if (r >= 0 && (r = hp_fault(HP_FAULT_CHAIN_OPEN, err)) >= 0 &&
-	    (r = store(lv, s, err)) >= 0)
-		r = hp_fault(HP_FAULT_CHAIN_STORED, err);
+	if (r >= 0 && (r = hp_fault(opened, err)) >= 0 && (r = store(lv, s, err)) >= 0)
+		r = hp_fault(stored, err);
 	back = protect(lv, s, PROT_READ, r < 0 ? NULL : err);
 	return r < 0 ? r : back;
-}
-
-static struct hp_link link_of(struct hp_live *lv, unsigned fn)
-{
-	return (struct hp_link){lv->l, fn};
 }
 
 static int link_one(struct hp_live *lv, unsigned i, struct stores *s, struct hp_err *err)
 {
 	const struct hp_ledger_fn *f = &lv->l->fixed.fn[i];
-	struct hp_link me = link_of(lv, i);
 	struct hp_chain c;
 	uint64_t below;
 	int r = hp_chain_read(lv->t, lv->all, f->door, &c, err);
@@ -181,7 +175,7 @@ static int link_one(struct hp_live *lv, unsigned i, struct stores *s, struct hp_
 	if (r < 0)
 		return r;
 	if (hp_chain_find(&c, lv->l) == c.n) {
-		r = hp_mem_read(lv->t, old_word(&me), &below, sizeof(below), err);
+		r = hp_mem_read(lv->t, old_word(lv->l, i), &below, sizeof(below), err);
 		if (r >= 0 && (!c.n || below != hp_link_inner(&c.v[0])))
 			r = hp_err_set(err, -HP_E_ENTRY,
 				       "the patches on %s are not those that were planned for",
@@ -201,10 +195,24 @@ int hp_chain_link(struct hp_live *lv, struct hp_err *err)
 	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
 		r = link_one(lv, i, &s, err);
 	if (r >= 0)
-		r = store_all(lv, &s, err);
+		r = store_all(lv, &s, HP_FAULT_CHAIN_OPEN, HP_FAULT_CHAIN_STORED, err);
 	HP_ARRAY_FREE(&s);
 	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
 		lv->fn[i].top = true;
+	return r;
+}
+
+/* What the door says of a patch when it is the topmost: what its inner stub's word said, or shorter. */
+static int door_word(const struct hp_live *lv, const struct hp_link *k, uint64_t *ret,
+		     struct hp_err *err)
+{
+	const struct hp_ledger_fn *f = &k->l->fixed.fn[k->fn];
+	hp_addr block = hp_block_addr(k->l->fixed.bank[f->bank], f->slot);
+	int r = hp_mem_read(lv->t, word_at(k->l, k->fn, offsetof(struct hp_slots, first)), ret,
+			    sizeof(*ret), err);
+
+	if (r >= 0 && *ret == block + hp_path_offset(HP_PATH_NEW))
+		*ret = f->new_addr;
 	return r;
 }
 
@@ -228,10 +236,9 @@ static int unlink_one(struct hp_live *lv, unsigned i, struct stores *s, struct h
 
 		word = below ? hp_link_inner(below)
 			     : hp_moved_addr(above->l->fixed.bank[af->bank], af->slot);
-		r = add(s, old_word(above), word, err);
+		r = add(s, old_word(above->l, above->fn), word, err);
 	} else if (k == 0 && below) {
-		r = hp_mem_read(lv->t, word_at(below, offsetof(struct hp_slots, first)), &word,
-				sizeof(word), err);
+		r = door_word(lv, below, &word, err);
 		if (r >= 0)
 			r = add(s, f->door, word, err);
 	}
@@ -247,7 +254,33 @@ int hp_chain_unlink(struct hp_live *lv, struct hp_err *err)
 	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
 		r = unlink_one(lv, i, &s, err);
 	if (r >= 0)
-		r = store_all(lv, &s, err);
+		r = store_all(lv, &s, HP_FAULT_CHAIN_OPEN, HP_FAULT_CHAIN_STORED, err);
+	HP_ARRAY_FREE(&s);
+	return r;
+}
+
+static int bypass_one(struct hp_live *lv, unsigned i, bool on, struct stores *s, struct hp_err *err)
+{
+	const struct hp_ledger_fn *f = &lv->l->fixed.fn[i];
+	hp_addr path = hp_live_block(lv, i) + hp_path_offset(HP_PATH_NEW);
+	uint64_t now;
+	int r = hp_mem_read(lv->t, f->door, &now, sizeof(now), err);
+
+	if (r < 0 || now != (on ? path : f->new_addr))
+		return r;
+	return add(s, f->door, on ? f->new_addr : path, err);
+}
+
+int hp_chain_bypass(struct hp_live *lv, bool on, struct hp_err *err)
+{
+	struct stores s = {0};
+	int r = 0;
+
+	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
+		if (lv->fn[i].top)
+			r = bypass_one(lv, i, on, &s, err);
+	if (r >= 0)
+		r = store_all(lv, &s, HP_FAULT_BYPASS_OPEN, HP_FAULT_BYPASS_STORED, err);
 	HP_ARRAY_FREE(&s);
 	return r;
 }

@@ -5,7 +5,7 @@
  *	F ▸ stub ▸ door ▸ block of C ─ old[] ▸ inner stub ▸ block of B ─ old[] ▸ moved head of F
  *
  * The words say what the chain is; no ledger repeats it.  The door leads to the topmost patch's
- * block, each old[] word to the inner stub of the patch below, the lowest one's to its own moved
+ * block, or at rest past it to the new function, each old[] word to the inner stub of the patch below, the lowest one's to its own moved
  * head.  To put a patch on top or to take one out of any place is one store for each function, of an
  * aligned word, by an instruction that the agent executes in the target: a thread reads the one
  * chain or the other, and a kill leaves one of them.  Both run the same code: a patch is put in and
@@ -47,6 +47,10 @@ int hp_chain_link(struct hp_live *lv, struct hp_err *err);
 
 /* Takes @lv out.  Where it is the only patch, the entry still leads to it: lv->fn[].alone. */
 int hp_chain_unlink(struct hp_live *lv, struct hp_err *err);
+
+/* Where @lv is on top and shows its new code: leads the doors to the new functions themselves, which
+ * saves each call a jump, or back through the blocks, without which no path can be shown. */
+int hp_chain_bypass(struct hp_live *lv, bool on, struct hp_err *err);
 
 /* The routine at HP_CODE_STORE: rdi: pairs of address and value, rsi: how many (not 0). */
 #define HP_STORE_LEN 20

@@ -23,19 +23,18 @@ int hp_leads_add(struct hp_leads *s, struct hp_ledger *l)
 	for (unsigned i = 0; i < l->fixed.n_fns; i++) {
 		const struct hp_ledger_fn *f = &l->fixed.fn[i];
 		hp_addr bank = l->fixed.bank[f->bank];
+		const struct hp_lead way[] = {
+			{f->door, hp_block_addr(bank, f->slot), true, HP_BLOCK_SIZE, {l, i}},
+			{f->door, f->new_addr, true, 1, {l, i}},
+			{f->door, hp_inner_stub(bank, f->slot), false, 1, {l, i}},
+		};
 
-		for (int from_door = 0; from_door < 2; from_door++) {
+		for (size_t k = 0; k < sizeof(way) / sizeof(way[0]); k++) {
 			struct hp_lead *lead = HP_ARRAY_ADD(s);
 
 			if (!lead)
 				return -ENOMEM;
-			*lead = (struct hp_lead){
-				.door = f->door,
-				.at = from_door ? hp_block_addr(bank, f->slot)
-						: hp_inner_stub(bank, f->slot),
-				.from_door = from_door,
-				.to = {l, i},
-			};
+			*lead = way[k];
 		}
 	}
 	return 0;
@@ -76,5 +75,5 @@ const struct hp_link *hp_leads_find(const struct hp_leads *s, hp_addr door, hp_a
 	last = &s->v[lo - 1];
 	if (last->door != door || last->from_door != from_door)
 		return NULL;
-	return word - last->at < (from_door ? HP_BLOCK_SIZE : 1) ? &last->to : NULL;
+	return word - last->at < last->n_bytes ? &last->to : NULL;
 }

@@ -23,7 +23,8 @@ struct hp_link {
 
 struct hp_lead {
 	hp_addr door, at;
-	bool from_door; /* @at: the block, of which any byte may be led to; else the inner stub */
+	bool from_door;	  /* @at: the block or the new function; else the inner stub */
+	unsigned n_bytes; /* from @at on, that may be led to */
 	struct hp_link to;
 };
 

@@ -22,7 +22,7 @@
 #include "target/target.h"
 
 #define HP_LEDGER_MAGIC	  0x3172656764656c70ull /* "pledger1" */
-#define HP_LEDGER_VERSION 5
+#define HP_LEDGER_VERSION 6
 #define HP_MEMFD_PREFIX	  "/memfd:hp-patch-"
 #define HP_LEDGER_ID_BEGIN 16 /* digits of the id behind it */
 

@@ -287,7 +287,8 @@ static int run(struct load *l, enum reached *reached, struct hp_load_result *ret
 		return r;
 	if ((r = flip(l, reached, ret, err)) < 0)
 		return r;
-	if ((r = hp_calls_hook(l->lv, HP_HOOK_AFTER_LOAD, err)) < 0)
+	if ((r = hp_calls_hook(l->lv, HP_HOOK_AFTER_LOAD, err)) < 0 ||
+	    (r = hp_chain_bypass(l->lv, true, err)) < 0)
 		return r;
 	return hp_ledger_set_phase(l->ledger, l->w.t, HP_PHASE_ACTIVE, err);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "patch/transition.h"
 
-
 #include "base/clock.h"
 #include "base/fault.h"
 #include "hp/err.h"
 #include "patch/attempt.h"
+#include "patch/chain.h"
 #include "patch/counting.h"
 #include "patch/drain.h"
 #include "patch/ways.h"
@@ -83,6 +83,8 @@ int hp_transition(struct hp_live *lv, enum hp_side from, enum hp_quiesce how, st
 	uint64_t since = hp_now_ns();
 	int r = hp_live_set_scene(lv, from, hp_gate_of(from), err);
 
+	if (r >= 0 && from == HP_NEW)
+		r = hp_chain_bypass(lv, false, err);
 	/* A hpd that was killed may have left the gate shown and the draining table open: who is let
 	 * through there was never proven. */
 	if (r >= 0)

@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "hp/err.h"
 #include "patch/calls.h"
+#include "patch/chain.h"
 #include "patch/depend.h"
 #include "patch/remove.h"
 #include "patch/transition.h"
@@ -26,7 +27,8 @@ static int take_out(struct hp_live *lv, enum hp_quiesce how, bool discard, bool 
 		if (hooks && (r = hp_calls_hook(lv, HP_HOOK_BEFORE_UNLOAD, err)) < 0)
 			return r;
 		if ((r = hp_transition(lv, HP_NEW, how, err)) < 0) {
-			/* New code runs on, as before. */
+			/* New code runs on, as before; and as fast, where that can be done. */
+			(void)hp_chain_bypass(lv, true, NULL);
 			(void)hp_ledger_set_phase(lv->l, lv->t, phase, NULL);
 			return r;
 		}
