@@ -72,10 +72,24 @@ not_both "at rest"
 is "paths can be run" "$(rights /hp-paths)" r-xp
 is "the page before them, the slots, can be read" \
 	"$(awk -v at="$(place /hp-paths)" '{ split($1, a, "-") } a[2] == at { print $2 }' "/proc/$PID/maps")" r--p
-is "what hp has for itself can be written in one page" \
-	"$(awk '/memfd:hp-patch/ && $2 ~ /w/ { print $1 }' "/proc/$PID/maps" |
-		while IFS=- read -r lo hi; do echo $((16#$hi - 16#$lo)); done)" 4096
+writable() {
+	awk '/memfd:hp-patch/ && $2 ~ /w/ { print $1 }' "/proc/$PID/maps" |
+		while IFS=- read -r lo hi; do echo $((16#$hi - 16#$lo)); done
+}
+is "what hp has for itself can be written in one page" "$(writable)" 4096
 is "of the patch, what a linker makes so" "$(rights "/$ID.so")" 'r--p r-xp rw-p'
+unload -p "$PID" "${longer[@]}" "$ID"
+as_before "everything is as before" "$PID" "$T/before"
+
+# --- a job that is killed while it writes ------------------------------------------------------------------
+# The patch stays, and so would the right to write where the doors are.
+stop_hpd
+HP_FAULT=bypass-open:kill:2 HP_FAULT_COUNTS=$T/counts start_hpd # 1: the load
+load -p "$PID" "${longer[@]}" "$SVC/server_patch.so"
+refused 1 "an unload whose job is killed" 'died by SIGKILL' unload -p "$PID" "${longer[@]}" "$ID"
+answers "new code runs" "$PID" 'ask 5' 'answer 1005'
+is "called as before" "$(way_of "$PID" answer)" "$ID"
+is "one page can be written, as before" "$(writable)" 4096
 unload -p "$PID" "${longer[@]}" "$ID"
 as_before "everything is as before" "$PID" "$T/before"
 end_service "$PID"

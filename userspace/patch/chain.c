@@ -284,3 +284,34 @@ int hp_chain_bypass(struct hp_live *lv, bool on, struct hp_err *err)
 	HP_ARRAY_FREE(&s);
 	return r;
 }
+
+/* --- what a killed job leaves ---------------------------------------------------------------------- */
+
+static bool is_writable(const struct hp_target *t, hp_addr a)
+{
+	const struct hp_map *m = hp_maps_find(&t->maps, a);
+
+	return m && (m->prot & PROT_WRITE);
+}
+
+bool hp_chain_is_open(const struct hp_ledger *l, const struct hp_target *t)
+{
+	for (unsigned i = 0; i < l->fixed.n_fns; i++)
+		if (is_writable(t, l->fixed.fn[i].door) || is_writable(t, old_word(l, i)))
+			return true;
+	return false;
+}
+
+int hp_chain_close(struct hp_live *lv, struct hp_err *err)
+{
+	struct stores open = {0};
+	int r = hp_chain_bypass(lv, true, err);
+
+	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
+		if ((r = add(&open, lv->l->fixed.fn[i].door, 0, err)) >= 0)
+			r = add(&open, old_word(lv->l, i), 0, err);
+	if (r >= 0)
+		r = protect(lv, &open, PROT_READ, err);
+	HP_ARRAY_FREE(&open);
+	return r;
+}

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/fault.h"
 #include "hp/err.h"
 #include "patch/calls.h"
 #include "patch/chain.h"
@@ -135,65 +134,5 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 		r = hp_err_set(err, -HP_E_PARTIAL, "unloaded, but: %.900s", more.text);
 	if (r >= 0)
 		*ret = res;
-	return r;
-}
-
-static bool at_rest(const struct hp_ledger *l)
-{
-	enum hp_phase p = hp_ledger_phase(l);
-
-	return p == HP_PHASE_ACTIVE;
-}
-
-int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_err *err)
-{
-	const struct hp_unload_request req = {.park_ns = HP_DEFAULT_PARK_NS,
-					      .quiesce = HP_QUIESCE_AUTO};
-	struct hp_work w;
-	size_t done = 0;
-	bool touched = false;
-	int closed, r = hp_work_open(&w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
-	struct hp_err more;
-
-	if (r < 0)
-		return r;
-	snprintf(did, n, "nothing");
-	r = hp_ledgers_refuse_unknown(&w.ledgers, w.t, err);
-	if (r >= 0)
-		r = hp_agent_clean(w.t, w.looker, err);
-	if (r > 0)
-		snprintf(did, n, "reaped an agent");
-	if (r >= 0 && (r = hp_fault(HP_FAULT_CLEANED, err)) >= 0)
-		r = hp_target_refresh(w.t, err);
-	for (size_t i = 0; i < w.ledgers.n && r != -HP_E_GONE;) {
-		struct hp_unload_result res = {0};
-		struct hp_ledger *l = w.ledgers.v[i];
-		int k;
-
-		/* In a child that was forked meanwhile, old code runs for good: it keeps its copy. */
-		if (at_rest(l) || !hp_ledger_is_own(l, w.t)) {
-			i++;
-			continue;
-		}
-		if (!touched && (r < 0 || (r = hp_work_touch(&w, err)) < 0))
-			break;
-		touched = true;
-		/* One that cannot be taken out does not keep the others. */
-		k = hp_unload_one(&w, l, &req, false, &res, r < 0 ? NULL : err);
-		r = r < 0 ? r : k;
-		if (k >= 0 && !res.retained)
-			done++; /* and the next one is in its place */
-		else
-			i++;
-	}
-	/* Nothing is half-way any more: what is still pinned holds nothing. */
-	if (r >= 0)
-		hp_held_release(pid);
-	if (done)
-		snprintf(did, n, "took out %zu patch%s left half-way", done, done == 1 ? "" : "es");
-	closed = hp_work_close(&w, &more);
-	/* In a target that ended nothing is left to be put right. */
-	if (r >= 0 && closed < 0 && closed != -HP_E_GONE)
-		r = hp_err_set(err, -HP_E_PARTIAL, "%s", more.text);
 	return r;
 }
