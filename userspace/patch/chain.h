@@ -5,11 +5,11 @@
  *	F ▸ stub ▸ door ▸ block of C ─ old[] ▸ inner stub ▸ block of B ─ old[] ▸ moved head of F
  *
  * The words say what the chain is; no ledger repeats it.  The door leads to the topmost patch's
- * block, or at rest past it to the new function, each old[] word to the inner stub of the patch below, the lowest one's to its own moved
- * head.  To put a patch on top or to take one out of any place is one store for each function, of an
- * aligned word, by an instruction that the agent executes in the target: a thread reads the one
- * chain or the other, and a kill leaves one of them.  Both run the same code: a patch is put in and
- * taken out while it runs what is below it.
+ * block, or at rest past it to the new function; each old[] word to the inner stub of the patch below,
+ * the lowest one's to its own moved head.  To put a patch on top or to take one out of any place is
+ * one store for each function, of an aligned word, by an instruction that the agent executes in the
+ * target: a thread reads the one chain or the other, and a kill leaves one of them.  Both run the same
+ * code: a patch is put in and taken out while it runs what is below it.
  */
 #ifndef HP_PATCH_CHAIN_H
 #define HP_PATCH_CHAIN_H
