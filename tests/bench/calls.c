@@ -12,7 +12,7 @@
 #define CALLS_WATCHED 5000u
 #define WATCHED_LIKE  5 /* times a call that is not */
 #define PATIENCE_NS   5000000000u
-#define CYCLES        3
+#define CYCLES        7
 
 /* Picoseconds a call. */
 static void time_calls(struct service *s, uint64_t n, int runs, struct samples *ret)
