@@ -31,6 +31,7 @@
 
 #include "base/clock.h"
 #include "hp/err.h"
+#include "target/target.h"
 
 const char *const victim_names[VICTIM_KINDS] = {
 	"futex", "epoll_wait", "epoll_pwait", "clock_nanosleep", "sigtimedwait", "semop",
@@ -403,6 +404,16 @@ char *victim_maps(const struct victim *v)
 	assert_true(fread(text, 1, (1 << 20) - 1, f) > 0);
 	fclose(f);
 	return text;
+}
+
+struct hp_target *victim_target(const struct victim *v)
+{
+	struct hp_target *t;
+	struct hp_err err = {0};
+
+	if (hp_target_open(&t, v->pid, &err) < 0)
+		fail_msg("%s", err.text);
+	return t;
 }
 
 int victim_children(const struct victim *v)

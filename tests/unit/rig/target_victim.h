@@ -52,6 +52,8 @@ struct victim *victim_start(const unsigned *kinds, unsigned n);
 bool victim_asleep(const struct victim *v, unsigned spinners);
 /* Every call comes back, as it should. */
 void victim_finish(struct victim *v, const unsigned *kinds);
+/* It as hp sees it; to be freed. */
+struct hp_target *victim_target(const struct victim *v);
 /* Ends and reaps it. */
 void victim_free(struct victim *v);
 /* Number of entries of /proc/PID/@what. */
