@@ -164,6 +164,20 @@ MAIN=$(cat "$T/restarted")
 own "$MAIN"
 end_server
 
+# --- with the rights that root has given up ----------------------------------------------------------------
+caps() {
+	awk '$1 == "CapPrm:" { print $2 }' "/proc/$MAIN/status"
+}
+start_netsvc threads shorn "$address"
+is "root has given up its capabilities" "$(caps)" 0000000000000000
+restart --wait -- "$SVC/netsvc" threads "$address"
+is "it is restarted" "$STATUS" 0
+like "and told so" "$ERR" "has given up the capabilities 0x[0-9a-f]+ of root's"
+is "the new one has not got them back" "$(caps)" 0000000000000000
+restart --wait --user root -- "$SVC/netsvc" threads "$address"
+is "unless root says so" "$STATUS $([ "$(caps)" = 0000000000000000 ] && echo none)" "0 "
+end_server
+
 # --- with the rights of a set-user-id program ------------------------------------------------------------
 # Whoever starts one says what its command line is: it would have been carried out with the rights it got.
 mkdir "$T/suid"

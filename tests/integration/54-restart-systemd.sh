@@ -126,6 +126,26 @@ is "fallen: by systemd's words it is restarted" "$STATUS" 0
 like "fallen: with the variables that systemd has" "$(of "$MAIN" cmdline | tr '\0' ' ')" ' tag=file '
 inside systemctl stop fallen
 
+# Nor does root that has given up its capabilities: they are the unit's.
+# shellcheck disable=SC2016 # systemd expands them
+unit shorn "${common[@]}" "ExecStart=$SVC/netsvc threads shorn environ=HP_TEST=evil "'$REST'
+begin shorn
+wait_until "$PATIENCE" bash -c ": >$http"
+is "shorn: root without capabilities" "$(caps "$MAIN" CapPrm)" 0x0000000000000000
+restart --wait -- "$SVC/netsvc" threads "$address"
+is "shorn: it is restarted" "$STATUS" 0
+is "shorn: with what systemd would start it with" "$(caps "$MAIN" CapPrm)" "$(caps "$MAIN" CapBnd)"
+like "shorn: and told that it has systemd's environment" "$ERR" "systemd's is taken instead"
+is "shorn: that is so" "$(of "$MAIN" environ | tr '\0' '\n' | grep ^HP_TEST)" "HP_TEST=a b"
+inside systemctl stop shorn
+unit noroot "${common[@]}" SecureBits=noroot "ExecStart=$SVC/netsvc threads $address"
+begin noroot
+wait_until "$PATIENCE" bash -c ": >$http"
+is "noroot: systemd starts it without capabilities" "$(caps "$MAIN" CapPrm)" 0x0000000000000000
+restart --wait
+is "noroot: so does hp" "$STATUS $(caps "$MAIN" CapPrm)" "0 0x0000000000000000"
+inside systemctl stop noroot
+
 unit jailed "${common[@]}" "ExecStart=$SVC/netsvc threads user=65534 chroot=$T/jail $address"
 mkdir "$T/jail"
 begin jailed

@@ -20,6 +20,7 @@
  *	forks=N		it goes on in its Nth descendant, without a session of its own
  *	linger=FILE	… and who forks ends when FILE is there
  *	user=UID	it gives up its rights when it has bound
+ *	shorn		… or stays root, and gives up its capabilities and their return
  *	chroot=DIR	it goes there first
  *	environ=TEXT	it writes TEXT over its environment, as /proc shows it
  *	v6only		IPv6 sockets take no IPv4
@@ -32,6 +33,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
@@ -44,6 +46,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/select.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -58,7 +61,7 @@
 static struct {
 	const char *way, *tag, *die, *hang, *hold, *notify, *pidfile, *linger,
 		*seize, *chroot, *environ;
-	bool early, uring, unlink_at_end, daemon, v6only;
+	bool early, uring, unlink_at_end, daemon, v6only, shorn;
 	int user, forks, workers, inherit;
 } opt = {.tag = "1", .user = -1, .inherit = -1, .workers = CHILDREN};
 
@@ -481,7 +484,8 @@ static void read_option(const char *arg)
 		     {"uring", &opt.uring},
 		     {"unlink", &opt.unlink_at_end},
 		     {"daemon", &opt.daemon},
-		     {"v6only", &opt.v6only}};
+		     {"v6only", &opt.v6only},
+		     {"shorn", &opt.shorn}};
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
 		if (value(arg, texts[i].name)) {
@@ -525,12 +529,23 @@ static void write_environment(void)
 	(void)snprintf(from, (size_t)(to - from), "%s", opt.environ);
 }
 
+static void shear(void)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_data_struct none[2] = {0};
+
+	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(SYS_capset, &head, none) == 0,
+	      "capset");
+}
+
 static void give_up_rights(void)
 {
 	if (opt.chroot)
 		check(chroot(opt.chroot) == 0 && chdir("/") == 0, "chroot");
 	if (opt.user >= 0)
 		check(setresuid((uid_t)opt.user, (uid_t)opt.user, (uid_t)opt.user) == 0, "setuid");
+	if (opt.shorn)
+		shear();
 }
 
 int main(int argc, char **argv)

@@ -78,13 +78,13 @@ int hp_bus_string(sd_bus *bus, const char *path, const char *interface, const ch
 	return failed(r, &e, name, err);
 }
 
-int hp_bus_number(sd_bus *bus, const char *path, const char *interface, const char *name,
+int hp_bus_number(sd_bus *bus, const char *path, const char *interface, const char *name, char type,
 		  uint32_t *ret, struct hp_err *err)
 {
 	sd_bus_error e = SD_BUS_ERROR_NULL;
 	char of[64];
-	int r = sd_bus_get_property_trivial(bus, SYSTEMD, path, full(interface, of), name, &e, 'u',
-					    ret);
+	int r = sd_bus_get_property_trivial(bus, SYSTEMD, path, full(interface, of), name, &e,
+					    type, ret);
 
 	return failed(r, &e, name, err);
 }

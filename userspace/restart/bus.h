@@ -23,7 +23,8 @@ int hp_bus_reload(sd_bus *bus, struct hp_err *err);
 /* A property of @path; @interface is "Unit", "Service" or "Manager". */
 int hp_bus_string(sd_bus *bus, const char *path, const char *interface, const char *name, char *buf,
 		  size_t n, struct hp_err *err);
-int hp_bus_number(sd_bus *bus, const char *path, const char *interface, const char *name,
+/* Of @type 'u', or 'i'. */
+int hp_bus_number(sd_bus *bus, const char *path, const char *interface, const char *name, char type,
 		  uint32_t *ret, struct hp_err *err);
 /* An "as", to be given to hp_bus_strings_free(); NULL where there is none. */
 int hp_bus_strings(sd_bus *bus, const char *path, const char *interface, const char *name,

@@ -107,11 +107,19 @@ static void tell_losses(struct hp_supervisor *s)
 {
 	char text[HP_WARNING_TEXT];
 	uint64_t ours = ~0ull, caps = chosen_caps(&s->spec.creds, s->req->pid), filters = 0;
+	uint64_t withheld = hp_creds_withheld(&s->spec.creds);
 
 	if (*s->spec.left_out) {
 		(void)snprintf(text, sizeof(text),
 			       "the environment that the old process was started with: %s",
 			       s->spec.left_out);
+		hp_supervisor_warn(s, text);
+	}
+	if (withheld) {
+		(void)snprintf(text, sizeof(text),
+			       "the old process has given up the capabilities %#" PRIx64
+			       " of root's, which the new one will not have either (capsh --decode)",
+			       withheld);
 		hp_supervisor_warn(s, text);
 	}
 	if (hp_status_number(getpid(), "CapBnd", 16, &ours) && caps & ~ours) {

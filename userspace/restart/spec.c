@@ -74,7 +74,7 @@ static int open_namespaces(struct hp_spec *s, pid_t pid, struct hp_err *err)
 
 static int open_dirs(struct hp_spec *s, pid_t pid, uid_t uid, struct hp_err *err)
 {
-	char path[64];
+	char path[64], advice[64] = "";
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, s->rises ? "root" : "cwd");
 	s->cwd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -88,11 +88,12 @@ static int open_dirs(struct hp_spec *s, pid_t pid, uid_t uid, struct hp_err *err
 		return hp_err_sys(err, errno, "root of process %d", (int)pid);
 	if (!s->rises)
 		return 0;
+	if (uid)
+		(void)snprintf(advice, sizeof(advice), "; --user %u restarts it as who it is", (unsigned)uid);
 	return hp_err_set(err, -HP_E_TARGET,
 			  "process %d has gone to another root directory, where it may have put what the "
-			  "new one would execute with rights that it has not itself; --user %u restarts it "
-			  "as who it is",
-			  (int)pid, (unsigned)uid);
+			  "new one would execute with rights that it has not itself%s",
+			  (int)pid, advice);
 }
 
 /* What the old one has closed is /dev/null, or the new one's first files would become it. */
@@ -168,16 +169,21 @@ static int read_numbers(struct hp_spec *s, pid_t pid, struct hp_err *err)
 static int choose_creds(struct hp_spec *s, const struct hp_restart_request *req,
 			const struct hp_creds *creds, struct hp_err *err)
 {
+	bool of_root = *s->unit.name && !*s->unit.user;
 	const char *user = req->user;
 	int r = 0;
 
 	if (hp_creds_copy(&s->creds, creds) < 0)
 		return hp_err_sys(err, ENOMEM, "groups of process %d", (int)req->pid);
 	/* systemd says whose it was before it gave up what it had. */
-	if (!user && *s->unit.name && !*s->unit.user && creds->uid[0])
+	if (!user && of_root && creds->uid[0])
 		user = "root";
 	if (user)
 		r = hp_creds_of_user(&s->creds, user, err);
+	else if (of_root)
+		hp_creds_take_all(&s->creds);
+	if (!req->user && s->unit.noroot)
+		s->creds.permitted = creds->permitted;
 	s->rises = !hp_creds_suffice(creds, &s->creds);
 	return r;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/securebits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,6 +50,7 @@ static int refuse_type(const struct hp_unit *u, const char *type, const char *st
 static int read_service(sd_bus *bus, struct hp_unit *u, struct hp_err *err)
 {
 	char type[32], state[32];
+	uint32_t securebits = 0;
 	int r = get(bus, u, "Service", "Type", type, sizeof(type), err);
 
 	if (r == 0)
@@ -58,7 +60,10 @@ static int read_service(sd_bus *bus, struct hp_unit *u, struct hp_err *err)
 	if (r == 0)
 		r = get(bus, u, "Service", "User", u->user, sizeof(u->user), err);
 	if (r == 0)
+		r = hp_bus_number(bus, u->path, "Service", "SecureBits", 'i', &securebits, err);
+	if (r == 0)
 		r = refuse_type(u, type, state, err);
+	u->noroot = securebits & SECBIT_NOROOT;
 	u->tells = !strncmp(type, "notify", 6);
 	return r;
 }
@@ -85,7 +90,7 @@ static int read_unit(sd_bus *bus, struct hp_unit *u, pid_t pid, const char *inne
 	if (r == 0)
 		r = refuse_user(u, pid, inner, err);
 	if (r == 0)
-		r = hp_bus_number(bus, u->path, "Service", "MainPID", &main_pid, err);
+		r = hp_bus_number(bus, u->path, "Service", "MainPID", 'u', &main_pid, err);
 	if (r == 0 && main_pid != (uint32_t)pid) {
 		*u = (struct hp_unit){0};
 		return 0;
@@ -163,7 +168,7 @@ static int open_ears(sd_bus *bus, const struct hp_unit *u, struct hp_err *err)
 static int is_main(sd_bus *bus, const struct hp_unit *u, pid_t pid, struct hp_err *err)
 {
 	uint32_t now = 0;
-	int r = hp_bus_number(bus, u->path, "Service", "MainPID", &now, err);
+	int r = hp_bus_number(bus, u->path, "Service", "MainPID", 'u', &now, err);
 
 	return r < 0 ? r : now == (uint32_t)pid;
 }

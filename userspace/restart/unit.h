@@ -22,6 +22,7 @@ struct hp_unit {
 	char path[512]; /* its object on the bus */
 	bool tells;	/* Type=notify: it says when it is ready */
 	char user[64];	/* User=: "" is root */
+	bool noroot;	/* SecureBits=: root is a user like others */
 	char pidfile[256];
 };
 

@@ -234,7 +234,7 @@ static int open_directory(struct hp_spec *s, sd_bus *bus, pid_t pid, struct hp_e
 static int read_umask(struct hp_spec *s, sd_bus *bus, struct hp_err *err)
 {
 	uint32_t mask = 0;
-	int r = hp_bus_number(bus, s->unit.path, "Service", "UMask", &mask, err);
+	int r = hp_bus_number(bus, s->unit.path, "Service", "UMask", 'u', &mask, err);
 
 	s->umask = (mode_t)mask;
 	return r;

@@ -18,6 +18,8 @@
 #include "target/procfs.h"
 
 #define STATUS_MAX (64u << 10)
+/* To become anybody. */
+#define SET_IDS (1ull << CAP_SETUID | 1ull << CAP_SETGID)
 
 static bool read_ids(pid_t pid, const char *key, unsigned ret[3])
 {
@@ -74,6 +76,7 @@ int hp_creds_read(struct hp_creds *ret, pid_t pid, struct hp_err *err)
 	int r = -ESRCH;
 
 	if (read_ids(pid, "Uid", c.uid) && read_ids(pid, "Gid", c.gid) &&
+	    hp_status_number(pid, "CapPrm", 16, &c.permitted) &&
 	    hp_status_number(pid, "CapBnd", 16, &c.bounding) &&
 	    hp_status_number(pid, "CapInh", 16, &c.inheritable) &&
 	    hp_status_number(pid, "CapAmb", 16, &c.ambient) &&
@@ -106,9 +109,9 @@ bool hp_creds_same(const struct hp_creds *a, const struct hp_creds *b)
 	       a->n_groups == b->n_groups &&
 	       (!a->n_groups ||
 		!memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups))) &&
-	       a->bounding == b->bounding && a->inheritable == b->inheritable &&
-	       a->ambient == b->ambient && a->no_new_privs == b->no_new_privs &&
-	       !strcmp(a->label, b->label);
+	       a->permitted == b->permitted && a->bounding == b->bounding &&
+	       a->inheritable == b->inheritable && a->ambient == b->ambient &&
+	       a->no_new_privs == b->no_new_privs && !strcmp(a->label, b->label);
 }
 
 static bool has_uid(const struct hp_creds *c, uid_t uid)
@@ -126,7 +129,9 @@ static bool has_gid(const struct hp_creds *c, gid_t gid)
 
 bool hp_creds_suffice(const struct hp_creds *held, const struct hp_creds *wanted)
 {
-	if (has_uid(held, 0))
+	if (wanted->permitted & ~held->permitted)
+		return false;
+	if (has_uid(held, 0) && !(SET_IDS & ~held->permitted))
 		return true;
 	for (int i = 0; i < 3; i++)
 		if (!has_uid(held, wanted->uid[i]) || !has_gid(held, wanted->gid[i]))
@@ -135,6 +140,16 @@ bool hp_creds_suffice(const struct hp_creds *held, const struct hp_creds *wanted
 		if (!has_gid(held, wanted->groups[i]))
 			return false;
 	return true;
+}
+
+void hp_creds_take_all(struct hp_creds *c)
+{
+	c->permitted = c->bounding | c->inheritable;
+}
+
+uint64_t hp_creds_withheld(const struct hp_creds *c)
+{
+	return has_uid(c, 0) ? (c->bounding | c->inheritable) & ~c->permitted : 0;
 }
 
 void hp_creds_free(struct hp_creds *c)
@@ -166,6 +181,10 @@ static int lookup(const char *name, const char *group, struct hp_creds *c, struc
 		c->uid[i] = pw->pw_uid;
 		c->gid[i] = gid;
 	}
+	if (pw->pw_uid == 0)
+		hp_creds_take_all(c);
+	else
+		c->permitted = c->ambient;
 	hp_creds_free(c);
 	(void)getgrouplist(pw->pw_name, gid, NULL, &n); /* asks for the number */
 	c->groups = calloc((size_t)n + 1, sizeof(*c->groups));
@@ -200,9 +219,9 @@ static int drop_bounding(uint64_t keep)
 	return 0;
 }
 
-/* Inheritable ones, and those of them that pass an execve(2) of any file.  The other sets follow from
- * the user ids there. */
-static int set_caps(uint64_t inheritable, uint64_t ambient)
+/* The other sets follow from these, and the user ids, at the execve(2): under no_new_privs it gives
+ * none that is not permitted before. */
+static int set_caps(uint64_t permitted, uint64_t inheritable, uint64_t ambient)
 {
 	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
 	struct __user_cap_data_struct data[2];
@@ -211,7 +230,8 @@ static int set_caps(uint64_t inheritable, uint64_t ambient)
 		return -errno;
 	for (int i = 0; i < 2; i++) {
 		data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
-		data[i].permitted |= (uint32_t)(ambient >> 32 * i);
+		data[i].permitted &= (uint32_t)(permitted >> 32 * i);
+		data[i].effective &= data[i].permitted;
 	}
 	if (syscall(SYS_capset, &head, data))
 		return -errno;
@@ -239,6 +259,8 @@ static int set_label(const char *label)
 
 int hp_creds_apply(const struct hp_creds *c, const char **what)
 {
+	/* Under no_new_privs root gets nothing back that is not permitted; else all that this leaves. */
+	uint64_t withheld = c->no_new_privs ? 0 : hp_creds_withheld(c);
 	int r = 0;
 
 	*what = "the security label";
@@ -250,14 +272,14 @@ int hp_creds_apply(const struct hp_creds *c, const char **what)
 	if (setgroups(c->n_groups, c->groups) || setresgid(c->gid[0], c->gid[1], c->gid[2]))
 		return -errno;
 	*what = "the capability bounding set";
-	r = drop_bounding(c->bounding);
+	r = drop_bounding(c->bounding & ~withheld);
 	if (r < 0)
 		return r;
 	*what = "the user";
 	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) || setresuid(c->uid[0], c->uid[1], c->uid[2]))
 		return -errno;
 	*what = "the capabilities";
-	r = set_caps(c->inheritable, c->ambient);
+	r = set_caps(c->permitted, c->inheritable & ~withheld, c->ambient);
 	if (r < 0)
 		return r;
 	*what = "no_new_privs";
