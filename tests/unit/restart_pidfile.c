@@ -16,7 +16,7 @@
 
 #define NOBODY 65534
 
-static char dir[32], file[64], tmp[64], other[64];
+static char dir[32], file[96], tmp[64], other[64];
 
 static void put(const char *path, const char *text)
 {
@@ -152,6 +152,81 @@ static void belongs_to_whom_the_place_belongs(void **state)
 	assert_int_equal(owner_of(file), 0);
 }
 
+/* --- on the way ------------------------------------------------------------------------------------- */
+
+static char sub_dir[80], elsewhere[64], there[80];
+
+/* @sub_dir is the service's, or @at is, in which it can put a link under that name. */
+static void set_up_way(const char *at)
+{
+	snprintf(sub_dir, sizeof(sub_dir), "%s/sub", at);
+	snprintf(elsewhere, sizeof(elsewhere), "%s.root", dir);
+	snprintf(there, sizeof(there), "%s/pid", elsewhere);
+	snprintf(file, sizeof(file), "%s/pid", sub_dir);
+	assert_int_equal(mkdir(elsewhere, 0755), 0);
+}
+
+static void tear_down_way(void)
+{
+	unlink(there);
+	unlink(file);
+	rmdir(elsewhere);
+	if (unlink(sub_dir))
+		rmdir(sub_dir);
+}
+
+static void goes_through_directories(void **state)
+{
+	set_up_way(dir);
+	assert_int_equal(mkdir(sub_dir, 0755), 0);
+	assert_int_equal(chown(dir, NOBODY, NOBODY), 0);
+	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	expect_own();
+	assert_int_equal(hp_pidfile_read(getpid(), file), getpid());
+	tear_down_way();
+}
+
+static void goes_through_links_of_roots(void **state)
+{
+	set_up_way(dir);
+	assert_int_equal(symlink(elsewhere, sub_dir), 0);
+	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	expect_own();
+	assert_int_equal(hp_pidfile_read(getpid(), file), getpid());
+	tear_down_way();
+}
+
+static void goes_through_no_others(void **state)
+{
+	set_up_way(dir);
+	assert_int_equal(symlink(elsewhere, sub_dir), 0);
+	put(there, "77\n");
+	assert_int_equal(chown(dir, NOBODY, NOBODY), 0);
+	assert_int_equal(hp_pidfile_read(getpid(), file), 0);
+	assert_int_equal(hp_pidfile_restore(file, getpid()), -ELOOP);
+	expect(there, "77\n");
+	tear_down_way();
+}
+
+/* Root has a link to a place of the service's, and there lies the next one. */
+static void not_even_behind_one_of_roots(void **state)
+{
+	char to_service[80];
+
+	set_up_way(other);
+	snprintf(to_service, sizeof(to_service), "%s/link", dir);
+	assert_int_equal(mkdir(other, 0755), 0);
+	assert_int_equal(symlink(elsewhere, sub_dir), 0);
+	assert_int_equal(chown(other, NOBODY, NOBODY), 0);
+	assert_int_equal(symlink(other, to_service), 0);
+	snprintf(file, sizeof(file), "%s/sub/pid", to_service);
+	assert_int_equal(hp_pidfile_restore(file, getpid()), -ELOOP);
+	assert_int_equal(access(there, F_OK), -1);
+	unlink(to_service);
+	tear_down_way();
+	rmdir(other);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -160,6 +235,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(replaces_no_more_than_a_file, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(writes_through_nothing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(belongs_to_whom_the_place_belongs, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(goes_through_directories, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(goes_through_links_of_roots, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(goes_through_no_others, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(not_even_behind_one_of_roots, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

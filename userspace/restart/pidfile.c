@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,20 +12,25 @@
 
 #include "base/fd.h"
 #include "service/path.h"
+#include "trust/path.h"
 
 #define PIDFILE_MAX 64
 
-/* The directory of @path, and in *name what it is called there. */
+/* The directory of @path, and in *name what it is called there.  Of the links on the way those are followed
+ * that root has put there; what lies in a directory of the service's could lead anywhere, at any time. */
 static int open_dir(pid_t as, const char *path, const char **name)
 {
 	const char *slash = strrchr(path, '/');
-	char dir[4096];
+	char dir[PATH_MAX], straight[PATH_MAX], root[64];
+	int r;
 
 	*name = slash ? slash + 1 : path;
 	if ((size_t)(*name - path) >= sizeof(dir))
 		return -ENAMETOOLONG;
-	(void)snprintf(dir, sizeof(dir), "%.*s.", (int)(*name - path), path);
-	return hp_path_open(as, AT_FDCWD, dir);
+	(void)snprintf(dir, sizeof(dir), "%.*s", (int)(*name - path), path);
+	(void)snprintf(root, sizeof(root), "/proc/%d/root", (int)as);
+	r = hp_root_path_links(root, dir, straight, sizeof(straight));
+	return r < 0 ? r : hp_path_open_straight(as, straight);
 }
 
 /* The directory may be the service's, and anything lie there: only what is seen to be a regular file is

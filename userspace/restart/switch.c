@@ -133,6 +133,15 @@ static void drain(struct hp_supervisor *s)
 	}
 }
 
+static const char *why_no_pidfile(int r)
+{
+	if (r == -EINVAL)
+		return "what is there is no regular file";
+	if (r == -ELOOP)
+		return "a link on the way could have been put there by others than root";
+	return strerror(-r);
+}
+
 /* What the old generation removed at its end, or would not let be removed. */
 static void tidy(struct hp_supervisor *s)
 {
@@ -145,7 +154,7 @@ static void tidy(struct hp_supervisor *s)
 	s->generation.shielded = NULL;
 	if (r < 0) {
 		(void)snprintf(text, sizeof(text), "%s could not be written: %s", path,
-			       r == -EINVAL ? "what is there is no regular file" : strerror(-r));
+			       why_no_pidfile(r));
 		hp_supervisor_warn(s, text);
 	}
 	if (*s->unit.name && hp_unit_settle(&s->unit, s->generation.pid, &err) < 0)

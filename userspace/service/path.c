@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -28,14 +29,9 @@ static int open_start(pid_t pid, int dirfd, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
-int hp_path_open(pid_t pid, int dirfd, const char *path)
+static int open_path(pid_t pid, int dirfd, const char *path, uint64_t resolve)
 {
-	/* An absolute link on the way begins at its root; a relative path may climb above where it
-	 * begins, which RESOLVE_IN_ROOT would not let it. */
-	struct open_how how = {
-		.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC,
-		.resolve = *path == '/' ? RESOLVE_IN_ROOT : 0,
-	};
+	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = resolve};
 	hp_autoclose int start = open_start(pid, dirfd, path);
 	long fd;
 
@@ -43,6 +39,18 @@ int hp_path_open(pid_t pid, int dirfd, const char *path)
 		return start;
 	fd = syscall(SYS_openat2, start, path, &how, sizeof(how));
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int hp_path_open(pid_t pid, int dirfd, const char *path)
+{
+	/* An absolute link on the way begins at its root; a relative path may climb above where it
+	 * begins, which RESOLVE_IN_ROOT would not let it. */
+	return open_path(pid, dirfd, path, *path == '/' ? RESOLVE_IN_ROOT : 0);
+}
+
+int hp_path_open_straight(pid_t pid, const char *path)
+{
+	return open_path(pid, AT_FDCWD, path, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
 int hp_path_id(pid_t pid, int dirfd, const char *path, struct hp_file_id *ret)

@@ -15,16 +15,31 @@
 #define LINKS_MAX 40 /* as path_resolution(7) */
 
 struct way {
-	char done[PATH_MAX]; /* without links; "": the root */
+	const char *root;    /* "": ours */
+	char done[PATH_MAX]; /* below it, without links; "": the root itself */
 	char rest[PATH_MAX];
 	struct stat at; /* of done */
 	unsigned links;
 };
 
-static int look(const char *path, struct stat *ret, struct hp_err *err)
+static int too_long(const char *path, struct hp_err *err)
 {
-	if (lstat(path, ret) == 0)
-		return 0;
+	return hp_err_sys(err, ENAMETOOLONG, "%.100s", path);
+}
+
+/* In *full what is @path below the root, for the kernel. */
+static int from_root(const struct way *w, const char *path, char full[PATH_MAX], struct hp_err *err)
+{
+	return snprintf(full, PATH_MAX, "%s%s", w->root, path) < PATH_MAX ? 0 : too_long(path, err);
+}
+
+static int look(const struct way *w, const char *path, struct stat *ret, struct hp_err *err)
+{
+	char full[PATH_MAX];
+	int r = from_root(w, path, full, err);
+
+	if (r < 0 || lstat(full, ret) == 0)
+		return r;
 	return errno == ENOENT ? -ENOENT : hp_err_sys(err, errno, "stat %s", path);
 }
 
@@ -47,17 +62,15 @@ static int check_directory(const struct way *w, const struct stat *entry, struct
 	return 0;
 }
 
-static int too_long(const char *path, struct hp_err *err)
-{
-	return hp_err_sys(err, ENAMETOOLONG, "%.100s", path);
-}
-
 /* Goes on where the link @next leads, from its directory. */
 static int follow(struct way *w, const char *next, struct hp_err *err)
 {
 	char target[PATH_MAX], rest[PATH_MAX];
-	ssize_t n = readlink(next, target, sizeof(target) - 1);
+	int r = from_root(w, next, rest, err);
+	ssize_t n = r < 0 ? 0 : readlink(rest, target, sizeof(target) - 1);
 
+	if (r < 0)
+		return r;
 	if (n < 0)
 		return hp_err_sys(err, errno, "readlink %s", next);
 	if (++w->links > LINKS_MAX)
@@ -69,7 +82,7 @@ static int follow(struct way *w, const char *next, struct hp_err *err)
 	if (target[0] != '/')
 		return 0;
 	w->done[0] = '\0';
-	return look("/", &w->at, err);
+	return look(w, "/", &w->at, err);
 }
 
 /* One name further. */
@@ -84,7 +97,7 @@ static int step(struct way *w, struct hp_err *err)
 	if ((size_t)snprintf(next, sizeof(next), "%s/%.*s", w->done, (int)(behind - name), name) >=
 	    sizeof(next))
 		return too_long(name, err);
-	k = look(next, &st, err);
+	k = look(w, next, &st, err);
 	if (k < 0 && k != -ENOENT)
 		return k;
 	missing = k < 0;
@@ -99,16 +112,34 @@ static int step(struct way *w, struct hp_err *err)
 	return 0;
 }
 
+/* As far as root alone decides. */
+static int walk(struct way *w, const char *path, struct hp_err *err)
+{
+	int k = look(w, "/", &w->at, err);
+
+	if (k == 0 && (size_t)snprintf(w->rest, sizeof(w->rest), "%s", path) >= sizeof(w->rest))
+		return too_long(path, err);
+	while (k == 0 && w->rest[strspn(w->rest, "/")])
+		k = step(w, err);
+	return k;
+}
+
 int hp_root_path(const char *path, struct stat *ret, struct hp_err *err)
 {
-	struct way w = {.links = 0};
-	int k = look("/", &w.at, err);
+	struct way w = {.root = ""};
+	int k = walk(&w, path, err);
 
-	if (k == 0 && (size_t)snprintf(w.rest, sizeof(w.rest), "%s", path) >= sizeof(w.rest))
-		return too_long(path, err);
-	while (k == 0 && w.rest[strspn(w.rest, "/")])
-		k = step(&w, err);
 	if (k == 0)
 		*ret = w.at;
 	return k;
+}
+
+int hp_root_path_links(const char *root, const char *path, char *ret, size_t n)
+{
+	struct way w = {.root = root};
+	int k = walk(&w, path, NULL);
+
+	if (k < 0 && k != -ENOENT && k != -HP_E_DENIED)
+		return k;
+	return (size_t)snprintf(ret, n, "%s/%s", w.done, w.rest) < n ? 0 : -ENAMETOOLONG;
 }
