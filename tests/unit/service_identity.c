@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
+#include <linux/capability.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,6 +72,24 @@ static void end(struct victim *v)
 	waitpid(v->pid, NULL, 0);
 }
 
+/* It has all capabilities there, and could be told by them: it gives them up again. */
+static bool enter_user_namespace(void)
+{
+	struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+	const struct __user_cap_data_struct none[2] = {0};
+	bool had[64];
+
+	for (unsigned long cap = 0; cap < 64; cap++)
+		had[cap] = prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1;
+	if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+		return false;
+	for (unsigned long cap = 0; cap < 64; cap++)
+		if (!had[cap] && prctl(PR_CAPBSET_READ, cap, 0, 0, 0) == 1 &&
+		    prctl(PR_CAPBSET_DROP, cap, 0, 0, 0))
+			return false;
+	return syscall(SYS_capset, &head, none) == 0;
+}
+
 static _Noreturn void stay(const char *self)
 {
 	char what;
@@ -79,6 +100,8 @@ static _Noreturn void stay(const char *self)
 		if (what == 'e') /* the same again */
 			execl(self, self, "stay", NULL);
 		if (what == 'g' && setresgid((gid_t)-1, USER, USER))
+			_exit(1);
+		if (what == 'u' && !enter_user_namespace())
 			_exit(1);
 	}
 }
@@ -182,6 +205,22 @@ static void test_other_rights(void **state)
 	end(&v);
 }
 
+/* Anybody may, and has mounts of his own then, where the new process would find its program.  There is
+ * no way back, so that who is not there at the end never was. */
+static void test_a_user_namespace(void **state)
+{
+	struct hp_identity id;
+	struct victim v;
+	struct hp_err err;
+
+	start(&v, program(0755));
+	assert_int_equal(hp_identity_take(&id, v.pid, &err), 0);
+	tell(&v, 'u');
+	assert_int_equal(hp_identity_confirm(&id, &err), -HP_E_TARGET);
+	hp_identity_free(&id);
+	end(&v);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +228,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_another_program),
 		cmocka_unit_test(test_set_id),
 		cmocka_unit_test(test_other_rights),
+		cmocka_unit_test(test_a_user_namespace),
 	};
 
 	if (argc == 2)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -41,6 +42,18 @@ static int read_groups(struct hp_creds *c, pid_t pid)
 		return -ENOMEM;
 	for (p += strspn(p, " "); *p; p += strspn(p, " "))
 		c->groups[c->n_groups++] = (gid_t)strtoul(p, &p, 10);
+	return 0;
+}
+
+static int read_user_ns(struct hp_creds *c, pid_t pid)
+{
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	if (stat(path, &st))
+		return -errno;
+	c->user_ns = st.st_ino;
 	return 0;
 }
 
@@ -81,7 +94,7 @@ int hp_creds_read(struct hp_creds *ret, pid_t pid, struct hp_err *err)
 	    hp_status_number(pid, "CapInh", 16, &c.inheritable) &&
 	    hp_status_number(pid, "CapAmb", 16, &c.ambient) &&
 	    hp_status_number(pid, "NoNewPrivs", 10, &nnp))
-		r = read_groups(&c, pid);
+		r = read_user_ns(&c, pid) ?: read_groups(&c, pid);
 	if (r < 0)
 		return hp_err_sys(err, -r, "credentials of process %d", (int)pid);
 	c.no_new_privs = nnp;
@@ -111,7 +124,8 @@ bool hp_creds_same(const struct hp_creds *a, const struct hp_creds *b)
 		!memcmp(a->groups, b->groups, a->n_groups * sizeof(*a->groups))) &&
 	       a->permitted == b->permitted && a->bounding == b->bounding &&
 	       a->inheritable == b->inheritable && a->ambient == b->ambient &&
-	       a->no_new_privs == b->no_new_privs && !strcmp(a->label, b->label);
+	       a->no_new_privs == b->no_new_privs && a->user_ns == b->user_ns &&
+	       !strcmp(a->label, b->label);
 }
 
 static bool has_uid(const struct hp_creds *c, uid_t uid)

@@ -17,6 +17,7 @@ struct hp_creds {
 	size_t n_groups;
 	uint64_t permitted, bounding, inheritable, ambient; /* capabilities */
 	bool no_new_privs;
+	ino_t user_ns;	 /* in which all of that counts */
 	char label[256]; /* of the security module; "" where there is none */
 };
 
