@@ -18,7 +18,8 @@ static void judge(const char *text)
 {
 	static const gid_t gid[] = {0, 100};
 	const struct hp_asker who = {1000, gid, 2};
-	const struct hp_policy_target t = {.uid = 1000, .exe = "/bin/sh", .unit = "a.service"};
+	const struct hp_policy_target t = {
+		.uid = 1000, .is_shown = true, .exe = "/bin/sh", .unit = "a.service"};
 	struct hp_err err = {0};
 	struct hp_policy p;
 	int r = hp_policy_parse(text, "policy.conf", &p, &err);

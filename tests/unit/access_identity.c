@@ -48,6 +48,7 @@ static void another_of_that_number_is_refused(void **state)
 struct ids {
 	uid_t real, effective, saved;
 	gid_t gid, effective_gid;
+	bool hides; /* its memory, as whoever changes his ids does */
 	bool keeps; /* its capabilities */
 	bool alone; /* in a user namespace of its own, where it has all of them */
 };
@@ -57,7 +58,8 @@ static bool become(const struct ids *id)
 	return setresgid(id->gid, id->effective_gid, id->effective_gid) == 0 &&
 	       prctl(PR_SET_KEEPCAPS, id->keeps) == 0 &&
 	       setresuid(id->real, id->effective, id->saved) == 0 &&
-	       (!id->alone || unshare(CLONE_NEWUSER) == 0);
+	       (!id->alone || unshare(CLONE_NEWUSER) == 0) &&
+	       (id->hides || prctl(PR_SET_DUMPABLE, 1) == 0);
 }
 
 /* A child that ends with us, after it has become that. */
@@ -113,12 +115,40 @@ static void what_has_more_than_a_users_rights_is_nobodys(void **state)
 	}
 }
 
-static int permit(uid_t of, pid_t pid, struct hp_err *err)
+/* As ptrace(2) has it. */
+static void an_owner_is_who_may_look_into_it(void **state)
+{
+	static const struct ids hidden = {1000, 1000, 1000, .gid = 1000, .effective_gid = 1000,
+					  .hides = true};
+	struct hp_peer alice = {.known = true, .uid = 1000, .gid = {1000}, .n_gids = 1};
+	struct hp_access access = {0};
+	struct hp_access_question q = {.access = &access, .peer = &alice,
+				       .right = HP_RIGHT_LOAD, .process = -1};
+	pid_t shows = start_as(1000, 1000, 1000), hides = start_with(&hidden);
+	struct hp_pairs seal = {0};
+	struct hp_target *t;
+	struct hp_err err;
+
+	assert_int_equal(hp_policy_parse("allow owner\n", "policy", &access.policy, &err), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(hp_target_open(&t, i ? hides : shows, &err), 0);
+		assert_int_equal(hp_access_permit(&q, t, -1, &seal, &err), i ? -HP_E_DENIED : 0);
+		hp_target_free(t);
+	}
+	assert_true(hp_access_owns(1000, shows));
+	assert_false(hp_access_owns(1000, hides));
+	assert_false(hp_access_owns(1001, shows));
+	sleeper_end(shows);
+	sleeper_end(hides);
+	hp_access_free(&access);
+}
+
+static int permit(uid_t of, bool by_owner, pid_t pid, struct hp_err *err)
 {
 	struct hp_peer root = {.known = true};
 	struct hp_access access = {0};
 	struct hp_access_question q = {.access = &access, .peer = &root, .right = HP_RIGHT_LOAD,
-				       .process = -1, .of = of};
+				       .process = -1, .of = of, .by_owner = by_owner};
 	struct hp_pairs seal = {0};
 	struct hp_target *t;
 	int k;
@@ -136,20 +166,24 @@ static void what_got_more_rights_since_is_refused(void **state)
 {
 	pid_t alices = start_as(1000, 1000, 1000), su = start_as(1000, 0, 0),
 	      helper = start_as(1000, 1000, 0), roots = start_as(0, 0, 0);
+	pid_t ping = start_with(&(struct ids){1000, 1000, 1000, .gid = 0, .hides = true});
 	struct hp_err err;
 
-	assert_int_equal(permit(1000, alices, &err), 0);
-	assert_int_equal(permit(1000, su, &err), -HP_E_DENIED);
-	assert_int_equal(permit(1000, helper, &err), -HP_E_DENIED);
-	assert_int_equal(permit(1000, roots, &err), -HP_E_DENIED);
+	assert_int_equal(permit(1000, true, alices, &err), 0);
+	assert_int_equal(permit(1000, true, su, &err), -HP_E_DENIED);
+	assert_int_equal(permit(1000, true, helper, &err), -HP_E_DENIED);
+	assert_int_equal(permit(1000, true, roots, &err), -HP_E_DENIED);
 	assert_non_null(strstr(err.text, "rights of uid 1000 alone"));
-	assert_int_equal(permit(1001, alices, &err), -HP_E_DENIED);
-	assert_int_equal(permit(0, su, &err), 0);
-	assert_int_equal(permit(0, alices, &err), 0);
+	assert_int_equal(permit(1001, true, alices, &err), -HP_E_DENIED);
+	assert_int_equal(permit(1000, true, ping, &err), -HP_E_DENIED);
+	assert_int_equal(permit(1000, false, ping, &err), 0);
+	assert_int_equal(permit(0, true, su, &err), 0);
+	assert_int_equal(permit(0, true, alices, &err), 0);
 	sleeper_end(alices);
 	sleeper_end(su);
 	sleeper_end(helper);
 	sleeper_end(roots);
+	sleeper_end(ping);
 }
 
 int main(void)
@@ -158,6 +192,7 @@ int main(void)
 		cmocka_unit_test(another_of_that_number_is_refused),
 		cmocka_unit_test(what_got_more_rights_since_is_refused),
 		cmocka_unit_test(what_has_more_than_a_users_rights_is_nobodys),
+		cmocka_unit_test(an_owner_is_who_may_look_into_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -41,7 +41,8 @@ static int decide(const char *text, const struct hp_asker *who, enum hp_right ri
 
 static struct hp_policy_target target(const char *path, uid_t uid)
 {
-	struct hp_policy_target t = {.uid = uid, .exe = path, .unit = "redis.service"};
+	struct hp_policy_target t = {
+		.uid = uid, .is_shown = true, .exe = path, .unit = "redis.service"};
 	struct stat st;
 
 	assert_int_equal(stat(path, &st), 0);

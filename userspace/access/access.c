@@ -158,7 +158,7 @@ static int check_same(const struct hp_access_question *q, struct hp_err *err)
 static int check_owner(const struct hp_access_question *q, const struct hp_policy_target *t,
 		       struct hp_err *err)
 {
-	if (!q->of || t->uid == q->of)
+	if (!q->of || (t->uid == q->of && (t->is_shown || !q->by_owner)))
 		return 0;
 	return hp_err_set(err, -HP_E_DENIED,
 			  "the process does not run with the rights of uid %u alone any more", q->of);

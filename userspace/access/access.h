@@ -38,6 +38,7 @@ struct hp_access_question {
 	enum hp_right right;
 	int process;	   /* pidfd of the one that is meant; -1: whoever has the number */
 	uid_t of;	   /* not 0: the process must be that user's alone */
+	bool by_owner;	   /* … and he may look into it */
 	pid_t by_target;   /* not 0: files are named, and opened, as that process would */
 	const char *patch; /* the name of the file; its signature's is the same with ".minisig" */
 	char *signature;   /* that file's text; NULL: there is none.  Owned. */
@@ -66,6 +67,8 @@ struct hp_access_facts {
 };
 /* The one user with whose rights @pid runs; (uid_t)-1: it has more than those. */
 int hp_access_uid(pid_t pid, uid_t *ret, struct hp_err *err);
+/* It is @uid, who may look into it too: what ptrace(2) asks, and rules for owners. */
+bool hp_access_owns(uid_t uid, pid_t pid);
 int hp_access_facts(const struct hp_target *t, struct hp_access_facts *ret, struct hp_err *err);
 
 /* The system's unit of a process with @cgroups, the text of /proc/PID/cgroup; "": it is in none. */

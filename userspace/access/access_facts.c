@@ -59,6 +59,25 @@ int hp_access_uid(pid_t pid, uid_t *ret, struct hp_err *err)
 	return 0;
 }
 
+/* Nobody may ptrace(2) a process of his that keeps its memory to itself (PR_SET_DUMPABLE), as one
+ * does that gave up other rights, and may have kept what it opened with them.  Its files in /proc are
+ * root's then; its directory there is not. */
+static bool is_shown(pid_t pid, uid_t uid)
+{
+	struct stat st;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/environ", pid);
+	return stat(path, &st) == 0 && st.st_uid == uid;
+}
+
+bool hp_access_owns(uid_t uid, pid_t pid)
+{
+	uid_t of;
+
+	return hp_access_uid(pid, &of, NULL) == 0 && of == uid && is_shown(pid, uid);
+}
+
 static int read_exe(const struct hp_target *t, struct hp_access_facts *f, struct hp_err *err)
 {
 	char path[64];
@@ -132,5 +151,6 @@ int hp_access_facts(const struct hp_target *t, struct hp_access_facts *ret, stru
 	*ret = (struct hp_access_facts){.unit = ""};
 	if ((k = hp_access_uid(t->pid, &ret->t.uid, err)) < 0 || (k = read_exe(t, ret, err)) < 0)
 		return k;
+	ret->t.is_shown = is_shown(t->pid, ret->t.uid);
 	return read_unit(t, ret, err);
 }

@@ -73,6 +73,7 @@ void hp_job_child(struct hp_job *job, int sock, pid_t parent)
 		.peer = job->peer,
 		.process = job->subject ? fcntl(job->subject->pidfd, F_DUPFD_CLOEXEC, 0) : -1,
 		.of = job->req.of,
+		.by_owner = job->req.by_owner,
 		.by_target = job->req.by_target ? job->req.pid : 0,
 	};
 	struct hp_job_saying said = {.head = {.word = HP_WORD_ANSWER}};

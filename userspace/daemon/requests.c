@@ -281,7 +281,7 @@ static void take_wire(struct hp_client *c, const struct hp_record *rec, struct h
 	struct hp_serve *l = c->from;
 	unsigned status = 403;
 	struct hp_err err;
-	int k = hp_serve_allow(l, c, rec, &req->of, &status, &err);
+	int k = hp_serve_allow(l, c, rec, req, &status, &err);
 
 	if (k < 0 || l->closing || c->d->stopping || rec->ask == HP_ASK_ALLOW) {
 		hp_job_request_free(req);

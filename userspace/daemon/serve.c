@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "access/access.h"
@@ -221,22 +220,13 @@ int hp_serve_end(struct hp_daemon *d, const char *addr, struct hp_err *err)
 			  addr);
 }
 
-/* As for ptrace(2), what may not be read by its own user is root's in /proc. */
-static bool owns(uid_t uid, pid_t pid)
-{
-	char path[32];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "/proc/%d", pid);
-	return stat(path, &st) == 0 && st.st_uid == uid;
-}
-
 int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c, const struct hp_record *rec,
-		   uid_t *of, unsigned *status, struct hp_err *err)
+		   struct hp_job_request *req, unsigned *status, struct hp_err *err)
 {
 	unsigned char sum[HP_SERVE_TOKEN_SUM];
 
-	*of = l->has_token ? l->of : c->peer.uid;
+	req->of = l->has_token ? l->of : c->peer.uid;
+	req->by_owner = !l->has_token;
 	if (l->has_token) {
 		token_sum(rec->token, sum);
 		if (sodium_memcmp(sum, l->token, sizeof(sum)) == 0)
@@ -252,7 +242,7 @@ int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c, const st
 		return hp_err_set(err, -HP_E_DENIED,
 				  "it cannot be told who you are: connect from this machine and stay, "
 				  "or use a token (hpctl serve --token-file)");
-	if (c->peer.uid == 0 || owns(c->peer.uid, l->pid))
+	if (c->peer.uid == 0 || hp_access_owns(c->peer.uid, l->pid))
 		return 0;
 	return hp_err_set(err, -HP_E_DENIED,
 			  "uid %u may not use this: only root and the owner of process %d may",

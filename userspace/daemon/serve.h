@@ -24,6 +24,7 @@
 struct hp_client;
 struct hp_daemon;
 struct hp_err;
+struct hp_job_request;
 
 #define HP_SERVE_TOKEN_MIN 16
 #define HP_SERVE_TOKEN_SUM 32
@@ -61,10 +62,11 @@ struct hp_serve *hp_serve_find(struct hp_daemon *d, uint32_t id);
 void hp_serve_sweep(struct hp_daemon *d);
 void hp_serve_free_all(struct hp_daemon *d);
 
-/* Whether @c, who said @rec, may use @l: 0, or -HP_E_DENIED and *status, 401 or 403.  *of: that was judged
- * of this user's process, and it must be that still when something is done to it; 0: of anybody's. */
+/* Whether @c, who said @rec, may use @l: 0, or -HP_E_DENIED and *status, 401 or 403.  req->of: that was
+ * judged of this user's process, and it must be that still when something is done to it; 0: of
+ * anybody's. */
 int hp_serve_allow(const struct hp_serve *l, const struct hp_client *c, const struct hp_record *rec,
-		   uid_t *of, unsigned *status, struct hp_err *err);
+		   struct hp_job_request *req, unsigned *status, struct hp_err *err);
 
 /* One, as it is listed. */
 json_t *hp_serve_describe(const struct hp_serve *l);

@@ -32,6 +32,7 @@ struct hp_job_request {
 	bool dry_run;	/* a load that is a check */
 	bool by_target; /* the file is named as the process itself would */
 	uid_t of;	/* not 0: only while the process is that user's */
+	bool by_owner;	/* … and that is who asks */
 	bool traces;	/* LIST: agents that were left are listed as well */
 	struct hp_selector sel;	/* without @pid: the processes; all zero: every one, or none */
 	pid_t *pids;		/* of @sel */

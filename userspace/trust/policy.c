@@ -29,7 +29,7 @@ static bool fits_asker(const struct hp_rule *r, const struct hp_asker *who,
 	case HP_WHO_GROUP:
 		return has_group(who, r->id);
 	case HP_WHO_OWNER:
-		return target && target->uid == who->uid;
+		return target && target->uid == who->uid && target->is_shown;
 	case HP_WHO_ANYONE:
 		return true;
 	}

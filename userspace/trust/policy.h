@@ -32,6 +32,7 @@ struct hp_asker {
 /* What is asked about.  All of it is read from the process, whose identity the caller holds. */
 struct hp_policy_target {
 	uid_t uid;	   /* real = effective = saved, or (uid_t)-1 */
+	bool is_shown;	   /* that user may look into it */
 	dev_t exe_dev;	   /* of the file that runs */
 	ino_t exe_ino;
 	const char *exe;   /* its name, in the words of readlink(/proc/PID/exe) */
