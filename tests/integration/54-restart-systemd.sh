@@ -192,6 +192,21 @@ restart --wait
 is "home: so does hp" "$STATUS $(inside readlink "/proc/$MAIN/cwd")" "0 $(getent passwd daemon | cut -d: -f6)"
 inside systemctl stop home
 
+mkdir "$T/behind"
+ln -s behind "$T/link"
+unit linked "${common[@]}" "WorkingDirectory=$T/link" "ExecStart=$SVC/netsvc threads $address"
+begin linked
+wait_until "$PATIENCE" bash -c ": >$http"
+restart --wait
+is "a directory that is a link" "$STATUS $(inside readlink "/proc/$MAIN/cwd")" "0 $T/behind"
+inside systemctl stop linked
+unit missing "${common[@]}" "WorkingDirectory=-$T/missing" "ExecStart=$SVC/netsvc threads $address"
+begin missing
+wait_until "$PATIENCE" bash -c ": >$http"
+restart --wait
+is "one that may be missing" "$STATUS $(inside readlink "/proc/$MAIN/cwd")" "0 /"
+inside systemctl stop missing
+
 # Speaks to systemd all the time, also when it ends; who is heard is not only the main process.
 cat >"$T/server.py" <<END
 import asyncio, os, signal, socket

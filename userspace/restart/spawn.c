@@ -68,7 +68,8 @@ static void wait_for_tracer(int sock)
 		_exit(127);
 }
 
-/* The filter first, while there are the rights for it; the program's rights last. */
+/* The filter first, while there are the rights for it; the program's rights last, with which it goes where
+ * its unit says, as systemd has it. */
 _Noreturn static void child(const struct hp_spec *spec, bool traced, int sock)
 {
 	const char *what = NULL;
@@ -83,6 +84,8 @@ _Noreturn static void child(const struct hp_spec *spec, bool traced, int sock)
 	else
 		put_under_filter(sock);
 	r = hp_creds_apply(&spec->creds, &what);
+	if (r == 0)
+		r = hp_spec_go(spec, &what);
 	if (r < 0)
 		give_up(sock, -r, what);
 	reset_signals();
@@ -97,7 +100,7 @@ static int failed(const struct hp_spec *spec, const struct message *m, struct hp
 		return hp_err_set(err, -HP_E_NEW_PROCESS, "cannot execute %s: %s", spec->file,
 				  strerror(m->errnum));
 	return hp_err_set(err, -HP_E_NEW_PROCESS,
-			  "the new process could not be given %.64s of the old one: %s", m->what,
+			  "the new process could not be given %.64s: %s", m->what,
 			  strerror(m->errnum));
 }
 

@@ -315,3 +315,9 @@ int hp_spec_apply(const struct hp_spec *s, const char **what)
 	(void)umask(s->umask); /* cannot fail */
 	return 0;
 }
+
+int hp_spec_go(const struct hp_spec *s, const char **what)
+{
+	*what = "its unit's WorkingDirectory=";
+	return *s->dir && chdir(s->dir) && !s->dir_may_miss ? -errno : 0;
+}

@@ -39,6 +39,8 @@ struct hp_spec {
 	struct hp_strings argv, envp;
 	char file[4096]; /* what is executed: a path in the new root, as found along PATH */
 	int root, cwd;	 /* O_PATH; root is -1 where it is ours */
+	char dir[4096];	 /* where the new one goes from there, by its own rights; "": nowhere */
+	bool dir_may_miss; /* it stays where it is, then */
 	int ns[HP_NS_COUNT]; /* -1: ours */
 	int stdio[3];
 	struct rlimit limits[RLIM_NLIMITS];
@@ -61,6 +63,9 @@ void hp_spec_free(struct hp_spec *s);
 /* In the new process: becomes what the spec says, but for the credentials, which come last.
  * What failed is named in *what. 0 or a negative errno. */
 int hp_spec_apply(const struct hp_spec *s, const char **what);
+
+/* … and then, with the credentials: goes where the spec says. */
+int hp_spec_go(const struct hp_spec *s, const char **what);
 
 int hp_strings_add(struct hp_strings *s, const char *text);
 void hp_strings_free(struct hp_strings *s);

@@ -201,8 +201,8 @@ static int fill_environment(struct hp_spec *s, sd_bus *bus, struct hp_err *err)
 	return r;
 }
 
-/* It is root who goes there: what the process takes for its home is not asked.  A user who is nowhere
- * written down (DynamicUser=) has the root. */
+/* What the process takes for its home is not asked.  A user who is nowhere written down (DynamicUser=) has
+ * the root. */
 static const char *home_of(uid_t uid)
 {
 	const struct passwd *pw = getpwuid(uid);
@@ -211,23 +211,24 @@ static const char *home_of(uid_t uid)
 }
 
 /* "" is the root, "~" home; "!" before it says that it need not be there. */
-static int open_directory(struct hp_spec *s, sd_bus *bus, pid_t pid, struct hp_err *err)
+static int read_directory(struct hp_spec *s, sd_bus *bus, pid_t pid, struct hp_err *err)
 {
-	char text[4096];
+	char text[sizeof(s->dir)];
 	const char *dir = text;
 	int fd, r = hp_bus_string(bus, s->unit.path, "Service", "WorkingDirectory", text,
 				  sizeof(text), err);
 
 	if (r < 0)
 		return r;
-	dir += *dir == '!';
-	if (!strcmp(dir, "~"))
-		dir = home_of(s->creds.uid[0]);
-	fd = hp_path_open(pid, AT_FDCWD, *dir ? dir : "/");
+	fd = hp_path_open(pid, AT_FDCWD, "/");
 	if (fd < 0)
-		return hp_err_sys(err, -fd, "working directory of %s, '%s'", s->unit.name, dir);
+		return hp_err_sys(err, -fd, "root of process %d", (int)pid);
 	hp_close(&s->cwd);
 	s->cwd = fd;
+	s->dir_may_miss = *dir == '!';
+	dir += s->dir_may_miss;
+	(void)snprintf(s->dir, sizeof(s->dir), "%s",
+		       strcmp(dir, "~") ? dir : home_of(s->creds.uid[0]));
 	return 0;
 }
 
@@ -253,7 +254,7 @@ int hp_unit_surroundings(struct hp_spec *s, const struct hp_restart_request *req
 	if (!req->n_argv || req->env == HP_RESTART_ENV_KEEP)
 		r = fill_environment(s, bus, err);
 	if (r == 0)
-		r = open_directory(s, bus, req->pid, err);
+		r = read_directory(s, bus, req->pid, err);
 	if (r == 0 && s->rises)
 		r = read_umask(s, bus, err);
 	sd_bus_flush_close_unref(bus);
