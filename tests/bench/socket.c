@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "call.h"
+#include "../services/tied.h"
 
 #define CLIENTS_MAX  64
 #define IDLE	     10000
@@ -214,9 +214,8 @@ static pid_t start_epoll(const char *path, const json_t *doc)
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) || listen(fd, 128))
 		die(path);
-	pid = fork();
+	pid = tied_fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		run_on(0);
 		epoll_server(fd, doc);
 	}

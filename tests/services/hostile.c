@@ -6,6 +6,7 @@
  */
 #include "hostile.h"
 #include "svc.h"
+#include "tied.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -15,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -164,11 +164,10 @@ static void be_a_child(void)
 
 	if (pipe(ready))
 		hostile_cannot("pipe");
-	p = fork();
+	p = tied_fork();
 	if (p < 0)
 		hostile_cannot("fork");
 	if (!p) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(ready[0]);
 		ready_fd = ready[1];
 		return;

@@ -2,6 +2,7 @@
 /* hostile_states.c – how to get into each state. */
 #include "hostile.h"
 #include "svc.h"
+#include "tied.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -279,10 +280,9 @@ static void traced(void)
 	char byte;
 
 	must(pipe(ready) == 0, "pipe");
-	tracer = fork();
+	tracer = tied_fork();
 	must(tracer >= 0, "fork");
 	if (!tracer) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		must(ptrace(PTRACE_SEIZE, parent, NULL, PTRACE_O_TRACECLONE) == 0, "PTRACE_SEIZE");
 		(void)!write(ready[1], "t", 1);
 		while ((tid = waitpid(-1, &status, __WALL)) > 0)

@@ -7,6 +7,7 @@
  */
 #include "hostile.h"
 #include "svc.h"
+#include "tied.h"
 
 #include <errno.h>
 #include <linux/rseq.h>
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/rseq.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -37,7 +37,7 @@ static void raw_nap(void)
 
 static int share(void *arg)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	tied_to((pid_t)(intptr_t)arg);
 	for (int x = 0;; x = (x + 1) & 0xfff) {
 		hostile_check(x);
 		raw_nap();
@@ -47,7 +47,7 @@ static int share(void *arg)
 
 static int share_inside(void *arg)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	tied_to((pid_t)(intptr_t)arg);
 	(void)linger(1, raw_nap);
 	return share(arg);
 }
@@ -64,7 +64,8 @@ static void *new_stack(void)
 
 static void sharer(int (*fn)(void *))
 {
-	if (clone(fn, (char *)new_stack() + STACK_BYTES, CLONE_VM | SIGCHLD, NULL) < 0)
+	if (clone(fn, (char *)new_stack() + STACK_BYTES, CLONE_VM | SIGCHLD,
+		  (void *)(intptr_t)getpid()) < 0)
 		hostile_cannot("clone");
 }
 

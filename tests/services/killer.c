@@ -11,6 +11,7 @@
  */
 #include "call.h"
 #include "served.h"
+#include "tied.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -22,7 +23,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,11 +62,10 @@ static pid_t start_hpd(int *ready)
 	snprintf(below, sizeof(below), "%d", (int)getpid());
 	if (pipe2(ends, O_CLOEXEC))
 		served_die("pipe");
-	p = fork();
+	p = tied_fork();
 	if (!p) {
 		int log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (dup2(ends[1], 9) < 0 || dup2(log, 2) < 0)
 			_exit(126);
 		execl(hpd_path, "hpd", "--socket", socket_path, "--state-dir", state_dir, "--below",
@@ -93,14 +92,13 @@ static void await_ready(int ready)
 /* Until its hpd dies under it. */
 static pid_t start_client(void)
 {
-	pid_t p = fork();
+	pid_t p = tied_fork();
 
 	if (!p) {
 		int fd, null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 		const json_t *answer;
 		char id[128] = "";
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(null, 2);
 		fd = call_connect(socket_path);
 		for (;;) {

@@ -52,6 +52,7 @@
 #include <unistd.h>
 
 #include "net.h"
+#include "tied.h"
 
 #define LISTENERS_MAX 16
 #define THREADS	      4
@@ -370,12 +371,11 @@ static void select_loop(void)
 static void fork_children(int n, void (*begin)(void), int told)
 {
 	for (int c = 0; c < n; c++) {
-		pid_t pid = fork();
+		pid_t pid = tied_fork();
 
 		check(pid >= 0, "fork");
 		if (pid)
 			continue;
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (begin)
 			begin();
 		check(told < 0 || write(told, "", 1) == 1, "pipe");

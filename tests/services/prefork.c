@@ -6,12 +6,12 @@
  * call work() some times, check that it never goes back and forth, and end; "rest" no more.
  */
 #include "svc.h"
+#include "tied.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,7 +40,6 @@ __attribute__((noipa)) int work(int x)
 
 __attribute__((noreturn)) static void run_worker(struct worker *w)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	signal(SIGTERM, SIG_DFL);
 	for (int x = 0;; x = (x + 1) & 0xff) {
 		int r = work(x);
@@ -63,7 +62,7 @@ static void spawn(void)
 	if (n_workers == WORKERS_MAX)
 		return;
 	fflush(stdout);
-	p = fork();
+	p = tied_fork();
 	if (!p)
 		run_worker(w);
 	w->pid = p;

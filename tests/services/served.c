@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "served.h"
+#include "tied.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -7,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 60000
@@ -33,9 +33,8 @@ void served_start(char **argv)
 
 	if (pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC))
 		served_die("pipe");
-	served = fork();
+	served = tied_fork();
 	if (!served) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (dup2(in[0], 0) < 0 || dup2(out[1], 1) < 0)
 			_exit(126);
 		execv(argv[0], argv);

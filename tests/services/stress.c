@@ -12,13 +12,13 @@
  */
 #include "stress.h"
 #include "svc.h"
+#include "tied.h"
 
 #include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -169,7 +169,6 @@ static void *receiver(void *arg)
  * is its truth: the other threads' calls ended with the fork. */
 __attribute__((noreturn)) static void child(void)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	truth.old_active = truth.new_active = 0;
 	truth.overlap = 0;
 	wrong = mixed = 0;
@@ -185,7 +184,7 @@ __attribute__((noreturn)) static void child(void)
 static void *forker(void *arg)
 {
 	for (;;) {
-		pid_t p = fork();
+		pid_t p = tied_fork();
 		int status = -1;
 
 		if (!p)

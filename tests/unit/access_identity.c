@@ -20,6 +20,7 @@
 #include "hp/err.h"
 #include "rig/sleeper.h"
 #include "target/target.h"
+#include "../services/tied.h"
 
 static void another_of_that_number_is_refused(void **state)
 {
@@ -66,14 +67,16 @@ static bool become(const struct ids *id)
 static pid_t start_with(const struct ids *id)
 {
 	int ready[2];
-	pid_t pid;
+	pid_t parent = getpid(), pid;
 	char c;
 
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
 	pid = fork();
 	if (pid == 0) {
-		if (!become(id) || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-		    write(ready[1], "", 1) != 1)
+		if (!become(id))
+			_exit(1);
+		tied_to(parent);
+		if (write(ready[1], "", 1) != 1)
 			_exit(1);
 		for (;;)
 			pause();

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 #include "cli/start.h"
 #include "hp/err.h"
 #include "rig/daemon_rig.h"
+#include "../services/tied.h"
 
 static char out[65536], err[65536];
 
@@ -56,9 +56,8 @@ static pid_t begin(const char *line)
 	close(open_out("out"));
 	close(open_out("err"));
 	fflush(NULL);
-	pid = fork();
+	pid = tied_fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		dup2(open_out("out"), STDOUT_FILENO);
 		dup2(open_out("err"), STDERR_FILENO);
 		setenv("HP_SOCKET", rig.socket, 1);

@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "rig/daemon_rig.h"
+#include "../services/tied.h"
 
 #define MEMBERS 6
 
@@ -38,9 +38,8 @@ static int start_members(void **state)
 {
 	rig_setup(state);
 	for (int i = 0; i < MEMBERS; i++) {
-		member[i] = fork();
+		member[i] = tied_fork();
 		if (member[i] == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			for (;;)
 				pause();
 		}
@@ -186,9 +185,8 @@ static void few_keep_a_view(void **state)
 	waitpid(rig.target, NULL, 0);
 	rig_start();
 	for (int i = 0; i < 100; i++) {
-		crowd[i] = fork();
+		crowd[i] = tied_fork();
 		if (crowd[i] == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			for (;;)
 				pause();
 		}

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@
 #include "base/fd.h"
 #include "gate/gate.h"
 #include "hp/err.h"
+#include "../services/tied.h"
 
 #define THREADS_MAX 512
 #define LONG_NS     (60 * HP_S) /* a budget that no test reaches */
@@ -79,7 +79,6 @@ _Noreturn static void target_main(int sock)
 {
 	uint16_t q[2];
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (hp_recv_fds(sock, q, sizeof(q), NULL, NULL) == 0) {
 		if (q[0] == 'p')
 			fresh_page();
@@ -116,7 +115,7 @@ static int target_begin(void **state)
 		return -1;
 	t->board = board = mmap(NULL, sizeof(*board), PROT_READ | PROT_WRITE,
 				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	t->pid = fork();
+	t->pid = tied_fork();
 	if (!t->pid) {
 		close(sv[0]);
 		target_main(sv[1]);

@@ -9,7 +9,6 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 #include "patch/chain.h"
+#include "../services/tied.h"
 
 #define PATCHES	  3
 #define BANK_STEP HP_PAGE_UP(HP_BANK_ROOM)
@@ -65,9 +65,8 @@ static int set_up(void **state)
 		      MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	assert_ptr_equal(x->mem, (void *)AT);
 	assert_int_equal(pipe(go), 0);
-	x->child = fork();
+	x->child = tied_fork();
 	if (x->child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (write(go[1], "", 1) != 1)
 			_exit(1);
 		for (;;)

@@ -9,12 +9,12 @@
 #include <cmocka.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "hp/err.h"
 #include "patch/ledger.h"
+#include "../services/tied.h"
 
 #define AREA_PAGES 12
 
@@ -58,9 +58,8 @@ static int set_up(void **state)
 	assert_int_equal(pipe(go), 0);
 	x->l = mmap(NULL, AREA_PAGES * HP_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(x->l, MAP_FAILED);
-	x->child = fork();
+	x->child = tied_fork();
 	if (x->child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		munmap(x->l, AREA_PAGES * HP_PAGE);
 		if (mmap((void *)AT, AREA_PAGES * HP_PAGE, PROT_READ,
 			 MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0) != (void *)AT ||

@@ -8,7 +8,6 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -16,6 +15,7 @@
 #include "hp/err.h"
 #include "restart/retire.h"
 #include "restart/spec.h"
+#include "../services/tied.h"
 
 static struct hp_spec spec;
 static struct hp_err err;
@@ -37,9 +37,8 @@ static pid_t start(const char *name, char *const env[])
 	char byte;
 
 	assert_int_equal(pipe2(began, O_CLOEXEC), 0);
-	pid = fork();
+	pid = tied_fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execle("/bin/sleep", name, "60", "1m", "60", NULL, env);
 		_exit(127);
 	}

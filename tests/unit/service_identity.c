@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "hp/err.h"
 #include "service/identity.h"
+#include "../services/tied.h"
 
 #define USER 61002
 
@@ -47,9 +48,8 @@ static void start(struct victim *v, const char *program)
 
 	assert_int_equal(pipe(to), 0);
 	assert_int_equal(pipe(from), 0);
-	v->pid = fork();
+	v->pid = tied_fork();
 	if (v->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (dup2(to[0], 0) < 0 || dup2(from[1], 1) < 0 || setresgid(USER, USER, USER) ||
 		    setresuid(USER, USER, USER))
 			_exit(1);

@@ -27,6 +27,7 @@
 #include "target/borrow.h"
 #include "target/procfs.h"
 #include "target/target.h"
+#include "../services/tied.h"
 
 #define SOON (hp_now_ns() + 3 * HP_S)
 
@@ -280,7 +281,7 @@ static pid_t confined(const int *killing, unsigned n)
 {
 	struct sock_filter f[32] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0)};
 	struct sock_fprog prog = {.filter = f};
-	pid_t pid = fork();
+	pid_t pid = tied_fork();
 
 	if (pid)
 		return pid;
@@ -292,7 +293,6 @@ static pid_t confined(const int *killing, unsigned n)
 			(struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	}
 	f[prog.len++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, 2, &prog))
 		_exit(1);
 	for (;;)

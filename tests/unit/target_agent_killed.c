@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +21,7 @@
 #include "target/agent.h"
 #include "target/procfs.h"
 #include "target/target.h"
+#include "../services/tied.h"
 
 #define SOON (hp_now_ns() + 3 * HP_S)
 
@@ -209,14 +209,14 @@ static void late_clone_that_fails(void **state)
 {
 	struct hp_err err = {0};
 	struct hp_target *t;
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 	long nr;
 
 	if (pid == 0) {
 		pid = fork(); /* a child that it must not wait for */
 		if (setrlimit(RLIMIT_NPROC, &(struct rlimit){0, 0}) || setuid(65533))
 			_exit(1);
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		tied_to(parent);
 		for (;;)
 			pause();
 	}

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -24,6 +23,7 @@
 #include "rig/target_victim.h"
 #include "target/borrow.h"
 #include "target/resolve.h"
+#include "../services/tied.h"
 
 #define SOON (hp_now_ns() + 3 * HP_S)
 
@@ -310,9 +310,8 @@ static void open_at_rest(struct at_rest *r, void (*fn)(void))
 	struct victim v = {.n = 1};
 	struct hp_err err = {0};
 
-	r->pid = v.pid = fork();
+	r->pid = v.pid = tied_fork();
 	if (v.pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		fn();
 		_exit(1);
 	}
@@ -478,8 +477,6 @@ static _Noreturn void bear_threads(_Atomic unsigned *born)
 {
 	pthread_t t;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-
 	for (;; ++*born)
 		if (pthread_create(&t, NULL, nothing, NULL) || pthread_join(t, NULL))
 			_exit(1);
@@ -504,7 +501,7 @@ static void who_is_born_meanwhile_runs_on(void **state)
 	struct rig r = {.v = &v};
 	struct hp_err err;
 
-	v.pid = fork();
+	v.pid = tied_fork();
 	if (v.pid == 0)
 		bear_threads(born);
 	assert_true(grows(born));

@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,6 +21,7 @@
 #include "target/look.h"
 #include "target/target.h"
 #include "target/unwind.h"
+#include "../services/tied.h"
 
 #define PATCHES 30
 
@@ -85,7 +85,6 @@ static void be_child(void)
 	void *lib;
 	int (*call)(int (*f)(void));
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(path, sizeof(path), "%s/new.so", dir);
 	if (pthread_create(&t, NULL, other, NULL) || write(out_1, "r", 1) != 1 ||
 	    read(in_1, &c, 1) != 1)
@@ -108,7 +107,6 @@ static void be_patched(void)
 {
 	int (*call)(int (*f)(void)) = NULL;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (unsigned i = PATCHES; i-- > 0;) {
 		void *lib = dlopen(patch_path(i), RTLD_NOW | RTLD_LOCAL);
 
@@ -128,7 +126,7 @@ static void begin(void (*be)(void))
 	to_child = down[1];
 	from_child = up[0];
 	out_1 = up[1];
-	child = fork();
+	child = tied_fork();
 	if (child == 0)
 		be();
 }

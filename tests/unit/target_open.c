@@ -11,6 +11,7 @@
 #include "elf/image.h"
 #include "target/agent.h"
 #include "target/borrow.h"
+#include "../services/tied.h"
 
 #define SOON (hp_now_ns() + 3 * HP_S)
 
@@ -170,7 +171,7 @@ static void modules_come_and_go(void **state)
 
 static int stay(void *arg)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	tied_to((pid_t)(intptr_t)arg);
 	return pause(); /* until it is killed */
 }
 
@@ -179,7 +180,7 @@ static void keep_memory(void)
 {
 	static _Alignas(16) uint8_t stack[16 << 10];
 
-	if (clone(stay, stack + sizeof(stack), CLONE_VM, NULL) < 0)
+	if (clone(stay, stack + sizeof(stack), CLONE_VM, (void *)(intptr_t)getpid()) < 0)
 		_exit(1);
 }
 
@@ -209,11 +210,10 @@ static void executes(const char *program, const char *arg, bool memory_stays)
 	int sync[2];
 
 	assert_int_equal(pipe(sync), 0);
-	pid = fork();
+	pid = tied_fork();
 	if (pid == 0) {
 		char c;
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (memory_stays)
 			keep_memory();
 		if (read(sync[0], &c, 1) == 1)

@@ -7,7 +7,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -17,6 +16,7 @@
 #include "elf/image.h"
 #include "hp/err.h"
 #include "target/processes.h"
+#include "../services/tied.h"
 
 static bool has(const struct hp_pids *p, pid_t pid)
 {
@@ -42,14 +42,12 @@ static pid_t start_pair(pid_t *grandchild)
 	pid_t child;
 
 	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
-	child = fork();
+	child = tied_fork();
 	if (child == 0) {
 		pid_t inner;
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		inner = fork();
+		inner = tied_fork();
 		if (inner == 0) {
-			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			inner = getpid();
 			(void)!write(p[1], &inner, sizeof(inner));
 		}
@@ -106,9 +104,8 @@ static pid_t start_program(const char *path)
 	char c;
 
 	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
-	child = fork();
+	child = tied_fork();
 	if (child == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execl(path, path, "1000", (char *)NULL);
 		_exit(1);
 	}

@@ -11,7 +11,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -23,6 +22,7 @@
 #include "hp/err.h"
 #include "target/procfs.h"
 #include "target/threads.h"
+#include "../services/tied.h"
 
 struct shared {
 	_Atomic bool go, leave;
@@ -39,7 +39,6 @@ static void wait_for(_Atomic bool *flag)
 
 _Noreturn static void victim_main(void)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
 		wait_for(&shared->go);
 		if (vfork() == 0) {
@@ -69,7 +68,7 @@ static pid_t begin(void)
 
 	shared = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(shared != MAP_FAILED);
-	pid = fork();
+	pid = tied_fork();
 	if (pid == 0)
 		victim_main();
 	assert_true(pid > 0);
@@ -152,10 +151,9 @@ static void one_that_was_left_can_be_stopped_later(void **state)
 static void one_that_was_left_is_let_go_with_another(void **state)
 {
 	struct hp_err err = {0};
-	pid_t pid = begin(), other = fork();
+	pid_t pid = begin(), other = tied_fork();
 
 	if (other == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}

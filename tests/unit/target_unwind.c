@@ -15,6 +15,7 @@
 #include "reader_liar.h"
 #include "target/module.h"
 #include "target/unwind_priv.h"
+#include "../services/tied.h"
 
 #define KERNEL 0xffffffff81000000ull
 
@@ -23,9 +24,8 @@ static struct hp_target *t;
 
 static int set_up(void **state)
 {
-	pid = fork();
+	pid = tied_fork();
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}

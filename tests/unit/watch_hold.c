@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -25,6 +24,7 @@
 #include "base/fd.h"
 #include "hp/err.h"
 #include "watch/watch.h"
+#include "../services/tied.h"
 
 #define LEN    5
 #define OLD    0x1234567
@@ -65,7 +65,6 @@ struct lab {
 
 _Noreturn static void victim_main(struct shared *s)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (;;) {
 		bool new_is_right;
 		int got;
@@ -97,7 +96,7 @@ static int lab_begin(void **state)
 	memcpy(l->old, (const void *)held, LEN);
 	l->new[0] = 0xe9;
 	memcpy(l->new + 1, &far, sizeof(far));
-	l->pid = fork();
+	l->pid = tied_fork();
 	if (!l->pid)
 		victim_main(l->shared);
 	(void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)l->pid);
@@ -210,9 +209,8 @@ static void kill_a_job(const struct lab *l, const uint8_t *tail)
 
 	assert_int_equal(pipe2(to_us, O_CLOEXEC), 0);
 	hp_view_fork(l->v, true);
-	job = fork();
+	job = tied_fork();
 	if (!job) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		keeper_pid = hp_session_keeper(hold(l));
 		if (tail)
 			poke(l, tail, 1, LEN - 1);

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "base/fd.h"
 #include "hp/err.h"
 #include "watch/watch.h"
+#include "../services/tied.h"
 
 _Static_assert(sizeof(((struct hp_snap *)0)->regs) == 21 * 8, "as struct pt_regs of the kernel");
 
@@ -37,11 +37,10 @@ static int lab_begin(void **state)
 
 	if (!l || hp_watch_open(&l->w, &err) || hp_socketpair(sv))
 		return -1;
-	l->pid = fork();
+	l->pid = tied_fork();
 	if (!l->pid) {
 		char c = 0;
 
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close(sv[0]);
 		while (hp_recv_fds(sv[1], &c, 1, NULL, NULL) == 0)
 			(void)hp_send_fds(sv[1], &c, 1, NULL, 0); /* the test would see none */

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -23,6 +22,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "hp/err.h"
+#include "../../services/tied.h"
 
 struct rig rig;
 
@@ -64,9 +64,8 @@ void rig_prepare(void)
 /* A process to be operated on. */
 void rig_start_target(void)
 {
-	rig.target = fork();
+	rig.target = tied_fork();
 	if (rig.target == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}
@@ -80,9 +79,8 @@ void rig_start(void)
 
 	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
 	fflush(NULL);
-	rig.hpd = fork();
+	rig.hpd = tied_fork();
 	if (rig.hpd == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		hp_log_set_level(getenv("V") ? HP_LOG_DEBUG : HP_LOG_ERROR);
 		close(p[0]);
 		rig.opt.ready_fd = p[1];

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "sleeper.h"
+#include "../../services/tied.h"
 
 #include <signal.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 pid_t sleeper_start(void)
 {
-	pid_t pid = fork();
+	pid_t pid = tied_fork();
 
 	if (pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -19,6 +18,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 #include "target_truth.h"
+#include "../../services/tied.h"
 
 static void child_inside(void)
 {
@@ -172,9 +172,8 @@ static void reads_threads_of_a_dead_leader(void **state)
 	struct truth_rig r;
 
 	truth = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	r.pid = fork();
+	r.pid = tied_fork();
 	if (r.pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		child_thread_inside();
 	}
 	for (int i = 0; i < 5000 && !truth->ready; i++)
@@ -357,7 +356,7 @@ static void own_code_that_a_signal_interrupted_is_placed(void **state)
 
 static int sharer(void *arg)
 {
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	tied_to((pid_t)(intptr_t)arg);
 	return watched_first(2);
 }
 
@@ -365,7 +364,8 @@ static void child_with_sharer(void)
 {
 	static _Alignas(16) char stack[65536];
 
-	if (clone(sharer, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL) > 0)
+	if (clone(sharer, stack + sizeof(stack), CLONE_VM | SIGCHLD,
+		  (void *)(intptr_t)getpid()) > 0)
 		for (;;)
 			pause();
 }

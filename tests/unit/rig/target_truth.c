@@ -4,7 +4,6 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 #include "target/resolve.h"
+#include "../../services/tied.h"
 
 struct truth *truth;
 const struct hp_look_progs *truth_progs;
@@ -78,9 +78,8 @@ void truth_open(struct truth_rig *r, void (*child)(void))
 
 	truth = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(truth != MAP_FAILED);
-	r->pid = fork();
+	r->pid = tied_fork();
 	if (r->pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		child();
 		_exit(0);
 	}

@@ -19,7 +19,6 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/select.h>
 #include <sys/sem.h>
 #include <sys/socket.h>
@@ -32,6 +31,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 #include "target/target.h"
+#include "../../services/tied.h"
 
 const char *const victim_names[VICTIM_KINDS] = {
 	"futex", "epoll_wait", "epoll_pwait", "clock_nanosleep", "sigtimedwait", "semop",
@@ -254,7 +254,6 @@ static void victim_main(struct victim *v, const unsigned *kinds, unsigned n)
 	static struct victim_thread threads[64];
 	sigset_t set;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGUSR2);
 	sigprocmask(SIG_BLOCK, &set, NULL);
@@ -312,7 +311,7 @@ struct victim *victim_start(const unsigned *kinds, unsigned n)
 	v->listener = socket(AF_UNIX, SOCK_STREAM, 0);
 	assert_int_equal(bind(v->listener, &(struct sockaddr){.sa_family = AF_UNIX}, 2), 0);
 	assert_int_equal(listen(v->listener, 8), 0);
-	pid = fork();
+	pid = tied_fork();
 	if (pid == 0)
 		victim_main(v, kinds, n);
 	v->pid = pid;

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "hp/err.h"
+#include "../../services/tied.h"
 
 const char *const watched_names[N_FNS] = {"first", "second"};
 
@@ -125,7 +126,7 @@ int lab_victim(struct lab *l)
 
 	if (hp_socketpair(sv))
 		return -1;
-	l->pid = fork();
+	l->pid = tied_fork();
 	if (!l->pid) {
 		close(sv[0]);
 		watch_victim(sv[1]);

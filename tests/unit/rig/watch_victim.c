@@ -5,7 +5,6 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stddef.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -167,7 +166,6 @@ _Noreturn void watch_victim(int fd)
 	char c;
 
 	sock = fd;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (hp_recv_fds(sock, &c, 1, NULL, NULL) == 0) {
 		switch (c) {
 		case 'c':
