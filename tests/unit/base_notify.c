@@ -2,6 +2,7 @@
 /* The word to systemd: to a path, to an abstract name, and to nobody; and hearing it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/notify.h"
 
 #define WAIT_MS 20000
@@ -118,8 +120,8 @@ static void hears_what_is_said(void **state)
 	close(n.fd);
 }
 
-/* Says BARRIER=1 to @n, with @fd beside it, and has it heard. */
-static void hear_with(struct hp_notify_socket *n, int fd)
+/* Says BARRIER=1 to @n, with @fd beside it. */
+static void say_with(struct hp_notify_socket *n, int fd)
 {
 	struct iovec iov = {"BARRIER=1", 9};
 	char room[CMSG_SPACE(sizeof(int))] = "";
@@ -128,7 +130,6 @@ static void hear_with(struct hp_notify_socket *n, int fd)
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	int sock = socket(AF_UNIX, SOCK_DGRAM, 0);
-	struct hp_notified said;
 
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_RIGHTS;
@@ -139,9 +140,21 @@ static void hear_with(struct hp_notify_socket *n, int fd)
 	msg.msg_namelen = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(n->name));
 	assert_int_equal(sendmsg(sock, &msg, 0), 9);
 	close(sock);
+}
+
+static void hear(struct hp_notify_socket *n)
+{
+	struct hp_notified said;
+
 	assert_true(hp_notify_take(n, &said));
 	assert_string_equal(said.text, "BARRIER=1");
 	assert_int_equal(said.from.pid, getpid());
+}
+
+static void hear_with(struct hp_notify_socket *n, int fd)
+{
+	say_with(n, fd);
+	hear(n);
 }
 
 static void listen_for_descriptors(struct hp_notify_socket *n)
@@ -203,6 +216,46 @@ static void does_not_take_and_close_them(void **state)
 	close(n.fd);
 }
 
+/* A connection whose end waits for long, since nobody reads what it has sent. */
+static int open_lingering(int *far)
+{
+	const struct linger l = {.l_onoff = 1, .l_linger = 600};
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	socklen_t n = sizeof(a);
+	static char much[1 << 20];
+	int on = socket(AF_INET, SOCK_STREAM, 0), near = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(on, (struct sockaddr *)&a, sizeof(a)), 0);
+	assert_int_equal(listen(on, 1), 0);
+	assert_int_equal(getsockname(on, (struct sockaddr *)&a, &n), 0);
+	assert_int_equal(connect(near, (struct sockaddr *)&a, sizeof(a)), 0);
+	*far = accept(on, NULL, NULL);
+	assert_true(*far >= 0);
+	close(on);
+	while (send(near, much, sizeof(much), MSG_DONTWAIT) > 0)
+		;
+	assert_int_equal(setsockopt(near, SOL_SOCKET, SO_LINGER, &l, sizeof(l)), 0);
+	return near;
+}
+
+/* The kernel's end of the last descriptor is the receiver's affair. */
+static void does_not_wait_for_a_connection(void **state)
+{
+	struct hp_notify_socket n;
+	uint64_t since = hp_now_ns();
+	int far, near = open_lingering(&far);
+
+	listen_for_descriptors(&n);
+	say_with(&n, near);
+	close(near);
+	alarm(WAIT_MS / 1000);
+	hear(&n);
+	alarm(0);
+	assert_true(hp_now_ns() - since < 5 * HP_S);
+	close(far);
+	close(n.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -213,6 +266,7 @@ int main(void)
 		cmocka_unit_test(hears_what_is_said),
 		cmocka_unit_test(lets_go_of_descriptors),
 		cmocka_unit_test(does_not_take_and_close_them),
+		cmocka_unit_test(does_not_wait_for_a_connection),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

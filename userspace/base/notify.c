@@ -2,16 +2,20 @@
 #include "base/notify.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+
+#define PATIENCE_US 1000
 
 /* Its length, or -EINVAL. */
 static int address_of(const char *name, struct sockaddr_un *ret)
@@ -72,8 +76,23 @@ int hp_notify(const char *to, const char *state)
 	return hp_notify_as(to, NULL, state);
 }
 
+static void wake(int sig)
+{
+	(void)sig;
+}
+
+/* SIGALRM ends waits, again and again. */
+static void interrupt_waits(bool on)
+{
+	const struct timeval each = {.tv_usec = on ? PATIENCE_US : 0};
+	const struct itimerval timer = {each, each};
+
+	(void)setitimer(ITIMER_REAL, &timer, NULL); /* cannot fail */
+}
+
 int hp_notify_listen(struct hp_notify_socket *ret, const char *name)
 {
+	const struct sigaction interrupts = {.sa_handler = wake};
 	hp_autoclose int fd = -1;
 	struct sockaddr_un a;
 	int on = 1, n = address_of(name, &a);
@@ -81,7 +100,8 @@ int hp_notify_listen(struct hp_notify_socket *ret, const char *name)
 	if (n < 0)
 		return n;
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ||
+	if (fd < 0 || sigaction(SIGALRM, &interrupts, NULL) ||
+	    setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) ||
 	    bind(fd, (struct sockaddr *)&a, (socklen_t)n))
 		return -errno;
 	(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
@@ -108,7 +128,9 @@ static void read_lines(struct hp_notified *ret)
 }
 
 /* There is no room for descriptors (FDSTORE, BARRIER), so that the kernel lets them go, which is the
- * answer to the latter.  To close one is to wait for whoever keeps that file: its sender may. */
+ * answer to the latter.  To close one is to wait for whoever keeps that file: its sender may.  And when
+ * the last of a connection goes, we wait for what it has sent as long as its sender said (SO_LINGER),
+ * or until a signal comes. */
 bool hp_notify_take(struct hp_notify_socket *n, struct hp_notified *ret)
 {
 	union {
@@ -124,7 +146,9 @@ bool hp_notify_take(struct hp_notify_socket *n, struct hp_notified *ret)
 	ssize_t got;
 
 	*ret = (struct hp_notified){0};
+	interrupt_waits(true);
 	got = recvmsg(n->fd, &msg, MSG_DONTWAIT);
+	interrupt_waits(false);
 	if (got < 0)
 		return false;
 	c = CMSG_FIRSTHDR(&msg);

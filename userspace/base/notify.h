@@ -20,7 +20,7 @@ struct hp_notify_socket {
 	char name[108]; /* sun_path's size */
 };
 
-/* -EINVAL: @name is none. */
+/* Takes SIGALRM and its timer for itself.  -EINVAL: @name is none. */
 int hp_notify_listen(struct hp_notify_socket *ret, const char *name);
 
 struct hp_notified {
