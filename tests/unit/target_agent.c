@@ -235,6 +235,16 @@ static uint64_t endless(void)
 	return 1;
 }
 
+/* As one is that gets no CPU time meanwhile. */
+static uint64_t slow(void)
+{
+	const struct timespec t = {.tv_nsec = 400 * HP_MS};
+	long r = SYS_nanosleep;
+
+	__asm__ volatile("syscall" : "+a"(r) : "D"(&t), "S"(0) : "rcx", "r11", "memory");
+	return (uint64_t)r;
+}
+
 static uint64_t difference(uint64_t x, uint64_t y)
 {
 	return x - y;
@@ -270,6 +280,8 @@ static void agent_runs_resolvers(void **state)
 		assert_int_equal(call(a, endless, &value, &err), -HP_E_RELOC);
 		assert_int_equal(hp_agent_syscall(a, SYS_getppid, 0, 0, 0, 0, 0, 0), v->pid);
 	}
+	assert_int_equal(call(a, slow, &value, &err), 0);
+	assert_int_equal(value, 0);
 	end(a);
 	victim_finish(v, &kind);
 	hp_target_free(t);

@@ -7,6 +7,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/near.h"
@@ -17,7 +18,8 @@
 #define SCRATCH_SIZE HP_PAGE
 #define SCRATCH_OWN  512 /* at the end of the scratch page, for hp_agent_give_fd() */
 _Static_assert(SCRATCH_OWN >= HP_GIVE_ROOM, "has that room");
-#define CALL_NS   (100 * HP_MS)
+#define CALL_NS   (100 * HP_MS) /* of its CPU time */
+#define STUCK_NS  (10 * HP_S)
 #define STOPS_MAX 1000
 
 pid_t hp_agent_tid(const struct hp_agent *a)
@@ -153,7 +155,29 @@ static int interrupt_call(struct hp_agent *a, hp_addr fn, struct hp_err *err)
 		a->gone = true;
 		return hp_agent_said(a, -HP_E_GONE, "", err);
 	}
-	return call_failed(a, fn, "was not back in 100 ms", err);
+	return call_failed(a, fn, "was not back in time", err);
+}
+
+/* Which a busy machine, or its group's quota (cpu.max), may give it late. */
+static uint64_t cpu_ns(pid_t pid)
+{
+	struct timespec t = {0};
+	clockid_t clock;
+
+	if (clock_getcpuclockid(pid, &clock) == 0)
+		(void)clock_gettime(clock, &t); /* one that has ended is waited for all the same */
+	return (uint64_t)t.tv_sec * HP_S + (uint64_t)t.tv_nsec;
+}
+
+static int wait_for_stop(const struct hp_agent *a, uint64_t cpu_end_ns, uint64_t deadline_ns,
+			 int *status)
+{
+	int e;
+
+	do
+		e = hp_thread_wait_until(a->tid, status, hp_now_ns() + CALL_NS);
+	while (e == -ETIMEDOUT && cpu_ns(a->tid) < cpu_end_ns && hp_now_ns() < deadline_ns);
+	return e;
 }
 
 /* It is back when it stands behind the int3 at @back, whose signal is not delivered.  No system call
@@ -162,7 +186,7 @@ int hp_agent_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_add
 		  uint64_t *ret_value, struct hp_err *err)
 {
 	hp_addr sp = a->area + HP_AGENT_BYTES - 64 - sizeof(uint64_t);
-	uint64_t deadline_ns = hp_now_ns() + CALL_NS;
+	uint64_t deadline_ns = hp_now_ns() + STUCK_NS, cpu_end_ns = cpu_ns(a->tid) + CALL_NS;
 	struct user_regs_struct r;
 	int status, e;
 
@@ -172,7 +196,7 @@ int hp_agent_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_add
 	for (int stops = 0; stops < STOPS_MAX; stops++) {
 		e = ptrace(PTRACE_CONT, a->tid, NULL, NULL)
 			    ? -ESRCH
-			    : hp_thread_wait_until(a->tid, &status, deadline_ns);
+			    : wait_for_stop(a, cpu_end_ns, deadline_ns, &status);
 		if (e == -ETIMEDOUT)
 			return interrupt_call(a, fn, err);
 		if (e < 0 || hp_thread_regs(a->tid, &r) < 0) {

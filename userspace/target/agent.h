@@ -61,8 +61,8 @@ int hp_agent_unmap(struct hp_agent *a, hp_addr at, size_t n, struct hp_err *err)
 int hp_agent_protect(struct hp_agent *a, hp_addr at, size_t n, int prot, struct hp_err *err);
 
 /* Runs code at @fn that calls no libc (an IFUNC resolver, or hp's own) with two arguments; its rax.
- * It returns to @back, where an int3 has to be.  -HP_E_RELOC when it crashed or was not back in
- * 100 ms. */
+ * It returns to @back, where an int3 has to be.  -HP_E_RELOC when it crashed, or was not back
+ * after 100 ms of CPU time or 10 s. */
 int hp_agent_call(struct hp_agent *a, hp_addr fn, const uint64_t args[2], hp_addr back,
 		  uint64_t *ret_value, struct hp_err *err);
 
