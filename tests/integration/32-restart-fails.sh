@@ -110,6 +110,10 @@ ask "$holder" more '^said'
 is "and the connection of the old one is served" "$REPLY" "said $old 1"
 hp list
 like "the drain is listed by the next hpd" "$OUT" "process $old: draining, 1 connection open"
+hp list --exe "$(readlink "/proc/$old/exe")"
+like "with the processes of its program" "$OUT" "process $old: draining, 1 connection open"
+hp --json list --exe "$(readlink /proc/$$/exe)"
+is "and not with another's" "$(jq -c .generations <<<"$OUT")" '[]'
 tell "$holder" drop
 check "the old one ends with its last connection" wait_until "$PATIENCE" gone "$old"
 kill_hpd

@@ -74,7 +74,8 @@ static void one_at_a_time(void **state)
 
 static json_t *only(pid_t pid)
 {
-	json_t *all = hp_generations_list(pid), *one;
+	const struct hp_pids of = {.v = &pid, .n = 1};
+	json_t *all = hp_generations_list(&of), *one;
 
 	assert_non_null(all);
 	assert_int_equal(json_array_size(all), 1);
@@ -128,7 +129,7 @@ static void left_behind(void **state)
 	assert_int_equal(hp_generation_write(&g, supervisor), 0);
 	json_decref(only(new));
 	sleeper_end(supervisor);
-	all = hp_generations_list(new);
+	all = hp_generations_list(&(struct hp_pids){.v = &new, .n = 1});
 	assert_int_equal(json_array_size(all), 0);
 	json_decref(all);
 	doc = hp_generation_take_over();

@@ -139,6 +139,19 @@ static int note_patches(const struct hp_patch_list *l, struct hp_job_saying *ret
 	return 0;
 }
 
+/* A process that was selected may have ended meanwhile. */
+static json_t *list_generations(const struct hp_selector *sel)
+{
+	struct hp_pids pids = {0};
+	json_t *all;
+
+	if (!sel->all)
+		(void)hp_op_select(sel, NULL, NULL, &pids, NULL, NULL);
+	all = hp_generations_list(sel->all ? NULL : &pids);
+	HP_ARRAY_FREE(&pids);
+	return all;
+}
+
 static int do_list(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
 		   struct hp_err *err)
 {
@@ -166,7 +179,7 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying 
 		(void)json_object_set_new(ret->doc, "unknown_ledgers", /* no memory: they are not told */
 					  hp_json_unknown_ledgers(&list));
 		(void)json_object_set_new(ret->doc, "generations", /* no memory: they are not told */
-					  hp_generations_list(job->req.pid));
+					  list_generations(sel));
 	}
 	HP_ARRAY_FREE(&traces);
 	hp_patch_list_free(&list);

@@ -234,7 +234,7 @@ static void targets(struct writer *w, const struct hp_daemon *d)
 /* From the files of those who look after them: a few, in a file system in memory. */
 static void generations(struct writer *w)
 {
-	json_t *all = hp_generations_list(0), *g;
+	json_t *all = hp_generations_list(NULL), *g;
 	const char *text;
 	char comm[64];
 	size_t i;

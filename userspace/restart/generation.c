@@ -167,7 +167,15 @@ json_t *hp_generation_take_over(void)
 	return doc;
 }
 
-json_t *hp_generations_list(pid_t pid)
+static bool is_of(const json_t *doc, const struct hp_pids *of)
+{
+	for (size_t i = 0; of && i < of->n; i++)
+		if (number(doc, "pid") == of->v[i] || number(doc, "old") == of->v[i])
+			return true;
+	return !of;
+}
+
+json_t *hp_generations_list(const struct hp_pids *of)
 {
 	DIR *d = opendir(DIR_NAME);
 	json_t *all = json_array();
@@ -177,8 +185,7 @@ json_t *hp_generations_list(pid_t pid)
 		json_t *doc;
 
 		doc = is_name(e->d_name) ? read_one(e->d_name) : NULL;
-		if (doc && (!has_supervisor(doc) ||
-			    (pid && number(doc, "pid") != pid && number(doc, "old") != pid))) {
+		if (doc && (!has_supervisor(doc) || !is_of(doc, of))) {
 			json_decref(doc);
 			continue;
 		}
@@ -206,7 +213,8 @@ static int refuse(pid_t pid, const json_t *by, struct hp_err *err)
 
 int hp_generation_of(pid_t pid, uint64_t start, unsigned *ret, struct hp_err *err)
 {
-	json_t *all = hp_generations_list(pid), *doc;
+	const struct hp_pids it = {.v = &pid, .n = 1};
+	json_t *all = hp_generations_list(&it), *doc;
 	unsigned n = 1;
 	size_t i;
 	int r = 0;

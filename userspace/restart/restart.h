@@ -90,9 +90,9 @@ int hp_restart_follow(struct hp_restart *r, int stop_fd, struct hp_restart_drain
 		      struct hp_err *err);
 void hp_restart_end(struct hp_restart *r);
 
-/* What supervisors say of the generations that they started, in which @pid is the new process or the
- * old one (0: of all), as a JSON array; NULL: no memory. */
-json_t *hp_generations_list(pid_t pid);
+/* What supervisors say of the generations that they started, in which one of @of is the new process or
+ * the old one (NULL: of all), as a JSON array; NULL: no memory. */
+json_t *hp_generations_list(const struct hp_pids *of);
 
 /* Puts right what supervisors that were killed have left: paths that cannot be removed, an old
  * generation that nobody ends.  What takes time is done by a process of its own. */
