@@ -139,17 +139,17 @@ static int note_patches(const struct hp_patch_list *l, struct hp_job_saying *ret
 	return 0;
 }
 
-/* A process that was selected may have ended meanwhile. */
+/* NULL: of all.  A process that was selected may have ended meanwhile. */
 static json_t *list_generations(const struct hp_selector *sel)
 {
 	struct hp_pids pids = {0};
-	json_t *all;
+	json_t *list;
 
-	if (!sel->all)
+	if (sel)
 		(void)hp_op_select(sel, NULL, NULL, &pids, NULL, NULL);
-	all = hp_generations_list(sel->all ? NULL : &pids);
+	list = hp_generations_list(sel ? &pids : NULL);
 	HP_ARRAY_FREE(&pids);
-	return all;
+	return list;
 }
 
 static int do_list(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying *ret,
@@ -158,12 +158,13 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying 
 	pid_t below = job->d->opt.below;
 	const struct hp_selector one = {.pids = &job->req.pid, .n_pids = 1}, all = {.all = true};
 	const struct hp_selector ours = {.pids = &below, .n_pids = 1, .children = true};
+	bool some = job->req.pid || hp_job_request_is_family(&job->req);
 	const struct hp_selector *sel = job->req.pid ? &one : &job->req.sel;
 	struct hp_patch_list list = {0};
 	struct hp_pids traces = {0};
 	int k;
 
-	if (!job->req.pid && !hp_job_request_is_family(&job->req))
+	if (!some)
 		sel = below ? &ours : &all;
 	if (job->req.traces)
 		hp_restart_repair();
@@ -179,7 +180,7 @@ static int do_list(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying 
 		(void)json_object_set_new(ret->doc, "unknown_ledgers", /* no memory: they are not told */
 					  hp_json_unknown_ledgers(&list));
 		(void)json_object_set_new(ret->doc, "generations", /* no memory: they are not told */
-					  list_generations(sel));
+					  list_generations(some ? sel : NULL));
 	}
 	HP_ARRAY_FREE(&traces);
 	hp_patch_list_free(&list);
