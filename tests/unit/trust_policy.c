@@ -289,6 +289,8 @@ static void names_the_line_that_is_wrong(void **state)
 		{"allow root exe /a exe /b", "given twice: 'exe'"},
 		{"allow root signed by", "16 digits"},
 		{"allow root signed by xyz", "16 digits"},
+		{"allow root signed by 0123456789ABCDEF signed", "given twice: 'signed'"},
+		{"allow root signed signed by 0123456789ABCDEF", "given twice: 'signed'"},
 		{"allow root when dark", "not 'when'"},
 		{"require", "\"require\" takes"},
 		{"require signed always", "\"require\" takes"},

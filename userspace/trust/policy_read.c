@@ -157,6 +157,8 @@ static int read_signed(struct reader *r, struct hp_rule *rule, char **next)
 {
 	char *key = word(r);
 
+	if (rule->is_signed)
+		return bad(r, "given twice:", "signed");
 	rule->is_signed = true;
 	*next = NULL;
 	if (key && !strcmp(key, "by")) {
