@@ -29,6 +29,9 @@ static void a_unit_is_of_the_systems_naming(void **state)
 		{"0::/system.slice/runner.service/redis.service\n", "runner.service"},
 		{"0::/machine.slice/machine-x.scope/payload/system.slice/redis.service\n",
 		 "machine-x.scope"},
+		/* systemd's way to write "cpu.service" and "_x.service". */
+		{"0::/system.slice/_cpu.service\n", "cpu.service"},
+		{"0::/system.slice/__x.service/a.service\n", "_x.service"},
 		{"0::/\n", ""},
 		{"0::/system.slice\n", ""},
 		{"0::/.service/x.services\n", ""},

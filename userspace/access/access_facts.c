@@ -111,7 +111,8 @@ static bool names_unit(const char *part, size_t n)
 }
 
 /* The first part that is a unit's name is of the system manager's giving; what lies below may have been
- * delegated, and be a user's own (cgroups(7), systemd.resource-control(5): Delegate=). */
+ * delegated, and be a user's own (cgroups(7), systemd.resource-control(5): Delegate=).  Before a name that
+ * a file of the kernel's could have, as cpu.service, systemd writes "_" (cg_escape()). */
 void hp_access_unit(const char *cgroups, char ret[HP_ACCESS_UNIT])
 {
 	const char *line = !strncmp(cgroups, "0::", 3) ? cgroups : strstr(cgroups, "\n0::");
@@ -122,6 +123,8 @@ void hp_access_unit(const char *cgroups, char ret[HP_ACCESS_UNIT])
 		size_t n = strcspn(++p, "/\n");
 
 		if (names_unit(p, n)) {
+			n -= *p == '_';
+			p += *p == '_';
 			snprintf(ret, HP_ACCESS_UNIT, "%.*s", (int)n, p);
 			return;
 		}
