@@ -286,6 +286,33 @@ static void holds_200_idle_clients(void **state)
 	rig_alive();
 }
 
+/* @fd beside a byte: 0, or a negative errno. */
+static int send_with(int sock, int fd)
+{
+	struct iovec iov = {"G", 1};
+	char room[CMSG_SPACE(sizeof(int))] = "";
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = room,
+			     .msg_controllen = sizeof(room)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(int));
+	return sendmsg(sock, &msg, 0) < 0 ? -errno : 0;
+}
+
+/* The last one of a connection that lingers would have kept hpd for as long as it does. */
+static void takes_no_descriptors(void **state)
+{
+	int fd = rig_connect();
+
+	assert_int_equal(send_with(fd, 0), -EPERM);
+	rig_request(fd, "GET", "/hp/v2/health", "", "");
+	rig_expect(rig_read(fd, "}\n"), 200, "\"ok\":true");
+	close(fd);
+}
+
 static int setup_impatient(void **state)
 {
 	rig_prepare();
@@ -368,6 +395,7 @@ int main(void)
 		RIG(refuses_other_users),
 		RIG(makes_the_socket_private),
 		RIG(survives_early_disconnects),
+		RIG(takes_no_descriptors),
 		RIG(answers_the_half_closed),
 		RIG(holds_200_idle_clients),
 		cmocka_unit_test_setup_teardown(cuts_off_slow_clients, setup_impatient,

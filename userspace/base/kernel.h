@@ -52,6 +52,9 @@ struct hp_procmap_query {
 #define HP_PROCMAP_VMA_SHARED	   0x08u
 #define HP_PROCMAP_COVERING_OR_NEXT 0x10u
 
+/* SOL_SOCKET: 0 has the kernel refuse descriptors (SCM_RIGHTS) to whoever sends: Linux 6.16. */
+#define HP_SO_PASSRIGHTS 83
+
 /* UFFD_USER_MODE_ONLY is in Linux 5.11's headers; UFFD_FEATURE_THREAD_ID in 4.14's: not here. */
 
 #endif

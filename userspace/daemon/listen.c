@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/kernel.h"
 #include "hp/err.h"
 
 #define WAIT_TRIES 20
@@ -89,6 +90,15 @@ int hp_listen_open_to(const char *path, bool everybody, struct hp_err *err)
 	return 0;
 }
 
+/* Front has no use for them, and where it lets go of the last one of a connection with SO_LINGER it waits for
+ * as long as its sender likes, with every other client.  What is connected here has it from here. */
+static void refuse_descriptors(int fd)
+{
+	const int off = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, HP_SO_PASSRIGHTS, &off, sizeof(off)); /* an older kernel: none can */
+}
+
 int hp_listen_open(const char *path, bool wait, int handed, int *ret_lock, int *ret_listen,
 		   struct hp_err *err)
 {
@@ -106,9 +116,11 @@ int hp_listen_open(const char *path, bool wait, int handed, int *ret_lock, int *
 		*ret_listen = handed;
 	else if (k == 0)
 		k = serve(path, ret_listen, err);
-	if (k == 0)
-		*ret_lock = HP_TAKE_FD(lock);
-	return k;
+	if (k < 0)
+		return k;
+	refuse_descriptors(*ret_listen);
+	*ret_lock = HP_TAKE_FD(lock);
+	return 0;
 }
 
 void hp_listen_unlink(const char *path)
