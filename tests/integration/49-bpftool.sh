@@ -112,8 +112,10 @@ load -p "$PID" "$T/long.so" --park 10s --timeout 60s
 "$O/hpctl" --socket "$T/hpd.sock" watch -p "$PID" --calls >"$T/watch.out" 2>&1 &
 watcher=$!
 shows "is whole" ".functions.$name.calls > 0"
-kill "$watcher"
+is "calls go by the path that is counted" "$(way_of "$PID" step)" path
+check "the job that counts is killed" kill -KILL "$(pgrep -P "$HPD" -x hpd-watch)"
 wait "$watcher" 2>/dev/null
+check "calls jump past it again" wait_until "$PATIENCE" at_rest
 unload -p "$PID" "$ID" --park 10s --timeout 60s
 end_service "$PID"
 pins_gone() {

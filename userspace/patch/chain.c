@@ -294,18 +294,37 @@ static bool is_writable(const struct hp_target *t, hp_addr a)
 	return m && (m->prot & PROT_WRITE);
 }
 
-bool hp_chain_is_open(const struct hp_ledger *l, const struct hp_target *t)
+/* Calls are counted, or were to be; or they go through the block. */
+static bool is_shown(const struct hp_ledger *l, unsigned fn, const struct hp_target *t)
+{
+	const struct hp_ledger_fn *f = &l->fixed.fn[fn];
+	hp_addr block = hp_block_addr(l->fixed.bank[f->bank], f->slot);
+	uint64_t first, door;
+
+	if (hp_mem_read(t, word_at(l, fn, offsetof(struct hp_slots, first)), &first, sizeof(first),
+			NULL) < 0 ||
+	    hp_mem_read(t, f->door, &door, sizeof(door), NULL) < 0)
+		return false;
+	return first != block + hp_path_offset(HP_PATH_NEW) || door - block < HP_BLOCK_SIZE;
+}
+
+bool hp_chain_is_left(const struct hp_ledger *l, const struct hp_target *t)
 {
 	for (unsigned i = 0; i < l->fixed.n_fns; i++)
-		if (is_writable(t, l->fixed.fn[i].door) || is_writable(t, old_word(l, i)))
+		if (is_writable(t, l->fixed.fn[i].door) || is_writable(t, old_word(l, i)) ||
+		    is_shown(l, i, t))
 			return true;
 	return false;
 }
 
-int hp_chain_close(struct hp_live *lv, struct hp_err *err)
+int hp_chain_rest(struct hp_live *lv, struct hp_err *err)
 {
 	struct stores open = {0};
-	int r = hp_chain_bypass(lv, true, err);
+	int r = hp_chain_bypass(lv, false, err);
+
+	if (r >= 0 && (r = hp_live_show_second(lv, HP_PATH_NEW, err)) >= 0 &&
+	    (r = hp_live_show_first(lv, HP_PATH_NEW, err)) >= 0)
+		r = hp_chain_bypass(lv, true, err);
 
 	for (unsigned i = 0; i < lv->l->fixed.n_fns && r >= 0; i++)
 		if ((r = add(&open, lv->l->fixed.fn[i].door, 0, err)) >= 0)

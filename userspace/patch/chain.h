@@ -52,10 +52,10 @@ int hp_chain_unlink(struct hp_live *lv, struct hp_err *err);
  * saves each call a jump, or back through the blocks, without which no path can be shown. */
 int hp_chain_bypass(struct hp_live *lv, bool on, struct hp_err *err);
 
-/* Whether a job was killed while the words of @l could be written, by the maps that were read last; and
- * the end of what it began, for a patch at rest. */
-bool hp_chain_is_open(const struct hp_ledger *l, const struct hp_target *t);
-int hp_chain_close(struct hp_live *lv, struct hp_err *err);
+/* Of a patch that is in force: whether a job was killed while its words could be written, by the maps
+ * that were read last, or led elsewhere than at rest; and the end of what it began. */
+bool hp_chain_is_left(const struct hp_ledger *l, const struct hp_target *t);
+int hp_chain_rest(struct hp_live *lv, struct hp_err *err);
 
 /* The routine at HP_CODE_STORE: rdi: pairs of address and value, rsi: how many (not 0). */
 #define HP_STORE_LEN 20

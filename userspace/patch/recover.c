@@ -14,7 +14,7 @@
 struct recovery {
 	struct hp_work w;
 	bool touched;
-	size_t taken_out, closed;
+	size_t taken_out, rested;
 };
 
 static int touch(struct recovery *rc, struct hp_err *err)
@@ -59,8 +59,8 @@ static int end_half_way(struct recovery *rc, struct hp_err *err)
 	return r;
 }
 
-/* The job died while a patch's words could be written, which it does not tell. */
-static int close_open(struct recovery *rc, struct hp_err *err)
+/* The job died while a patch's words could be written, or calls were counted, which it does not tell. */
+static int rest_left(struct recovery *rc, struct hp_err *err)
 {
 	int r = rc->touched ? hp_target_refresh(rc->w.t, err) : 0;
 
@@ -68,11 +68,11 @@ static int close_open(struct recovery *rc, struct hp_err *err)
 		struct hp_ledger *l = rc->w.ledgers.v[i];
 		struct hp_live *lv = NULL;
 
-		if (hp_ledger_phase(l) != HP_PHASE_ACTIVE || !hp_chain_is_open(l, rc->w.t))
+		if (hp_ledger_phase(l) != HP_PHASE_ACTIVE || !hp_chain_is_left(l, rc->w.t))
 			continue;
 		if ((r = touch(rc, err)) >= 0 && (r = hp_work_live(&rc->w, l, 0, &lv, err)) >= 0)
-			r = hp_chain_close(lv, err);
-		rc->closed += r >= 0;
+			r = hp_chain_rest(lv, err);
+		rc->rested += r >= 0;
 		hp_live_free(lv);
 	}
 	return r;
@@ -83,9 +83,9 @@ static void tell(const struct recovery *rc, bool reaped, char *did, size_t n)
 	if (rc->taken_out)
 		snprintf(did, n, "took out %zu patch%s left half-way", rc->taken_out,
 			 rc->taken_out == 1 ? "" : "es");
-	else if (rc->closed)
-		snprintf(did, n, "made what %zu patch%s read-only again", rc->closed,
-			 rc->closed == 1 ? " has" : "es have");
+	else if (rc->rested)
+		snprintf(did, n, "brought %zu patch%s to rest", rc->rested,
+			 rc->rested == 1 ? "" : "es");
 	else
 		snprintf(did, n, reaped ? "reaped an agent" : "nothing");
 }
@@ -106,7 +106,7 @@ int hp_op_recover(struct hp_ops *ops, pid_t pid, char *did, size_t n, struct hp_
 	if (r >= 0 && (r = hp_fault(HP_FAULT_CLEANED, err)) >= 0)
 		r = hp_target_refresh(rc.w.t, err);
 	if (r >= 0 && (r = end_half_way(&rc, err)) >= 0)
-		r = close_open(&rc, err);
+		r = rest_left(&rc, err);
 	/* Nothing is half-way any more: what is still pinned holds nothing. */
 	if (r >= 0)
 		hp_held_release(pid);
