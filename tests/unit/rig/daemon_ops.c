@@ -218,7 +218,8 @@ int hp_op_select(const struct hp_selector *s, const struct hp_load_request *load
 {
 	if (s->exe)
 		return hp_err_set(err, -HP_E_GONE, "no process runs %s", s->exe);
-	snprintf(id, HP_ID_LEN + 1, "%s", STUB_ID);
+	if (load || prefix)
+		snprintf(id, HP_ID_LEN + 1, "%s", STUB_ID);
 	for (size_t i = 0; i < s->n_pids; i++)
 		*HP_ARRAY_ADD(ret) = s->pids[i];
 	return 0;
