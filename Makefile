@@ -170,6 +170,7 @@ $(O)/tests/fuzz/$(1): $(O)/tests/fuzz/$(1).o $(FUZZ_MAIN) $(call upto,$(firstwor
 endef
 $(foreach t,$(notdir $(FUZZ)),$(eval $(call fuzz_rule,$(t))))
 $(O)/tests/fuzz/arch_move: $(O)/tests/fuzz/box.o
+$(filter $(O)/tests/fuzz/elf_%,$(FUZZ)): $(O)/tests/fuzz/reader.o
 fuzzers: $(FUZZ)
 
 tests: unit fuzzers services
