@@ -45,6 +45,13 @@ held() {
 	timeout 60 eu-stack -p "$PID" 2>/dev/null | grep -q new_wait
 }
 check "a thread is inside the new function" wait_until "$PATIENCE" held
+# At rest no call meets a path, but while calls are counted.
+"$O/hpctl" --socket "$T/hpd.sock" watch -p "$PID" --calls >"$T/watch.out" 2>&1 &
+watcher=$!
+counted() {
+	[ "$(way_of "$PID" step)" = path ]
+}
+check "calls are counted" wait_until "$PATIENCE" counted
 # The last place lies behind a push.
 OUT=$(timeout 100 gdb -nx -batch -p "$PID" -x tools/gdb/hp-gdb.py -ex 'thread apply all bt' \
 	-ex 'echo \nnext\n' -ex "tbreak *'step.hp_stub'" -ex continue -ex bt \
@@ -59,6 +66,8 @@ like "gdb: from the middle of a moved head" "$(frames "$(part 3 "$OUT")")" \
 	"^step.hp_head new_step $whole"
 like "eu-stack the same" "$(frames "$(timeout 60 eu-stack -p "$PID" 2>/dev/null)")" \
 	"wait_released new_wait new_step $whole"
+kill "$watcher"
+wait "$watcher" 2>/dev/null
 tell "$PID" release
 check "the thread goes on" wait_line "${SVC_OUT[$PID]}" '^held$' "$from"
 
