@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What a new generation is started with, read from the old one: words, program, environment; and the
  * words of --drain. */
-#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -29,22 +29,21 @@ static void forget(void)
 
 /* --- processes to read ------------------------------------------------------------------------------ */
 
-/* sleep(1), which calls itself @name, with @env. */
+/* sleep(1), which calls itself @name, with @env.  It stops when execve(2) is done: what is closed by it is
+ * closed before /proc has the new words. */
 static pid_t start(const char *name, char *const env[])
 {
-	int began[2];
-	pid_t pid;
-	char byte;
+	pid_t pid = tied_fork();
+	int status;
 
-	assert_int_equal(pipe2(began, O_CLOEXEC), 0);
-	pid = tied_fork();
 	if (pid == 0) {
-		execle("/bin/sleep", name, "60", "1m", "60", NULL, env);
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0)
+			execle("/bin/sleep", name, "60", "1m", "60", NULL, env);
 		_exit(127);
 	}
-	close(began[1]);
-	assert_int_equal(read(began[0], &byte, 1), 0); /* executed */
-	close(began[0]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
 	return pid;
 }
 
