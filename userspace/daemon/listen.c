@@ -96,7 +96,7 @@ static void refuse_descriptors(int fd)
 {
 	const int off = 0;
 
-	(void)setsockopt(fd, SOL_SOCKET, HP_SO_PASSRIGHTS, &off, sizeof(off)); /* an older kernel: none can */
+	(void)setsockopt(fd, SOL_SOCKET, HP_SO_PASSRIGHTS, &off, sizeof(off)); /* none in older kernels */
 }
 
 int hp_listen_open(const char *path, bool wait, int handed, int *ret_lock, int *ret_listen,

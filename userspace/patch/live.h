@@ -85,7 +85,7 @@ int hp_live_set_scene(struct hp_live *lv, enum hp_side side, enum hp_path gate,
 		      struct hp_err *err);
 
 /* Moves the first slot of every function, and the door where this patch is on top, or the second
- * slot to @path, one byte each. */
+ * slot to @path, one byte each: the doors have to lead through the blocks (hp_chain_bypass()). */
 int hp_live_show_first(struct hp_live *lv, enum hp_path path, struct hp_err *err);
 int hp_live_show_second(struct hp_live *lv, enum hp_path path, struct hp_err *err);
 
