@@ -4,12 +4,15 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "rig/reborn.h"
 #include "service/procs.h"
+#include "target/procfs.h"
 
 /* In the child: @n descendants one after the other, each of whose parents ends at once. */
 _Noreturn static void line(int n)
@@ -102,15 +105,55 @@ static void a_number_that_is_another_process_s_by_then(void **state)
 {
 	struct hp_procs procs = {0};
 	pid_t child = start(0), stranger = start(0);
+	int held = pidfd_open(child, 0);
 
 	assert_int_equal(hp_procs_below(&procs, child, true), 0);
 	assert_int_equal(procs.n, 1);
 	procs.v[0] = stranger; /* as if it had the number of one that was below @child */
-	assert_int_equal(hp_procs_kill(&procs, child), 0);
+	assert_int_equal(hp_procs_kill(&procs, child, held), 0);
 	procs.v[0] = child;
-	assert_int_equal(hp_procs_kill(&procs, child), 0);
+	assert_int_equal(hp_procs_kill(&procs, child, held), 0);
 	assert_int_equal(waitpid(-1, NULL, 0), child);
 	assert_int_equal(waitpid(stranger, NULL, WNOHANG), 0);
+	close(held);
+	hp_procs_free(&procs);
+	assert_int_equal(hp_procs_kill_below(), 0);
+}
+
+/* In a child: says the number of its own one, and waits. */
+_Noreturn static void parent(int to)
+{
+	pid_t pid = fork();
+
+	if (pid && write(to, &pid, sizeof(pid)) != sizeof(pid))
+		_exit(1);
+	for (;;)
+		pause();
+}
+
+/* A whole family that has the root's number is not the one that was meant. */
+static void the_root_s_number_is_another_process_s(void **state)
+{
+	struct hp_procs procs = {0};
+	pid_t root = start(0), child;
+	int held = pidfd_open(root, 0), said[2];
+	struct hp_stat st;
+
+	assert_int_equal(pipe(said), 0);
+	if (reborn_fork(root) == 0)
+		parent(said[1]);
+	assert_int_equal(read(said[0], &child, sizeof(child)), sizeof(child));
+	assert_int_equal(hp_procs_below(&procs, root, true), 0);
+	assert_int_equal(procs.n, 2);
+	assert_int_equal(hp_procs_kill(&procs, root, held), 0);
+	usleep(20000); /* what is killed ends a moment later */
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(hp_stat_read(procs.v[i], &st), 0);
+		assert_int_not_equal(st.state, 'Z');
+	}
+	close(held);
+	close(said[0]);
+	close(said[1]);
 	hp_procs_free(&procs);
 	assert_int_equal(hp_procs_kill_below(), 0);
 }
@@ -122,6 +165,7 @@ int main(void)
 		cmocka_unit_test(a_line_is_alive),
 		cmocka_unit_test(a_line_is_killed),
 		cmocka_unit_test(a_number_that_is_another_process_s_by_then),
+		cmocka_unit_test(the_root_s_number_is_another_process_s),
 	};
 
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1))

@@ -182,6 +182,8 @@ static int describe(struct hp_supervisor *s, struct hp_err *err)
 	if (r == 0)
 		r = take_inventory(s, err);
 	if (r == 0)
+		r = hp_retire_hold(&s->retire, id.t, &s->group, err);
+	if (r == 0)
 		r = hp_identity_confirm(&id, err);
 	if (r == 0)
 		r = permitted(s, &id, err);
@@ -197,7 +199,6 @@ int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 		return r;
 	tell_losses(s);
 	choose_pidfile(s);
-	s->retire.main = s->req->pid;
 	s->retire.listeners = &s->listeners;
 	hp_retire_choose(&s->retire, s->req, s->generation.comm);
 	if (s->retire.way == HP_DRAIN_EXTERNAL)

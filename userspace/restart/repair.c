@@ -162,11 +162,13 @@ static void kill_unfinished(const json_t *doc, struct orphan *o)
 {
 	const char *state = json_string_value(json_object_get(doc, "state"));
 	struct hp_procs procs = {0};
+	hp_autoclose int held = -1;
 
 	if (!o->pid || !state || strcmp(state, "starting") != 0)
 		return;
-	if (hp_procs_below(&procs, o->pid, true) == 0)
-		(void)hp_procs_kill(&procs, o->pid); /* what cannot be killed, hp cannot help */
+	held = hold(doc, "pid", "start");
+	if (held >= 0 && hp_procs_below(&procs, o->pid, true) == 0)
+		(void)hp_procs_kill(&procs, o->pid, held); /* what cannot be killed, hp cannot help */
 	hp_procs_free(&procs);
 	o->pid = 0;
 }

@@ -2,12 +2,13 @@
 #include "restart/retire.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 #include "hp/err.h"
 #include "restart/takeaway.h"
 #include "service/connections.h"
+#include "target/target.h"
 
 /* One try to borrow a thread for taking the listeners away. */
 #define TAKE_NS (5 * HP_S)
@@ -40,47 +42,112 @@ void hp_retire_choose(struct hp_retire *r, const struct hp_restart_request *req,
 		r->signal = r->way == HP_DRAIN_GRACEFUL && known ? known : SIGTERM;
 }
 
-static void signal_one(const struct hp_retire *r, size_t i, int signal)
-{
-	if (r->pidfds[i] >= 0)
-		(void)pidfd_send_signal(r->pidfds[i], signal, NULL, 0); /* or it is gone */
-}
-
-/* @main is always the first. */
+/* Or it is gone. */
 static void signal_main(const struct hp_retire *r, int signal)
 {
-	signal_one(r, 0, signal);
+	(void)pidfd_send_signal(r->main_fd, signal, NULL, 0);
 }
 
 static void signal_all(const struct hp_retire *r, int signal)
 {
 	for (size_t i = 0; i < r->procs.n; i++)
-		signal_one(r, i, signal);
+		(void)pidfd_send_signal(r->pidfds[i], signal, NULL, 0);
 }
 
-static int add(struct hp_retire *r, pid_t pid)
+/* Takes *pidfd. */
+static int add(struct hp_retire *r, pid_t pid, int *pidfd)
 {
-	pid_t *v = HP_ARRAY_ADD(&r->procs);
-	int *fds = v ? realloc(r->pidfds, r->procs.n * sizeof(*fds)) : NULL;
+	int *fds = realloc(r->pidfds, (r->procs.n + 1) * sizeof(*fds));
+	pid_t *v;
 
 	if (!fds)
 		return -ENOMEM;
-	*v = pid;
 	r->pidfds = fds;
-	fds[r->procs.n - 1] = pidfd_open(pid, 0); /* -1: gone meanwhile */
+	v = HP_ARRAY_ADD(&r->procs);
+	if (!v)
+		return -ENOMEM;
+	*v = pid;
+	fds[r->procs.n - 1] = HP_TAKE_FD(*pidfd);
 	return 0;
 }
 
-int hp_retire_begin(struct hp_retire *r, const struct hp_procs *group, uint64_t drain_ns,
-		    struct hp_err *err)
+static void drop(struct hp_retire *r, size_t i)
 {
-	int k = add(r, r->main);
+	size_t last = --r->procs.n;
 
+	hp_close(&r->pidfds[i]);
+	r->procs.v[i] = r->procs.v[last];
+	r->pidfds[i] = r->pidfds[last];
+}
+
+static void drop_ended(struct hp_retire *r)
+{
+	for (size_t i = r->procs.n; i-- > 0;)
+		if (hp_procs_ended(r->pidfds[i]))
+			drop(r, i);
+	if (r->main_fd >= 0 && hp_procs_ended(r->main_fd))
+		hp_close(&r->main_fd);
+}
+
+/* Below the old process may be whoever asked for the restart: this process, which has the listeners too,
+ * and the new generation are nobody to be drained. */
+static int hold(struct hp_retire *r, const struct hp_procs *group)
+{
+	struct hp_procs ours = {0};
+	int *fds = NULL, k = 0;
+
+	if (hp_procs_have(group, getpid()))
+		k = hp_procs_below(&ours, getpid(), true);
+	if (k == 0)
+		k = hp_procs_hold(group, r->main, r->main_fd, &fds);
 	for (size_t i = 0; k == 0 && i < group->n; i++)
-		if (group->v[i] != r->main && hp_listeners_held_by(r->listeners, group->v[i]))
-			k = add(r, group->v[i]);
+		if (fds[i] >= 0 && !hp_procs_have(&r->procs, group->v[i]) &&
+		    !hp_procs_have(&ours, group->v[i]))
+			k = add(r, group->v[i], &fds[i]);
+	hp_procs_let_go(group, fds);
+	hp_procs_free(&ours);
+	return k;
+}
+
+static int failed(int r, struct hp_err *err)
+{
+	return hp_err_sys(err, -r, "processes of the old generation");
+}
+
+int hp_retire_hold(struct hp_retire *r, const struct hp_target *main, const struct hp_procs *group,
+		   struct hp_err *err)
+{
+	int k;
+
+	r->main = main->pid;
+	r->main_fd = fcntl(main->pidfd, F_DUPFD_CLOEXEC, 0);
+	k = r->main_fd < 0 ? -errno : hold(r, group);
+	return k < 0 ? failed(k, err) : 0;
+}
+
+/* It may be long since it was described. */
+static int hold_born(struct hp_retire *r)
+{
+	struct hp_procs now = {0};
+	int k = hp_procs_below(&now, r->main, true);
+
+	if (k == 0)
+		k = hold(r, &now);
+	hp_procs_free(&now);
+	return k;
+}
+
+int hp_retire_begin(struct hp_retire *r, uint64_t drain_ns, struct hp_err *err)
+{
+	int k;
+
+	drop_ended(r);
+	k = r->main_fd >= 0 ? hold_born(r) : 0;
 	if (k < 0)
-		return hp_err_sys(err, -k, "processes of the old generation");
+		return failed(k, err);
+	for (size_t i = r->procs.n; i-- > 0;)
+		if (r->procs.v[i] != r->main && !hp_listeners_held_by(r->listeners, r->procs.v[i]))
+			drop(r, i);
 	r->since_ns = hp_now_ns();
 	r->deadline_ns = r->since_ns + drain_ns;
 	r->phase = HP_RETIRE_TAKING;
@@ -94,25 +161,11 @@ int hp_retire_begin(struct hp_retire *r, const struct hp_procs *group, uint64_t 
 
 void hp_retire_free(struct hp_retire *r)
 {
-	for (size_t i = 0; i < r->procs.n; i++)
-		hp_close(&r->pidfds[i]);
+	while (r->procs.n)
+		drop(r, r->procs.n - 1);
+	hp_close(&r->main_fd);
 	free(r->pidfds);
 	hp_procs_free(&r->procs);
-}
-
-/* How many have not ended. */
-static size_t reap(struct hp_retire *r)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < r->procs.n; i++) {
-		struct pollfd p = {.fd = r->pidfds[i], .events = POLLIN};
-
-		if (p.fd >= 0 && poll(&p, 1, 0) > 0)
-			hp_close(&r->pidfds[i]);
-		n += r->pidfds[i] >= 0;
-	}
-	return n;
 }
 
 static void count(struct hp_retire *r)
@@ -159,7 +212,7 @@ static void take(struct hp_retire *r)
 {
 	struct hp_err err;
 
-	if (hp_take_away(&r->procs, r->listeners, hp_now_ns() + TAKE_NS, &err) < 0)
+	if (hp_take_away(&r->procs, r->pidfds, r->listeners, hp_now_ns() + TAKE_NS, &err) < 0)
 		r->tell(r->arg, "retry", err.text);
 	else
 		r->phase = HP_RETIRE_DRAINING;
@@ -176,7 +229,8 @@ void hp_retire_step(struct hp_retire *r)
 {
 	uint64_t now;
 
-	if (r->phase != HP_RETIRE_GONE && reap(r) == 0) {
+	drop_ended(r);
+	if (r->phase != HP_RETIRE_GONE && !r->procs.n) {
 		r->phase = HP_RETIRE_GONE;
 		r->open = 0;
 		r->drained.ns = hp_now_ns() - r->since_ns;
@@ -189,7 +243,7 @@ void hp_retire_step(struct hp_retire *r)
 	if (r->phase == HP_RETIRE_DRAINING && r->way == HP_DRAIN_EXTERNAL && !r->open)
 		stop(r);
 	/* A program whose main process does not end the others. */
-	if (r->phase == HP_RETIRE_STOPPING && r->pidfds[0] < 0 && !r->orphans) {
+	if (r->phase == HP_RETIRE_STOPPING && r->main_fd < 0 && !r->orphans) {
 		r->orphans = true;
 		signal_all(r, SIGTERM);
 	}

@@ -10,6 +10,8 @@
 #include "service/inventory.h"
 #include "service/procs.h"
 
+struct hp_target;
+
 enum hp_retire_phase {
 	HP_RETIRE_TAKING,   /* external: the listeners are being taken out of it */
 	HP_RETIRE_DRAINING, /* external: until its last connection; graceful: told to end */
@@ -19,8 +21,12 @@ enum hp_retire_phase {
 
 struct hp_retire {
 	pid_t main;
-	struct hp_procs procs;	  /* which hold a listener, and @main */
-	int *pidfds;		  /* theirs */
+	int main_fd; /* the process that had that number when it was described; -1: it has ended */
+	/* Held since they were first seen, and dropped when they have ended, with which their number says
+	 * nothing any more: the old generation; once its drain has begun those that hold a listener, and
+	 * @main. */
+	struct hp_procs procs;
+	int *pidfds;
 	struct hp_listeners *listeners;
 	enum hp_drain_way way;
 	int signal;
@@ -37,10 +43,14 @@ struct hp_retire {
 /* What @req asks for, where it leaves that to hp: by the program's name. */
 void hp_retire_choose(struct hp_retire *r, const struct hp_restart_request *req, const char *comm);
 
-/* @r->main, listeners, way, signal, tell are set.  Begins the drain of those of @group that hold a
- * listener. */
-int hp_retire_begin(struct hp_retire *r, const struct hp_procs *group, uint64_t drain_ns,
-		    struct hp_err *err);
+/* Holds @main, and those of @group, what hp_procs_below() said of it.  They are so if @main has not
+ * ended by then. */
+int hp_retire_hold(struct hp_retire *r, const struct hp_target *main, const struct hp_procs *group,
+		   struct hp_err *err);
+
+/* @r->listeners, way, signal, tell are set.  Begins the drain of those that are held, or were forked
+ * since then, and hold a listener. */
+int hp_retire_begin(struct hp_retire *r, uint64_t drain_ns, struct hp_err *err);
 /* What is due now.  @r->phase and @r->open tell how far it is. */
 void hp_retire_step(struct hp_retire *r);
 void hp_retire_free(struct hp_retire *r);

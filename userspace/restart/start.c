@@ -52,6 +52,9 @@ static int abandoned(struct hp_err *err)
 static int tell_systemd(struct hp_supervisor *s, struct hp_err *err)
 {
 	hp_supervisor_step(s, "main-pid", s->unit.name);
+	/* It is said in the old one's name, which by now might be a process of another unit. */
+	if (hp_procs_ended(s->retire.main_fd))
+		return hp_err_set(err, -HP_E_GONE, "process %d has exited", (int)s->req->pid);
 	return hp_unit_set_main(&s->unit, s->req->pid, s->generation.pid, err);
 }
 
@@ -155,17 +158,20 @@ static void drain_new(struct hp_supervisor *s)
 	struct hp_connections open = {0};
 	struct hp_listeners now = {0};
 	struct hp_procs below = {0};
+	int *held = NULL;
 
 	/* Where that is not possible, it is as good as crashed. */
 	if (hp_procs_below(&below, getpid(), false) == 0 && below.n &&
+	    hp_procs_hold(&below, getpid(), -1, &held) == 0 &&
 	    hp_listeners_read(&now, &below, false, NULL) == 0)
 		want_as_it_did(&now, &s->listeners);
-	if (now.n && hp_take_away(&below, &now, hp_now_ns() + TAKE_NS, NULL) == 0)
+	if (now.n && hp_take_away(&below, held, &now, hp_now_ns() + TAKE_NS, NULL) == 0)
 		while (hp_connections_read(&open, &below, &now) == 0 && open.n &&
 		       hp_now_ns() < deadline_ns)
 			hp_pause_ns(HP_LOOK_MIN_NS);
 	hp_connections_free(&open);
 	hp_listeners_free(&now);
+	hp_procs_let_go(&below, held);
 	hp_procs_free(&below);
 }
 

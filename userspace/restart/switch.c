@@ -40,7 +40,7 @@ static void switch_over(struct hp_supervisor *s)
 	hp_supervisor_step(s, "switch", "");
 	/* Only optional ones are left: nobody but the old one has them. */
 	hp_listeners_drop_unhanded(&s->listeners);
-	r.code = hp_retire_begin(&s->retire, &s->group, s->req->drain_ns, &err);
+	r.code = hp_retire_begin(&s->retire, s->req->drain_ns, &err);
 	if (r.code == 0 && s->retire.phase == HP_RETIRE_TAKING)
 		r.code = hp_err_set(&err, -HP_E_PARTIAL,
 				    "process %d serves, but the old one, %d, could not be kept from "

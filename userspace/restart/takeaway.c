@@ -215,17 +215,32 @@ static int take_datagrams(struct taking *k, uint64_t deadline_ns, struct hp_err 
 	return r;
 }
 
-static int take_from(struct taking *k, pid_t pid, uint64_t deadline_ns, struct hp_err *err)
+/* Nothing is done in a process that got the number meanwhile.  While the one that is held lives, what was
+ * read under its number was its own. */
+static int open_held(struct taking *k, pid_t pid, int pidfd, struct hp_err *err)
 {
-	int r = hp_fd_list_read(&k->fds, pid), e;
+	int r = hp_target_open(&k->t, pid, err);
 
+	if (r == 0 && hp_procs_ended(pidfd))
+		r = hp_err_set(err, -HP_E_GONE, "process %d has exited", (int)pid);
+	return r;
+}
+
+static int take_from(struct taking *k, pid_t pid, int pidfd, uint64_t deadline_ns,
+		     struct hp_err *err)
+{
+	int r, e;
+
+	if (hp_procs_ended(pidfd))
+		return 0;
+	r = hp_fd_list_read(&k->fds, pid);
 	if (r == 0)
 		r = hp_interests_read(&k->waits, pid);
 	if (r < 0)
 		return hp_err_sys(err, -r, "descriptors of process %d", (int)pid);
 	if (!has_any(k, false) && !has_any(k, true))
 		return 0;
-	r = hp_target_open(&k->t, pid, err);
+	r = open_held(k, pid, pidfd, err);
 	if (r == 0)
 		r = hp_agent_start_sharing(&k->agent, k->t, deadline_ns, err);
 	if (r == 0) {
@@ -238,21 +253,21 @@ static int take_from(struct taking *k, pid_t pid, uint64_t deadline_ns, struct h
 	}
 	if (r == 0)
 		r = wait_settled(k, err);
-	if (r == -HP_E_GONE && (!k->t || hp_target_check(k->t, NULL) < 0))
+	if (r == -HP_E_GONE && (!k->t || hp_procs_ended(pidfd) || hp_target_check(k->t, NULL) < 0))
 		r = 0; /* it ended by itself */
 	hp_target_free(k->t);
 	return r;
 }
 
-int hp_take_away(const struct hp_procs *procs, const struct hp_listeners *l, uint64_t deadline_ns,
-		 struct hp_err *err)
+int hp_take_away(const struct hp_procs *procs, const int *pidfds, const struct hp_listeners *l,
+		 uint64_t deadline_ns, struct hp_err *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < procs->n; i++) {
 		struct taking k = {.l = l};
 
-		r = take_from(&k, procs->v[i], deadline_ns, err);
+		r = take_from(&k, procs->v[i], pidfds[i], deadline_ns, err);
 		hp_fd_list_free(&k.fds);
 		hp_interests_free(&k.waits);
 		hp_pids_free(&k.settled);

@@ -10,11 +10,11 @@
 
 struct hp_err;
 
-/* In each of @procs every descriptor of one of @l becomes a socket on which nobody ever calls, and
- * no epoll waits for the listener any more.  Connections that were accepted are not touched.  To be
- * called again after a failure: what was done stays done. */
-int hp_take_away(const struct hp_procs *procs, const struct hp_listeners *l, uint64_t deadline_ns,
-		 struct hp_err *err);
+/* In each of @procs, held by @pidfds, every descriptor of one of @l becomes a socket on which nobody ever
+ * calls, and no epoll waits for the listener any more.  Connections that were accepted are not touched.
+ * To be called again after a failure: what was done stays done. */
+int hp_take_away(const struct hp_procs *procs, const int *pidfds, const struct hp_listeners *l,
+		 uint64_t deadline_ns, struct hp_err *err);
 
 /* What would make that impossible is refused here, before anything is done: io_uring. */
 int hp_take_away_check(const struct hp_procs *procs, struct hp_err *err);

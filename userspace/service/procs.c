@@ -10,6 +10,8 @@
 #include "service/procs.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -131,34 +133,77 @@ int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself)
 	return r < 0 ? r : 0;
 }
 
-/* Of its parent's, or of a dead one's whose children @root adopts. */
-static bool descends(const struct hp_procs *procs, pid_t pid, pid_t root)
+bool hp_procs_ended(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd < 0 || poll(&p, 1, 0) != 0;
+}
+
+/* Of @root's, or of one that is held: of a parent that has ended by now the number may be another's.  A
+ * dead one's children are @root's, where that adopts them. */
+static bool descends(const struct hp_procs *procs, const int *pidfd, size_t i, pid_t root, int root_fd)
 {
 	struct hp_stat st;
+	pid_t parent;
 
-	return pid == root ||
-	       (hp_stat_read(pid, &st) == 0 && ((pid_t)st.field[HP_STAT_PPID] == root ||
-						hp_procs_have(procs, (pid_t)st.field[HP_STAT_PPID])));
+	if (hp_stat_read(procs->v[i], &st) < 0)
+		return false;
+	parent = (pid_t)st.field[HP_STAT_PPID];
+	if (parent == root)
+		return root_fd < 0 || !hp_procs_ended(root_fd);
+	for (size_t k = 0; k < i; k++)
+		if (procs->v[k] == parent)
+			return pidfd[k] >= 0 && !hp_procs_ended(pidfd[k]);
+	return false;
+}
+
+/* Looked at once more when it is held: until then the number may become another's. */
+static int hold(const struct hp_procs *procs, int *pidfd, size_t i, pid_t root, int root_fd)
+{
+	if (procs->v[i] == root) {
+		pidfd[i] = root_fd < 0 ? -1 : fcntl(root_fd, F_DUPFD_CLOEXEC, 0);
+		return root_fd >= 0 && pidfd[i] < 0 ? -errno : 0;
+	}
+	pidfd[i] = pidfd_open(procs->v[i], 0);
+	if (pidfd[i] < 0) /* gone; or by now the number is a thread's */
+		return errno == ESRCH || errno == EINVAL || errno == ENOENT ? 0 : -errno;
+	if (!descends(procs, pidfd, i, root, root_fd))
+		hp_close(&pidfd[i]);
+	return 0;
+}
+
+int hp_procs_hold(const struct hp_procs *procs, pid_t root, int root_fd, int **ret)
+{
+	int r = 0;
+
+	*ret = calloc(procs->n + 1, sizeof(**ret));
+	if (!*ret)
+		return -ENOMEM;
+	for (size_t i = 0; i < procs->n; i++) {
+		int k = hold(procs, *ret, i, root, root_fd);
+
+		r = k < 0 ? k : r;
+	}
+	return r;
+}
+
+void hp_procs_let_go(const struct hp_procs *procs, int *pidfds)
+{
+	for (size_t i = 0; pidfds && i < procs->n; i++)
+		hp_close(&pidfds[i]);
+	free(pidfds);
 }
 
 /* All are held before one is killed: what it leaves has another parent. */
-int hp_procs_kill(const struct hp_procs *procs, pid_t root)
+int hp_procs_kill(const struct hp_procs *procs, pid_t root, int root_fd)
 {
-	int *pidfd = calloc(procs->n + 1, sizeof(*pidfd)), r = pidfd ? 0 : -ENOMEM;
+	int *pidfd, r = hp_procs_hold(procs, root, root_fd, &pidfd);
 
-	for (size_t i = 0; pidfd && i < procs->n; i++) {
-		pidfd[i] = pidfd_open(procs->v[i], 0);
-		if (pidfd[i] < 0 && errno != ESRCH)
-			r = -errno;
-		else if (!descends(procs, procs->v[i], root))
-			hp_close(&pidfd[i]);
-	}
-	for (size_t i = 0; pidfd && i < procs->n; i++) {
+	for (size_t i = 0; pidfd && i < procs->n; i++)
 		if (pidfd[i] >= 0)
 			(void)pidfd_send_signal(pidfd[i], SIGKILL, NULL, 0); /* or it is gone already */
-		hp_close(&pidfd[i]);
-	}
-	free(pidfd);
+	hp_procs_let_go(procs, pidfd);
 	return r;
 }
 
@@ -191,7 +236,7 @@ int hp_procs_kill_below(void)
 	for (;;) {
 		r = hp_procs_below(&procs, getpid(), false);
 		if (r == 0)
-			(void)hp_procs_kill(&procs, getpid()); /* who could not be tried is, again */
+			(void)hp_procs_kill(&procs, getpid(), -1); /* who could not be tried is, again */
 		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
 			;
 		if (r < 0 || hp_procs_none_below())

@@ -16,9 +16,18 @@ struct hp_procs {
  * left out.  Replaces what @ret held.  0 or -ENOMEM. */
 int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself);
 
-/* SIGKILL to those of @procs, what hp_procs_below() said of @root, that are of its descent still, or it
- * itself: since then a number may have become another process's.  0, or why one could not be tried. */
-int hp_procs_kill(const struct hp_procs *procs, pid_t root);
+/* A pidfd for each of @procs, what hp_procs_below() said of @root, that is of its descent still, or it
+ * itself; -1 for the others: since then a number may have become another process's.  @root_fd is @root's,
+ * and was taken when that was known to be the one that is meant; -1: @root is this process.  0, or why
+ * one could not be tried; *ret is NULL only where there is no memory. */
+int hp_procs_hold(const struct hp_procs *procs, pid_t root, int root_fd, int **ret);
+void hp_procs_let_go(const struct hp_procs *procs, int *pidfds);
+
+/* Who is held by it has ended, reaped or not; true, too, of -1. */
+bool hp_procs_ended(int pidfd);
+
+/* SIGKILL to those that hp_procs_hold() holds.  0, or why one could not be tried. */
+int hp_procs_kill(const struct hp_procs *procs, pid_t root, int root_fd);
 
 bool hp_procs_have(const struct hp_procs *procs, pid_t pid);
 void hp_procs_free(struct hp_procs *procs);
