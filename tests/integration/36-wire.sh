@@ -108,6 +108,18 @@ is "a symbol that the process has not" \
 is "a symbol that the patch has not" \
 	"$(wire_load '{"hp_file":"./hp.so","replace_config":{"Nope":"main.func1"}}')" \
 	'{"hp_id":"","error":"plugin: symbol Nope not found in plugin ./hp.so"}'
+is "a name that is empty" "$(wire_load '{"hp_file":"./hp.so","replace_config":{"NewFunc1":""}}')" \
+	'{"hp_id":"","error":"field \"replace\": member \"NewFunc1\": neither its name nor its value may be empty"}'
+# Of each byte that is no UTF-8 three are made.
+bytes=$(head -c 1300 /dev/zero | tr '\0' '\377')
+{
+	printf '{"hp_file":"./hp.so","replace_config":{"N":"o"'
+	printf ",\"N%d\":\"$bytes\"" {1..300}
+	printf '}}'
+} >"$T/large"
+is "more text than the monitor takes" "$(wire_load @"$T/large")" \
+	'{"hp_id":"","error":"the request has: too much text"}'
+is "front is not ended for what clients say" "$(grep -c 'is killed' "$T/hpd.log")" 0
 is "a name with a NUL" "$(wire_load '{"hp_file":"a\u0000b"}')" \
 	'{"hp_id":"","error":"open a\u0000b: invalid argument"}'
 like "HPAfterUnload that fails: loaded" "$(wire_load '{"hp_file":"./au.so"}')" '"error":""'

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Clients of every kind against the real loop: none may harm hpd or another client. */
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "access/peer.h"
 #include "base/clock.h"
 #include "base/defaults.h"
 #include "base/kernel.h"
@@ -238,6 +240,50 @@ static void refuses_other_users(void **state)
 	rig_alive();
 }
 
+/* Who has more groups than the kernel tells of through a socket's buffer of ours. */
+static void ask_with_many_groups(void)
+{
+	static gid_t gid[2 * HP_PEER_GIDS];
+	pid_t child;
+	int status;
+
+	for (size_t i = 0; i < sizeof(gid) / sizeof(gid[0]); i++)
+		gid[i] = (gid_t)i + 1000;
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		if (setgroups(sizeof(gid) / sizeof(gid[0]), gid) < 0)
+			_exit(9);
+		_exit(!strstr(rig_ask("GET", "/hp/v2/health", "", ""), "SO_PEERGROUPS"));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+/* The monitor ends a front that lies, and with it every connection: none of what a client may say makes
+ * front say what is taken for a lie. */
+static void odd_requests_cost_nobody_else(void **state)
+{
+	static const char *const bodies[] = {
+		"\"file\":\"/x\",\"timeout_ms\":1e-9",
+		"\"file\":\"/x\",\"park_ms\":1e-300",
+		"\"file\":\"/x\",\"dry_run\":true,\"all_or_nothing\":true",
+	};
+	int other = rig_connect();
+	char body[256];
+
+	rig_request(other, "GET", "/hp/v2/health", "", "");
+	rig_expect(rig_read(other, "}\n"), 200, "\"ok\":true");
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+		snprintf(body, sizeof(body), "{\"pid\":%d,%s}", rig.target, bodies[i]);
+		rig_expect(rig_ask("POST", "/hp/v2/load", "", body), 500, "/x");
+	}
+	ask_with_many_groups();
+	rig_request(other, "GET", "/hp/v2/health", "", "");
+	rig_expect(rig_read(other, "}\n"), 200, "\"ok\":true");
+	close(other);
+}
+
 static void makes_the_socket_private(void **state)
 {
 	struct stat st;
@@ -397,6 +443,7 @@ int main(void)
 		RIG(takes_the_largest_body),
 		RIG(knows_paths_and_methods),
 		RIG(refuses_other_users),
+		RIG(odd_requests_cost_nobody_else),
 		RIG(makes_the_socket_private),
 		RIG(survives_early_disconnects),
 		RIG(takes_no_descriptors),

@@ -433,6 +433,48 @@ static void says_what_is_too_long(void **state)
 	hp_pairs_free(&r.load.ref);
 }
 
+static int rehearse(bool named, const char *value, size_t n, struct hp_err *err)
+{
+	char name[32] = "";
+	struct hp_job_request r;
+	int k;
+
+	hp_job_request_init(&r, HP_JOB_LOAD);
+	r.pid = 4711;
+	r.load.file = "/a";
+	for (size_t i = 0; i < n; i++) {
+		if (named)
+			snprintf(name, sizeof(name), "N%zu", i);
+		assert_int_equal(hp_pairs_add(&r.load.replace, name, value), 0);
+	}
+	memset(&rec, 0, sizeof(rec));
+	rec.ask = HP_ASK_JOB;
+	rec.conn = 9;
+	k = hp_record_put(&rec, &r, err);
+	if (k == 0)
+		k = hp_intake_rehearse(&rec, &r, err);
+	hp_pairs_free(&r.load.replace);
+	return k;
+}
+
+/* What front passes on is taken, or is the client's mistake before that. */
+static void is_rehearsed(void **state)
+{
+	char text[HP_ITEM_TEXT];
+	struct hp_err err;
+
+	memset(text, 'a', sizeof(text) - 1);
+	text[sizeof(text) - 1] = 0;
+	assert_int_equal(rehearse(true, "o", 3, &err), 0);
+	assert_int_equal(rehearse(true, "", 1, &err), -HP_E_BAD_REQUEST);
+	assert_non_null(strstr(err.text, "\"replace\": member \"N0\""));
+	assert_int_equal(rehearse(false, "o", 1, &err), -HP_E_BAD_REQUEST);
+	assert_int_equal(rehearse(true, text, 200, &err), 0);
+	assert_int_equal(rehearse(true, text, 300, &err), -HP_E_BAD_REQUEST);
+	assert_string_equal(err.text, "the request has: too much text");
+	assert_int_equal(rehearse(true, "o", 1025, &err), -HP_E_BAD_REQUEST);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -447,6 +489,7 @@ int main(void)
 		cmocka_unit_test(bounds_what_is_kept),
 		cmocka_unit_test(reads_what_front_writes),
 		cmocka_unit_test(says_what_is_too_long),
+		cmocka_unit_test(is_rehearsed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

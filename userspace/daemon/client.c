@@ -93,31 +93,44 @@ void hp_clients_leave(struct hp_daemon *d)
 /* --- answers ------------------------------------------------------------------------------------- */
 
 /* What cannot be made for want of memory is no answer: the client is cut off. */
-static void tell(struct hp_client *c, struct hp_tell_head head, int k, const struct hp_buf *text)
+static void tell(struct hp_daemon *d, uint64_t conn, struct hp_tell_head head, int k,
+		 const struct hp_buf *text)
 {
-	head.conn = c->conn;
+	head.conn = conn;
 	if (k < 0 && head.tell != HP_TELL_LAST) {
 		head = (struct hp_tell_head){.tell = HP_TELL_REPLY,
-					     .conn = c->conn,
+					     .conn = conn,
 					     .code = -ENOMEM,
 					     .flags = HP_TELL_CLOSE};
 	}
 	if (k < 0 || !text->n)
-		hp_front_tell(&c->d->front, &head, "", 0);
+		hp_front_tell(&d->front, &head, "", 0);
 	else
-		hp_front_tell(&c->d->front, &head, text->v, text->n);
+		hp_front_tell(&d->front, &head, text->v, text->n);
 }
 
-/* Takes @doc, and is the last that @c is told. */
-static void reply(struct hp_client *c, struct hp_tell_head head, json_t *doc)
+static void tell_whole(struct hp_daemon *d, uint64_t conn, struct hp_tell_head head, json_t *doc)
 {
 	struct hp_buf text = {0};
 	int k = hp_doc_put(&text, doc);
 
 	head.tell = HP_TELL_REPLY;
-	tell(c, head, k, &text);
+	tell(d, conn, head, k, &text);
 	hp_buf_free(&text);
+}
+
+/* Takes @doc, and is the last that @c is told. */
+static void reply(struct hp_client *c, struct hp_tell_head head, json_t *doc)
+{
+	tell_whole(c->d, c->conn, head, doc);
 	client_free(c);
+}
+
+void hp_client_refuse(struct hp_daemon *d, uint64_t conn, const struct hp_err *why)
+{
+	const struct hp_tell_head head = {.code = why->code, .flags = HP_TELL_CLOSE};
+
+	tell_whole(d, conn, head, hp_json_error(why->code, why->text));
 }
 
 void hp_client_reply(struct hp_client *c, json_t *doc)
@@ -177,7 +190,7 @@ void hp_client_answer(struct hp_client *c, const struct hp_job_said *said)
 	}
 	k = head.code || c->from ? hp_doc_answer(&text, said)
 				 : hp_buf_add(&text, said->doc, said->n_doc);
-	tell(c, head, k, &text);
+	tell(c->d, c->conn, head, k, &text);
 	hp_buf_free(&text);
 	client_free(c);
 }
@@ -202,7 +215,7 @@ void hp_client_end(struct hp_client *c, const struct hp_job_said *last)
 	struct hp_buf text = {0};
 	int k = last ? hp_doc_answer(&text, last) : 0;
 
-	tell(c, (struct hp_tell_head){.tell = HP_TELL_LAST}, k, &text);
+	tell(c->d, c->conn, (struct hp_tell_head){.tell = HP_TELL_LAST}, k, &text);
 	hp_buf_free(&text);
 	client_free(c);
 }

@@ -37,9 +37,11 @@ struct hp_client {
 
 struct hp_client *hp_client_find(struct hp_daemon *d, uint64_t conn);
 /* With the peer of @sock, a connection that front has accepted; @from: of whose listener.
- * -HP_E_DENIED: front lies; -HP_E_GONE: the client has left already. */
+ * -HP_E_DENIED: front lies; else what the client, or hpd, lacks. */
 int hp_client_new(struct hp_daemon *d, uint64_t conn, int sock, struct hp_serve *from,
 		  struct hp_client **ret, struct hp_err *err);
+/* Answers a connection that could not be made a client, and takes no more from it. */
+void hp_client_refuse(struct hp_daemon *d, uint64_t conn, const struct hp_err *why);
 /* It does not wait any more. */
 void hp_client_leave(struct hp_client *c);
 /* None does. */

@@ -88,8 +88,10 @@ int hp_front_hear(struct hp_front *f, struct hp_err *err)
 	if (n == 0 && n_fds == 0)
 		return 0; /* its end */
 	k = m.msg_flags & (MSG_TRUNC | MSG_CTRUNC)
-		    ? hp_err_set(err, -HP_E_DENIED, "front says what it may not: it is too long")
+		    ? hp_err_set(err, -HP_E_DENIED, "it is too long")
 		    : hp_intake_take(&f->intake, &packet, (size_t)n, n_fds, err);
+	if (k == -HP_E_DENIED)
+		k = hp_err_prefix(err, k, "front says what it may not");
 	if (k >= 0 && n_fds == 1)
 		f->client_fd = HP_TAKE_FD(fds[0]);
 	for (size_t i = 0; i < n_fds; i++)

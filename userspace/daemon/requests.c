@@ -332,6 +332,8 @@ int hp_request_take(struct hp_daemon *d, const struct hp_record *rec, struct hp_
 
 	if (hp_client_find(d, rec->conn))
 		k = hp_err_set(err, -HP_E_DENIED, "front asks twice for one client");
+	else if (rec->listener && !l && hp_serve_was(rec->listener))
+		k = hp_err_set(err, -HP_E_UNREACHABLE, "hpd serves this no more");
 	else if (rec->listener && !l)
 		k = hp_err_set(err, -HP_E_DENIED, "front speaks of a listener that there is not");
 	else
@@ -340,7 +342,10 @@ int hp_request_take(struct hp_daemon *d, const struct hp_record *rec, struct hp_
 	close(sock);
 	if (k < 0) {
 		hp_job_request_free(req);
-		return k == -HP_E_GONE ? 0 : k; /* its connection ends, which front sees too */
+		if (k == -HP_E_DENIED)
+			return k;
+		hp_client_refuse(d, rec->conn, err); /* front cannot know, and does not lie */
+		return 0;
 	}
 	c->asks = name_of(rec);
 	c->ndjson = rec->flags & HP_FLAG_NDJSON;

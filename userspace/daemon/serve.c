@@ -26,6 +26,8 @@ _Static_assert(HP_SERVE_TOKEN_SUM == crypto_hash_sha256_BYTES, "the token's sum"
 
 #define LISTENERS_MAX 64
 
+static uint32_t last_id;
+
 static void token_sum(const char *token, unsigned char sum[HP_SERVE_TOKEN_SUM])
 {
 	(void)crypto_hash_sha256(sum, (const unsigned char *)token, strlen(token)); /* always 0 */
@@ -80,6 +82,11 @@ struct hp_serve *hp_serve_find(struct hp_daemon *d, uint32_t id)
 		if (l->id == id)
 			return l;
 	return NULL;
+}
+
+bool hp_serve_was(uint32_t id)
+{
+	return id && id <= last_id;
 }
 
 void hp_serve_sweep(struct hp_daemon *d)
@@ -157,7 +164,6 @@ static int read_owner(struct hp_serve *l, struct hp_err *err)
 int hp_serve_begin(struct hp_daemon *d, const struct hp_peer *by, const struct hp_record *rec,
 		   struct hp_serve **ret, struct hp_err *err)
 {
-	static uint32_t last_id;
 	struct sockaddr_storage addr;
 	char shown[HP_TCP_ADDR_MAX];
 	struct hp_serve *l;

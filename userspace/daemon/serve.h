@@ -58,6 +58,8 @@ int hp_serve_end(struct hp_daemon *d, const char *addr, struct hp_err *err);
 void hp_serve_end_all(struct hp_daemon *d);
 /* NULL: none, or no longer. */
 struct hp_serve *hp_serve_find(struct hp_daemon *d, uint32_t id);
+/* … or whether there ever was one: front may not have heard of its end. */
+bool hp_serve_was(uint32_t id);
 /* Frees what has ended; called when nobody up the stack holds one. */
 void hp_serve_sweep(struct hp_daemon *d);
 void hp_serve_free_all(struct hp_daemon *d);

@@ -31,7 +31,7 @@ static void ask(struct hp_conn *c, enum hp_ask what, pid_t pid)
 {
 	struct hp_record rec = {.ask = what, .pid = pid};
 
-	(void)hp_monitor_ask(c, &rec, NULL, NULL); /* there is nothing in it to be too long */
+	(void)hp_monitor_ask(c, &rec, NULL, NULL); /* there is nothing in it to be refused */
 }
 
 static void ask_body(struct hp_conn *c, enum hp_job_kind kind)

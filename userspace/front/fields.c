@@ -73,10 +73,12 @@ static int get_flag(const struct hp_field *f, const json_t *v, struct hp_err *er
 static int get_span(const struct hp_field *f, const json_t *v, struct hp_err *err)
 {
 	double ms = json_number_value(v);
+	uint64_t ns;
 
 	if (!json_is_number(v) || !(ms > 0) || ms > SPAN_MAX_MS)
 		return wrong(err, f, "milliseconds: a number above 0 and at most 3600000");
-	*(uint64_t *)f->to = (uint64_t)(ms * (double)HP_MS);
+	ns = (uint64_t)(ms * (double)HP_MS);
+	*(uint64_t *)f->to = ns ? ns : 1; /* 0 would be none */
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "front/conn.h"
 #include "front/frontend.h"
 #include "hp/err.h"
+#include "ipc/intake.h"
 
 static struct hp_frontend *logged; /* hp_log() knows no argument */
 
@@ -41,6 +42,8 @@ int hp_monitor_ask(struct hp_conn *c, struct hp_record *rec, const struct hp_job
 		rec->ask = HP_ASK_JOB;
 		k = hp_record_put(rec, r, err);
 	}
+	if (k == 0)
+		k = hp_intake_rehearse(rec, r, err);
 	if (k < 0)
 		return k;
 	c->asked = true;

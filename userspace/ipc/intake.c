@@ -84,7 +84,7 @@ static const struct rule jobs[HP_JOB_KINDS] = {
 				  HP_FLAG_NDJSON,
 			 .lists = LIST(REPLACE) | LIST(REF) | LIST(PIDS)},
 	[HP_JOB_CHECK] = {CLIENTS, .fields = OF_JOB | PID | ITEMS | LOADING | FILE_ | ANY_ID,
-			  .flags = HP_FLAG_NO_STOP | HP_FLAG_NDJSON,
+			  .flags = HP_FLAG_ALL_OR_NOTHING | HP_FLAG_NO_STOP | HP_FLAG_NDJSON,
 			  .lists = LIST(REPLACE) | LIST(REF)},
 	[HP_JOB_UNLOAD] = {CLIENTS, .fields = OF_JOB | ANY_PID | ITEMS | LOADING | EXE | ID,
 			   .flags = SELECTOR | HP_FLAG_DISCARD | HP_FLAG_NDJSON,
@@ -110,7 +110,7 @@ static const struct rule wire[HP_JOB_KINDS] = {
 
 static int bad(struct hp_err *err, const char *what)
 {
-	return hp_err_set(err, -HP_E_DENIED, "front says what it may not: %s", what);
+	return hp_err_set(err, -HP_E_DENIED, "%s", what);
 }
 
 static const struct rule *rule_for(const struct hp_record *rec)
@@ -428,4 +428,30 @@ int hp_intake_take(struct hp_intake *in, const void *packet, size_t n, size_t n_
 	in->bytes = 0;
 	in->left = in->rec.n_items;
 	return in->left ? 0 : finish(in, err);
+}
+
+struct rehearsal {
+	struct hp_intake in;
+	struct hp_err *err;
+};
+
+static int rehearse(void *arg, const void *packet, size_t n)
+{
+	struct rehearsal *r = arg;
+	int k = hp_intake_take(&r->in, packet, n, 0, r->err);
+
+	return k < 0 ? k : 0;
+}
+
+int hp_intake_rehearse(const struct hp_record *rec, const struct hp_job_request *req,
+		       struct hp_err *err)
+{
+	struct rehearsal r = {.in.greeted = true, .err = err};
+	int k = hp_intake_take(&r.in, rec, sizeof(*rec), 1, err);
+
+	if (k == 0)
+		k = hp_record_items(rec, req, rehearse, &r);
+	hp_intake_free(&r.in);
+	return k == -HP_E_DENIED ? hp_err_prefix(err, -HP_E_BAD_REQUEST, "the request has")
+				 : k < 0 ? k : 0;
 }

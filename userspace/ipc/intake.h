@@ -35,6 +35,12 @@ bool hp_ask_is_clients(enum hp_ask ask);
 int hp_intake_take(struct hp_intake *in, const void *packet, size_t n, size_t n_fds,
 		   struct hp_err *err);
 
+/* For front, before it asks for a client: whether all of that will be taken.  What is not, and was
+ * not found before, is the client's mistake (-HP_E_BAD_REQUEST), and no reason to take front for one
+ * that lies. */
+int hp_intake_rehearse(const struct hp_record *rec, const struct hp_job_request *req,
+		       struct hp_err *err);
+
 void hp_intake_free(struct hp_intake *in);
 
 #endif

@@ -20,11 +20,19 @@ int hp_record_text(char *to, size_t room, const char *field, const char *s, stru
 
 static int check_pairs(const struct hp_pairs *p, const char *what, struct hp_err *err)
 {
-	for (size_t i = 0; i < p->n; i++)
-		if (strlen(p->v[i].key) >= HP_ITEM_TEXT || strlen(p->v[i].value) >= HP_ITEM_TEXT)
+	for (size_t i = 0; i < p->n; i++) {
+		const char *key = p->v[i].key, *value = p->v[i].value;
+
+		if (!*key || !*value)
+			return hp_err_set(err, -HP_E_BAD_REQUEST,
+					  "field \"%s\": member \"%.60s\": neither its name nor its "
+					  "value may be empty",
+					  what, key);
+		if (strlen(key) >= HP_ITEM_TEXT || strlen(value) >= HP_ITEM_TEXT)
 			return hp_err_set(err, -HP_E_BAD_REQUEST,
 					  "field \"%s\": member \"%.60s\" is longer than %d bytes",
-					  what, p->v[i].key, HP_ITEM_TEXT - 1);
+					  what, key, HP_ITEM_TEXT - 1);
+	}
 	return 0;
 }
 
