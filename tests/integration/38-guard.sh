@@ -119,6 +119,26 @@ kill -TERM "$watcher"
 wait "$watcher" 2>/dev/null
 end_service "$pid"
 
+# --- entries of more than a byte ---------------------------------------------------------------
+start_service methods 3
+pid=$PID
+old='pun=1 int3=2 stop=3'
+mended() {
+	[ "$(guard mended)" -gt "$1" ]
+}
+for way in int3 stop; do
+	load -p "$pid" --park 1s --replace "new_any=by_$way" "$SVC/shorts_patch.so"
+	is "the entry is written by $way" "$(hp --json list -p "$pid"; jq -r '.patches[0].functions[0].method' <<<"$OUT")" "$way"
+	before=$(guard mended)
+	check "its page is dropped" ask "$pid" drop '^dropped'
+	check "all of the entry is put back" wait_until "$PATIENCE" mended "$before"
+	answers "new code runs" "$pid" ask "${old/"$way"=[0-9]/"$way"=77}"
+	unload -p "$pid" --park 1s "$ID"
+	answers "old code runs" "$pid" ask "$old"
+	is "nothing of hp's is mapped" "$(grep -cE 'hp-patch|paths-1' "/proc/$pid/maps")" 0
+done
+end_service "$pid"
+
 # --- exec ------------------------------------------------------------------------------------------
 start_service prefork 1
 parent=$PID

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * methods THREADS – so many threads call the functions of methods_fns.S all the time; each returns
- * its number, or 77 when it is replaced, and nothing else ever.  "ask" prints what they return.
+ * its number, or 77 when it is replaced, and nothing else ever.  "ask" prints what they return; "drop"
+ * gives the page of by_int3() and by_stop() back to its file.
  */
 #include "svc.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 int by_pun(void);
 int by_int3(void);
@@ -44,6 +46,12 @@ static bool verdict(FILE *out)
 
 static bool command(const char *line)
 {
+	if (!strcmp(line, "drop")) {
+		if (madvise((void *)((uintptr_t)by_stop & ~4095ul), 4096, MADV_DONTNEED))
+			abort();
+		printf("dropped\n");
+		return true;
+	}
 	if (strcmp(line, "ask"))
 		return false;
 	printf("pun=%d int3=%d stop=%d\n", by_pun(), by_int3(), by_stop());

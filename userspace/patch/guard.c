@@ -63,22 +63,25 @@ static bool mend_byte(const struct hp_target *t, const struct hp_ledger_fn *f,
 	       hp_guard_look(t, f) == HP_GUARD_RIGHT;
 }
 
-/* As a load writes it: with a hold, or all threads stopped. */
-static void mend_bytes(struct hp_ops *ops, pid_t pid, const char *id)
+/* As a load writes it: with a hold, or all threads stopped, and an agent that has the cores
+ * synchronised. */
+static int mend_bytes(struct hp_ops *ops, pid_t pid, const char *id, struct hp_err *err)
 {
 	struct hp_ledger *l;
 	struct hp_live *lv;
 	struct hp_work w;
+	int r, left;
 
-	if (hp_work_open(&w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, NULL) < 0)
-		return;
-	if (hp_ledgers_pick(&w.ledgers, id, &l, NULL) >= 0 &&
-	    hp_live_open(&lv, ops, w.t, w.looker, l, &w.ledgers, NULL) >= 0) {
-		lv->deadline_ns = w.deadline_ns;
-		(void)hp_entry_write_all(lv, true, NULL); /* it is looked again */
+	r = hp_work_open(&w, ops, pid, NULL, HP_WORK_LOOKS, HP_DEFAULT_TIMEOUT_NS, err);
+	if (r < 0)
+		return r;
+	if ((r = hp_ledgers_pick(&w.ledgers, id, &l, err)) >= 0 &&
+	    (r = hp_work_touch(&w, err)) >= 0 && (r = hp_work_live(&w, l, 0, &lv, err)) >= 0) {
+		r = hp_entry_write_all(lv, true, err);
 		hp_live_free(lv);
 	}
-	(void)hp_work_close(&w, NULL); /* nothing was started in the target */
+	left = hp_work_close(&w, r < 0 ? NULL : err);
+	return r < 0 ? r : left;
 }
 
 static int add_site(struct hp_guard *g, const struct hp_target *t, const struct hp_ledger_fn *f,
@@ -107,7 +110,7 @@ static bool told(const struct hp_guard *g, size_t from, hp_addr addr)
 }
 
 static int guard_patch(struct hp_ops *ops, const struct hp_target *t, const struct hp_ledger *l,
-		       bool mend, size_t from, struct hp_guard *g)
+		       bool mend, size_t from, struct hp_guard *g, struct hp_err *err)
 {
 	bool more = false;
 	int r = 0;
@@ -125,9 +128,14 @@ static int guard_patch(struct hp_ops *ops, const struct hp_target *t, const stru
 		more |= !mended && found == HP_GUARD_ORIGINAL;
 		r = add_site(g, t, f, found, mended);
 	}
-	if (r < 0 || !mend || !more)
+	if (r < 0)
+		return hp_err_set(err, r, "no memory to look at the entries");
+	if (!mend || !more)
+		return 0;
+	/* Where nothing was changed the next look tells that they are as they were. */
+	r = mend_bytes(ops, t->pid, l->fixed.id, err);
+	if (r == -HP_E_PARTIAL)
 		return r;
-	mend_bytes(ops, t->pid, l->fixed.id);
 	for (unsigned i = 0; i < l->fixed.n_fns; i++)
 		for (size_t k = from; k < g->sites.n; k++)
 			if (g->sites.v[k].addr == l->fixed.fn[i].addr)
@@ -137,7 +145,8 @@ static int guard_patch(struct hp_ops *ops, const struct hp_target *t, const stru
 }
 
 /* One that cannot be looked at is left out: it ended, or somebody will tell when it is worked on. */
-static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *g)
+static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *g,
+		     struct hp_err *err)
 {
 	struct hp_guard_target *gt;
 	struct hp_ledgers ls = {0};
@@ -156,10 +165,10 @@ static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *
 	if (gt)
 		*gt = (struct hp_guard_target){pid, ls.n + ls.unknown.n};
 	else
-		r = -ENOMEM;
+		r = hp_err_set(err, -ENOMEM, "no memory to look at the entries");
 	for (size_t i = 0; i < ls.n && r == 0; i++)
 		if (hp_ledger_phase(ls.v[i]) == HP_PHASE_ACTIVE)
-			r = guard_patch(ops, t, ls.v[i], mend, from, g);
+			r = guard_patch(ops, t, ls.v[i], mend, from, g, err);
 	hp_ledgers_free(&ls);
 	hp_target_free(t);
 	return r;
@@ -169,14 +178,15 @@ int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, stru
 		struct hp_err *err)
 {
 	struct hp_guard g = {0};
+	int r = 0;
 
-	for (size_t i = 0; i < n; i++)
-		if (guard_one(ops, pids[i], mend, &g) < 0) {
-			hp_guard_free(&g);
-			return hp_err_set(err, -ENOMEM, "no memory to look at the entries");
-		}
-	*ret = g;
-	return 0;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = guard_one(ops, pids[i], mend, &g, err);
+	if (r < 0)
+		hp_guard_free(&g);
+	else
+		*ret = g;
+	return r;
 }
 
 void hp_guard_free(struct hp_guard *g)
