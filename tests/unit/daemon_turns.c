@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* So many operations run at once, for one user and for all; the others wait, and root's for none of them. */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -99,6 +103,43 @@ static void a_user_has_his_share(void **state)
 	assert_int_equal(stub->most_listing, HP_TURNS_USER + 2);
 }
 
+static int connect_to_served(void)
+{
+	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	char body[64], *at;
+	int fd;
+
+	snprintf(body, sizeof(body), "{\"pid\":%d,\"http\":\"127.0.0.1:0\"}", rig.target);
+	at = strstr(rig_ask("POST", "/hp/v2/serve", "", body), "127.0.0.1:");
+	assert_non_null(at);
+	a.sin_port = htons((uint16_t)strtoul(at + strlen("127.0.0.1:"), NULL, 10));
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	return fd;
+}
+
+/* What is asked for at its listener is for that process, and for none that gets its number meanwhile. */
+static void what_was_served_is_meant(void **state)
+{
+	int fd = connect_to_served();
+	siginfo_t dead;
+
+	stub->hold = true;
+	for (int i = 0; i < HP_TURNS_ALL; i++)
+		ask(&held[i], 0);
+	wait_listing(HP_TURNS_ALL);
+	rig_request(fd, "POST", "/hp/v1/unload", "Connection: close\r\n",
+		    "{\"hp_id\":\"" STUB_ID "\"}");
+	rig_wait_status("\"waiting\":1");
+	assert_int_equal(kill(rig.target, SIGKILL), 0);
+	assert_int_equal(waitid(P_PID, (id_t)rig.target, &dead, WEXITED | WNOWAIT), 0);
+	stub->hold = false;
+	rig_expect(rig_read(fd, NULL), 500, "the process that is served here has exited");
+	hp_close(&fd);
+	for (int i = 0; i < HP_TURNS_ALL; i++)
+		answered(&held[i]);
+}
+
 static void root_has_a_share_too(void **state)
 {
 	stub->hold = true;
@@ -159,6 +200,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_user_has_his_share),
+		T(what_was_served_is_meant),
 		T(root_has_a_share_too),
 		T(who_waits_at_the_end_is_told),
 		T(statuses_share_a_look),

@@ -9,6 +9,7 @@
 #include "daemon/job.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,7 @@ void hp_job_free(struct hp_job *job)
 {
 	hp_turn_end(job);
 	hp_timer_clear(job->d->ring, &job->deadline);
+	hp_close(&job->process);
 	hp_close(&job->pidfd);
 	hp_close(&job->sock);
 	hp_buf_free(&job->heard);
@@ -297,7 +299,7 @@ struct hp_job *hp_job_new(struct hp_daemon *d, struct hp_job_request *req,
 	job->d = d;
 	job->req = *req;
 	*req = (struct hp_job_request){0};
-	job->pidfd = job->sock = -1;
+	job->process = job->pidfd = job->sock = -1;
 	job->recv.done = recv_done;
 	job->exited.done = exit_done;
 	job->deadline.fire = deadline_fired;
@@ -381,12 +383,30 @@ void hp_job_start(struct hp_job *job)
 		hp_timer_set(d->ring, &job->deadline, job->since_ns + span);
 }
 
+/* Its number is its own as long as it is there, and what the job works on is the subject's. */
+static bool is_other(const struct hp_job *job)
+{
+	struct pollfd p = {.fd = job->process, .events = POLLIN};
+
+	return job->process >= 0 && poll(&p, 1, 0) != 0;
+}
+
 void hp_job_submit(struct hp_job *job, bool first)
 {
+	struct hp_subject *s;
+	struct hp_err err;
+
 	if (job->peer && !hp_turn_take(job))
 		return;
-	if (job->req.pid)
-		job->subject = hp_subject_get(job->d, job->req.pid);
+	s = job->req.pid ? hp_subject_get(job->d, job->req.pid) : NULL;
+	if (is_other(job)) {
+		if (s)
+			hp_subject_settle(s);
+		(void)hp_err_set(&err, -HP_E_GONE, "the process that is served here has exited");
+		hp_job_refuse(job, &err);
+		return;
+	}
+	job->subject = s;
 	if (job->subject)
 		hp_subject_queue(job->subject, job, first);
 	else

@@ -34,6 +34,7 @@ struct hp_job {
 	struct hp_subject *subject; /* NULL: no process of its own, or there is none */
 	struct hp_job_request req;
 	struct hp_peer *peer; /* for whom; owned; NULL: for hpd itself, which may everything */
+	int process;	      /* pidfd of the one that is meant, and nobody else; -1: who has the number */
 	uint64_t since_ns;
 	char step[32]; /* the last one said */
 	bool gate_closed;

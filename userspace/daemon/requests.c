@@ -2,7 +2,7 @@
 #include "daemon/requests.h"
 
 #include <errno.h>
-#include <poll.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -57,7 +57,9 @@ static void job_answer(struct hp_job *job, const struct hp_job_said *said)
 		hp_client_answer(c, said);
 }
 
-static void run_job(struct hp_client *c, struct hp_job_request *req, const struct hp_peer *peer)
+/* @process: a pidfd of the one that is meant; -1: whoever has the number when its turn comes. */
+static void run_job(struct hp_client *c, struct hp_job_request *req, const struct hp_peer *peer,
+		    int process)
 {
 	struct hp_job *job;
 	struct hp_err err;
@@ -66,6 +68,14 @@ static void run_job(struct hp_client *c, struct hp_job_request *req, const struc
 	if (k < 0) {
 		hp_client_reply_error(c, k, err.text);
 		return;
+	}
+	if (process >= 0) {
+		job->process = fcntl(process, F_DUPFD_CLOEXEC, 0);
+		if (job->process < 0) {
+			(void)hp_err_sys(&err, errno, "the process that is served");
+			hp_job_refuse(job, &err);
+			return;
+		}
 	}
 	if (c->ndjson)
 		hp_client_stream(c);
@@ -108,7 +118,7 @@ static void take_job(struct hp_client *c, struct hp_job_request *req)
 		hp_job_request_free(req);
 		hp_client_reply_error(c, err.code, err.text);
 	} else {
-		run_job(c, req, &c->peer);
+		run_job(c, req, &c->peer, -1);
 	}
 }
 
@@ -256,25 +266,6 @@ static void take_control(struct hp_client *c, const struct hp_record *rec,
 	}
 }
 
-static bool has_exited(int pidfd)
-{
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&p, 1, 0) != 0;
-}
-
-/* Its number is its own as long as it is there, and what the job works on is the subject's. */
-static bool is_there(const struct hp_serve *l)
-{
-	struct hp_subject *s = hp_subject_get(l->d, l->pid);
-
-	if (!has_exited(l->pidfd))
-		return true;
-	if (s)
-		hp_subject_settle(s);
-	return false;
-}
-
 /* Done with the rights of who began it, in its process, with its times. */
 static void take_wire(struct hp_client *c, const struct hp_record *rec, struct hp_job_request *req)
 {
@@ -295,18 +286,13 @@ static void take_wire(struct hp_client *c, const struct hp_record *rec, struct h
 		return;
 	}
 	hp_metrics_add(c->d, HP_COUNT_WIRE, 1);
-	if (!is_there(l)) {
-		hp_job_request_free(req);
-		hp_client_reply_error(c, -HP_E_GONE, "the process that was served here has exited");
-		return;
-	}
 	req->pid = l->pid;
 	req->by_target = req->kind == HP_JOB_LOAD;
 	req->load.timeout_ns = req->unload.timeout_ns = l->timeout_ns;
 	req->load.park_ns = req->unload.park_ns = l->park_ns;
 	req->unload.active_only = true;
 	hp_job_request_settle(req);
-	run_job(c, req, &l->by);
+	run_job(c, req, &l->by, l->pidfd);
 }
 
 static const char *name_of(const struct hp_record *rec)
