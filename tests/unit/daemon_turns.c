@@ -103,6 +103,43 @@ static void a_user_has_his_share(void **state)
 	assert_int_equal(stub->most_listing, HP_TURNS_USER + 2);
 }
 
+static void unload_several(int *at, uid_t uid)
+{
+	char body[64];
+
+	snprintf(body, sizeof(body), "{\"id\":\"aaaa\",\"pids\":[%d]}", rig.target);
+	*at = connect_as(uid);
+	rig_request(*at, "POST", "/hp/v2/unload", "Connection: close\r\n", body);
+}
+
+/* They go on without their client: nobody may leave any number of them behind. */
+static void families_are_counted(void **state)
+{
+	char waiting[32];
+	int fd;
+
+	stub->hold = true;
+	for (int i = 0; i < HP_TURNS_USER; i++)
+		ask(&held[i], USER);
+	wait_listing(HP_TURNS_USER);
+	for (int i = 1; i <= HP_TURNS_USER; i++) {
+		unload_several(&fd, USER);
+		snprintf(waiting, sizeof(waiting), "\"waiting\":%d", i);
+		rig_wait_status(waiting);
+		hp_close(&fd);
+	}
+	unload_several(&fd, USER);
+	rig_expect(rig_read(fd, NULL), 503, "too many operations on several processes");
+	hp_close(&fd);
+	unload_several(&fd, USER + 1);
+	rig_expect(rig_read(fd, NULL), 200, "\"result\":\"not-loaded\"");
+	hp_close(&fd);
+	stub->hold = false;
+	for (int i = 0; i < HP_TURNS_USER; i++)
+		answered(&held[i]);
+	rig_wait_status("\"waiting\":0");
+}
+
 static int connect_to_served(void)
 {
 	struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -200,6 +237,7 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, rig_teardown)
 	const struct CMUnitTest tests[] = {
 		T(a_user_has_his_share),
+		T(families_are_counted),
 		T(what_was_served_is_meant),
 		T(root_has_a_share_too),
 		T(who_waits_at_the_end_is_told),

@@ -33,12 +33,28 @@ static int by_pid(const void *a, const void *b)
 	return ((const struct hp_member *)a)->pid - ((const struct hp_member *)b)->pid;
 }
 
+static int by_number(const void *a, const void *b)
+{
+	return *(const pid_t *)a - *(const pid_t *)b;
+}
+
 static bool is_named(const struct hp_family *f, pid_t pid)
 {
-	for (size_t i = 0; i < f->req.sel.n_pids; i++)
-		if (f->req.sel.pids[i] == pid)
-			return true;
-	return false;
+	return f->named && bsearch(&pid, f->named, f->req.sel.n_pids, sizeof(pid), by_number);
+}
+
+static int sort_named(struct hp_family *f)
+{
+	size_t n = f->req.sel.n_pids;
+
+	if (!n)
+		return 0;
+	f->named = calloc(n, sizeof(*f->named));
+	if (!f->named)
+		return -ENOMEM;
+	memcpy(f->named, f->req.sel.pids, n * sizeof(*f->named));
+	qsort(f->named, n, sizeof(*f->named), by_number);
+	return 0;
 }
 
 static void read_comm(struct hp_member *m)
@@ -103,6 +119,7 @@ static void family_free(struct hp_family *f)
 		free(m);
 	}
 	hp_job_request_free(&f->req);
+	free(f->named);
 	free(f);
 }
 
@@ -331,24 +348,57 @@ static void client_gone(struct hp_client *c)
 	((struct hp_family *)c->owner)->c = NULL;
 }
 
-void hp_family_begin(struct hp_client *c, struct hp_job_request *req)
+/* A family goes on without its client: nobody but root may leave any number of them behind. */
+static bool is_one_too_many(const struct hp_client *c)
+{
+	const struct hp_family *f;
+	unsigned his = 0, all = 0;
+
+	TAILQ_FOREACH(f, &c->d->families, link) {
+		his += f->peer.uid == c->peer.uid;
+		all += f->peer.uid != 0;
+	}
+	return c->peer.uid != 0 && (his >= HP_TURNS_USER || all >= HP_TURNS_ALL);
+}
+
+static struct hp_family *family_new(struct hp_client *c, struct hp_job_request *req)
 {
 	struct hp_family *f = calloc(1, sizeof(*f));
 
-	if (!f) {
-		hp_job_request_free(req);
-		hp_client_reply_error(c, -ENOMEM, "no memory for the operation");
-		return;
-	}
+	if (!f)
+		return NULL;
 	f->d = c->d;
 	f->c = c;
 	f->peer = c->peer;
 	f->kind = req->kind;
 	f->req = *req;
+	if (sort_named(f) < 0) {
+		free(f);
+		return NULL;
+	}
 	*req = (struct hp_job_request){0};
 	TAILQ_INIT(&f->members);
 	TAILQ_INIT(&f->waiting);
 	TAILQ_INSERT_TAIL(&f->d->families, f, link);
+	return f;
+}
+
+void hp_family_begin(struct hp_client *c, struct hp_job_request *req)
+{
+	struct hp_family *f = NULL;
+	struct hp_err err;
+
+	if (is_one_too_many(c))
+		(void)hp_err_set(&err, -HP_E_UNREACHABLE,
+				 "too many operations on several processes are under way: try again "
+				 "later");
+	else if (!(f = family_new(c, req)))
+		(void)hp_err_sys(&err, ENOMEM, "operation on several processes");
+	if (!f) {
+		hp_job_request_free(req);
+		hp_client_reply_error(c, err.code, err.text);
+		return;
+	}
 	c->owner = f;
 	c->gone = client_gone;
 	if (c->ndjson)

@@ -49,6 +49,7 @@ struct hp_family {
 	enum hp_job_kind kind;
 	struct hp_job_request req;
 	char id[HP_ID_LEN + 1];
+	pid_t *named; /* the request's, in order of their numbers; NULL: none */
 
 	TAILQ_HEAD(hp_members, hp_member) members, waiting;
 	void *by_pid; /* tsearch(3) */
