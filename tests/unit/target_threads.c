@@ -4,6 +4,7 @@
  * test likes: one that comes there after it was traced is what hp_thread_stop() may meet.
  */
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -83,6 +84,27 @@ static void end(pid_t pid)
 	munmap(shared, 4096);
 }
 
+_Noreturn static int wait_for_ever(void *arg)
+{
+	for (;;)
+		pause();
+}
+
+static pid_t sleeper(void)
+{
+	pid_t pid = tied_fork();
+
+	if (pid == 0)
+		wait_for_ever(NULL);
+	return pid;
+}
+
+static void kill_sleeper(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void vfork_and_wait(pid_t pid)
 {
 	shared->go = true;
@@ -121,7 +143,7 @@ static void one_that_waits_is_not_touched(void **state)
 	pid_t pid = begin();
 
 	vfork_and_wait(pid);
-	assert_int_equal(hp_thread_stop(pid, 0, &err), -EBUSY);
+	assert_int_equal(hp_thread_stop(pid, pid, 0, &err), -EBUSY);
 	assert_int_equal(tracer_of(pid), 0);
 	shared->leave = true;
 	await_back(pid);
@@ -136,10 +158,10 @@ static void one_that_was_left_can_be_stopped_later(void **state)
 
 	leave_it(pid);
 	for (int i = 0; i < 3; i++)
-		assert_int_equal(hp_thread_stop(pid, 0, &err), -EBUSY);
+		assert_int_equal(hp_thread_stop(pid, pid, 0, &err), -EBUSY);
 	shared->leave = true;
 	await_state(pid, 't');
-	assert_int_equal(hp_thread_stop(pid, 0, &err), 0);
+	assert_int_equal(hp_thread_stop(pid, pid, 0, &err), 0);
 	assert_int_equal(hp_thread_regs(pid, &regs), 0);
 	assert_int_equal(shared->back, 0);
 	assert_int_equal(hp_thread_release(pid), 0);
@@ -151,21 +173,16 @@ static void one_that_was_left_can_be_stopped_later(void **state)
 static void one_that_was_left_is_let_go_with_another(void **state)
 {
 	struct hp_err err = {0};
-	pid_t pid = begin(), other = tied_fork();
+	pid_t pid = begin(), other = sleeper();
 
-	if (other == 0) {
-		for (;;)
-			pause();
-	}
 	leave_it(pid);
 	shared->leave = true;
 	await_state(pid, 't');
-	assert_int_equal(hp_thread_stop(other, 0, &err), 0);
+	assert_int_equal(hp_thread_stop(other, other, 0, &err), 0);
 	assert_int_equal(tracer_of(pid), 0);
 	await_back(pid);
 	assert_int_equal(hp_thread_release(other), 0);
-	kill(other, SIGKILL);
-	assert_int_equal(waitpid(other, NULL, 0), other);
+	kill_sleeper(other);
 	end(pid);
 }
 
@@ -177,9 +194,51 @@ static void one_that_was_left_may_die(void **state)
 	leave_it(pid);
 	kill(pid, SIGKILL);
 	assert_int_equal(waitid(P_PID, (id_t)pid, NULL, WEXITED | WNOWAIT | __WALL), 0);
-	assert_int_equal(hp_thread_stop(pid, 0, &err), -ESRCH);
+	assert_int_equal(hp_thread_stop(pid, pid, 0, &err), -ESRCH);
 	shared->leave = true;
 	munmap(shared, 4096);
+}
+
+/* What a list said may be old: by then the number is another process's. */
+static void a_stranger_is_let_go(void **state)
+{
+	struct hp_err err = {0};
+	pid_t pid = sleeper(), stranger = sleeper();
+
+	assert_int_equal(hp_thread_stop(pid, stranger, 0, &err), -ESRCH);
+	assert_int_equal(tracer_of(stranger), 0);
+	assert_int_equal(hp_thread_stop_sharer(pid, stranger, &err), -ESRCH);
+	assert_int_equal(tracer_of(stranger), 0);
+	await_state(stranger, 'S'); /* it goes on */
+	kill_sleeper(stranger);
+	kill_sleeper(pid);
+}
+
+static void one_that_shares_the_memory_may_be_meant(void **state)
+{
+	static uint64_t stack[1024];
+	struct hp_err err = {0};
+	pid_t pid, sharer;
+	int said[2];
+
+	assert_int_equal(pipe(said), 0);
+	pid = tied_fork();
+	if (pid == 0) {
+		sharer = clone(wait_for_ever, stack + 1024, CLONE_VM, NULL);
+		if (write(said[1], &sharer, sizeof(sharer)) != sizeof(sharer))
+			_exit(1);
+		wait_for_ever(NULL);
+	}
+	assert_int_equal(read(said[0], &sharer, sizeof(sharer)), sizeof(sharer));
+	assert_int_equal(hp_thread_stop(pid, sharer, 0, &err), -ESRCH);
+	assert_int_equal(hp_thread_stop_sharer(pid, sharer, &err), 0);
+	assert_int_equal(hp_thread_release(sharer), 0);
+	assert_int_equal(hp_thread_stop_sharer(pid, pid, &err), 0);
+	assert_int_equal(hp_thread_release(pid), 0);
+	kill(sharer, SIGKILL); /* its parent does not reap it: it is gone when that is */
+	kill_sleeper(pid);
+	close(said[0]);
+	close(said[1]);
 }
 
 int main(void)
@@ -189,6 +248,8 @@ int main(void)
 		cmocka_unit_test(one_that_was_left_can_be_stopped_later),
 		cmocka_unit_test(one_that_was_left_is_let_go_with_another),
 		cmocka_unit_test(one_that_was_left_may_die),
+		cmocka_unit_test(a_stranger_is_let_go),
+		cmocka_unit_test(one_that_shares_the_memory_may_be_meant),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -118,7 +118,7 @@ int hp_attempt_pass(struct hp_attempt *at, pid_t tid, struct hp_err *err)
 	struct user_regs_struct regs;
 	int r, fn;
 
-	r = hp_thread_stop(tid, 0, err);
+	r = hp_thread_stop_sharer(at->lv->t->pid, tid, err);
 	if (r < 0)
 		return r == -ESRCH ? 0 : r;
 	/* It may have gone on meanwhile: only one that still stands on the test is moved. */

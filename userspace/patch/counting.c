@@ -222,7 +222,7 @@ static int baseline_one(struct held *h, struct hp_census *c, struct hp_census_th
 	if (!counted(h->s, ct->tid))
 		return 1;
 	/* Outside, but with counted calls: they are gone, or just beginning. */
-	if ((r = hp_thread_stop(ct->tid, 0, err)) < 0)
+	if ((r = hp_thread_stop_sharer(c->lv->t->pid, ct->tid, err)) < 0)
 		return r == -ESRCH ? 1 : r == -EBUSY ? 0 : r;
 	r = hp_look_stopped(c->lv->looker, ct->tid, &c->lv->scene, &seen, err);
 	if (r >= 0)

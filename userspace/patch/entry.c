@@ -246,7 +246,7 @@ static int stop_all(struct stopped *s, struct hp_err *err)
 
 			if (held(s, now.v[i]))
 				continue;
-			r = hp_thread_stop(now.v[i], 0, err);
+			r = hp_thread_stop_sharer(s->lv->t->pid, now.v[i], err);
 			if (r == -ESRCH) {
 				r = 0;
 				continue;

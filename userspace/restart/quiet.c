@@ -59,7 +59,7 @@ static int stop(struct hp_quiet *q, pid_t tid, struct hp_err *err)
 		return 1; /* it has ended */
 	if (b.running || !is_waiting(b.nr))
 		return 0;
-	r = hp_thread_stop(tid, 0, err);
+	r = hp_thread_stop(q->t->pid, tid, 0, err);
 	if (r == -ESRCH)
 		return 1;
 	if (r < 0)

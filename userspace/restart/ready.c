@@ -68,7 +68,7 @@ bool hp_blocked_waits_for(const struct hp_blocked *b, pid_t pid, int fd)
 }
 
 /* Calls @fn for the threads that wait for @fd, until one returns true: whether one did. */
-static bool each_waiting(pid_t pid, int fd, bool (*fn)(pid_t tid))
+static bool each_waiting(pid_t pid, int fd, bool (*fn)(pid_t pid, pid_t tid))
 {
 	struct hp_blocked b;
 	struct dirent *e;
@@ -81,13 +81,13 @@ static bool each_waiting(pid_t pid, int fd, bool (*fn)(pid_t tid))
 	while (d && !found && (e = readdir(d)))
 		found = e->d_name[0] >= '0' && e->d_name[0] <= '9' &&
 			hp_blocked_read(&b, pid, atoi(e->d_name)) &&
-			hp_blocked_waits_for(&b, pid, fd) && fn(atoi(e->d_name));
+			hp_blocked_waits_for(&b, pid, fd) && fn(pid, atoi(e->d_name));
 	if (d)
 		closedir(d);
 	return found;
 }
 
-static bool is_one(pid_t tid)
+static bool is_one(pid_t pid, pid_t tid)
 {
 	return true;
 }
@@ -97,9 +97,9 @@ static bool any_thread_waits_for(pid_t pid, int fd)
 	return each_waiting(pid, fd, is_one);
 }
 
-static bool wake(pid_t tid)
+static bool wake(pid_t pid, pid_t tid)
 {
-	if (hp_thread_stop(tid, 0, NULL) == 0)
+	if (hp_thread_stop(pid, tid, 0, NULL) == 0)
 		(void)hp_thread_release(tid); /* 0 too when it died */
 	return false;
 }

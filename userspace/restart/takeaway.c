@@ -132,7 +132,7 @@ static int settle(struct taking *k, pid_t tid, struct hp_err *err)
 		return 0;
 	/* It begins its call anew. */
 	if (waits_at_one(k, &b))
-		r = hp_thread_stop(tid, 0, err) ?: hp_thread_release(tid);
+		r = hp_thread_stop(k->t->pid, tid, 0, err) ?: hp_thread_release(tid);
 	if (r < 0)
 		return r == -ESRCH ? 1 : r;
 	v = HP_ARRAY_ADD(&k->settled);

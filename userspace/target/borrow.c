@@ -89,7 +89,7 @@ static int take(struct search *s, const struct hp_choice *c, struct hp_err *err)
 	    !hp_safepoint(s->b->l, c->tid, false, s->why, sizeof(s->why)))
 		return 0;
 	s->b->since_ns = hp_now_ns();
-	r = hp_thread_stop(c->tid, options, &why);
+	r = hp_thread_stop(s->b->t->pid, c->tid, options, &why);
 	if (r == -HP_E_DENIED)
 		return hp_err_set(err, r, "%s", why.text);
 	if (r < 0) { /* it ended, or cannot be stopped now: another one */

@@ -228,7 +228,7 @@ static int look_held(struct hp_looker *l, pid_t tid, const struct hp_scene *scen
 		     struct hp_seen *ret, hp_held_fn held, void *arg, struct hp_err *err)
 {
 	struct hp_err why = {0};
-	int r = hp_thread_stop(tid, 0, &why);
+	int r = hp_thread_stop_sharer(l->t->pid, tid, &why);
 
 	if (r == -ESRCH)
 		return gone(l, ret, err);

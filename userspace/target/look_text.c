@@ -47,7 +47,7 @@ static int list(struct hp_looker *l, const struct user_regs_struct *regs, struct
 static int list_stopped(struct hp_looker *l, pid_t tid, struct hp_stack *ret, struct hp_err *err)
 {
 	struct user_regs_struct regs;
-	int r = hp_thread_stop(tid, 0, err);
+	int r = hp_thread_stop_sharer(l->t->pid, tid, err);
 
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -297,7 +298,20 @@ static int seize(pid_t tid, struct hp_err *err)
 	return 0;
 }
 
-int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
+/* EPERM is an answer about the one that was meant. */
+static bool is_of(pid_t pid, pid_t tid)
+{
+	return syscall(SYS_tgkill, pid, tid, 0) == 0 || errno != ESRCH;
+}
+
+static bool shares(pid_t pid, pid_t tid)
+{
+	return is_of(pid, tid) || syscall(SYS_kcmp, pid, tid, KCMP_VM, 0, 0) == 0;
+}
+
+/* @meant is asked when it stands still, for then it keeps its number. */
+static int stop(pid_t pid, pid_t tid, bool (*meant)(pid_t pid, pid_t tid), long options,
+		struct hp_err *err)
 {
 	bool was_left = take_left(tid);
 	int r = 0;
@@ -312,6 +326,10 @@ int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
 	hp_lifeline_resume();
 	if (r < 0 && r != -ETIMEDOUT && r != -ESRCH)
 		return r;
+	if (r == 0 && !meant(pid, tid)) {
+		(void)ptrace(PTRACE_DETACH, tid, NULL, NULL); /* fails only if it died */
+		r = -ESRCH;
+	}
 	if (r == 0 && (was_left || options) && ptrace(PTRACE_SETOPTIONS, tid, NULL, options))
 		r = -ESRCH; /* no stopped thread refuses */
 	if (r == -ETIMEDOUT) {
@@ -319,6 +337,16 @@ int hp_thread_stop(pid_t tid, long options, struct hp_err *err)
 		return busy(tid, err);
 	}
 	return r < 0 ? hp_err_set(err, -ESRCH, "thread %d has ended", (int)tid) : 0;
+}
+
+int hp_thread_stop(pid_t pid, pid_t tid, long options, struct hp_err *err)
+{
+	return stop(pid, tid, is_of, options, err);
+}
+
+int hp_thread_stop_sharer(pid_t pid, pid_t tid, struct hp_err *err)
+{
+	return stop(pid, tid, shares, 0, err);
 }
 
 int hp_thread_release(pid_t tid)

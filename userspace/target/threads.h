@@ -19,12 +19,15 @@ int hp_threads_list(const struct hp_target *t, struct hp_pids *ret, struct hp_er
 /* The same for a process that is no target; -ESRCH, -ENOMEM. */
 int hp_threads_of(pid_t pid, struct hp_pids *ret);
 
-/* Stops one thread (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes first is
- * delivered).  A system call that it interrupts is restarted when the thread goes on.
- * @options: PTRACE_O_*, in force from the stop on.  -ESRCH: it is gone; -HP_E_DENIED: somebody else
- * traces it; -EBUSY: it is in an uninterruptible wait: not touched, or left as by hp_thread_leave()
- * when the wait began as it was asked to stop. */
-int hp_thread_stop(pid_t tid, long options, struct hp_err *err);
+/* Stops thread @tid of process @pid (PTRACE_SEIZE, PTRACE_INTERRUPT, the event stop; a signal that comes
+ * first is delivered).  A system call that it interrupts is restarted when the thread goes on.
+ * @options: PTRACE_O_*, in force from the stop on.  -ESRCH: it is gone, and be it that its number is
+ * another process's thread's by now, which is let go; -HP_E_DENIED: somebody else traces it; -EBUSY: it is
+ * in an uninterruptible wait: not touched, or left as by hp_thread_leave() when the wait began as it was
+ * asked to stop. */
+int hp_thread_stop(pid_t pid, pid_t tid, long options, struct hp_err *err);
+/* The same for a thread of @pid, or of a process that shares its memory: hp_look_threads(). */
+int hp_thread_stop_sharer(pid_t pid, pid_t tid, struct hp_err *err);
 
 /* How long a thread that was asked to stop is waited for. */
 #define HP_THREAD_STOP_NS (2 * HP_S)
