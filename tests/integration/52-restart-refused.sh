@@ -195,3 +195,18 @@ refused 3 "a set-user-id program" 'runs a set-user-id' restart "$MAIN"
 is "nothing ran with its rights" "$(grep -c evil "$T/server.out")" 0
 kill -KILL "$MAIN"
 wait_until "$PATIENCE" gone "$MAIN"
+: >"$T/server.out"
+
+# --- the path of a unix socket ---------------------------------------------------------------------------
+# A mount is made there, and who has the directory says where that is.
+mkdir "$T/s"
+start_netsvc epoll "unix:$T/s/null"
+mv "$T/s" "$T/t"
+ln -s /dev "$T/s"
+refused 3 "a path that leads to another file" "'$T/s/null', but another file is at that path" restart "$MAIN"
+is "on which nothing is mounted" "$(grep -c ' /dev/null ' /proc/self/mountinfo)" 0
+rm "$T/s"
+mv "$T/t" "$T/s"
+restart --wait -- "$SVC/netsvc" epoll "unix:$T/s/null"
+is "it is restarted when it is its own again" "$STATUS $ERR" "0 "
+end_server

@@ -212,7 +212,7 @@ static bool on_unlink(const struct call *c, int dirfd, uint64_t path_at)
 	for (size_t i = 0; i < c->s->listeners->n; i++) {
 		const struct hp_file_id *file = &c->s->listeners->v[i].file;
 
-		if (file->ino && file->ino == id.ino && file->dev == id.dev)
+		if (file->ino && hp_file_id_same(file, &id))
 			return true;
 	}
 	return false;

@@ -4,11 +4,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -19,6 +21,8 @@
 #include "service/fds.h"
 #include "service/path.h"
 #include "service/sockets.h"
+
+#define SIOCUNIXFILE SIOCPROTOPRIVATE /* of linux/un.h, beside which there can be no sys/un.h */
 
 static const char *unix_text(const struct hp_listener *l, char *buf)
 {
@@ -91,22 +95,43 @@ int hp_listener_describe(struct hp_listener *ret, int fd)
 	return 0;
 }
 
-/* The path is the one that the program gave to bind(2): as it sees it. */
-static int find_file(struct hp_listener *l, struct hp_err *err)
+/* The file that bind(2) made for socket @fd, by whatever name it goes now. */
+static int bound_file(int fd, struct hp_file_id *ret)
+{
+	hp_autoclose int file = ioctl(fd, SIOCUNIXFILE);
+
+	return file < 0 ? -errno : hp_file_id_read(file, ret);
+}
+
+/* The path is the one that the program gave to bind(2): as it sees it.  What it leads to by now whoever
+ * owns a directory on the way has chosen. */
+static int find_file(struct hp_listener *l, int fd, struct hp_err *err)
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)&l->addr;
 	char path[sizeof(un->sun_path) + 1] = "";
+	struct hp_file_id there;
 	int r;
 
 	if (l->family != AF_UNIX || !un->sun_path[0])
 		return 0;
 	memcpy(path, un->sun_path, sizeof(un->sun_path));
-	r = hp_path_id(l->pid, AT_FDCWD, path, &l->file);
+	r = bound_file(fd, &l->file);
+	if (r < 0)
+		return hp_err_set(err, r == -EPERM ? -HP_E_DENIED : r,
+				  "which file the unix socket '%s' of process %d is bound to: %s%s", path,
+				  (int)l->pid, strerror(-r),
+				  r == -EPERM ? " (that takes CAP_NET_ADMIN)" : "");
+	r = hp_path_id(l->pid, AT_FDCWD, path, &there);
 	if (r < 0)
 		return hp_err_set(err, -HP_E_TARGET,
 				  "process %d listens on the unix socket '%s', but from its working "
 				  "directory that path leads nowhere (%s): no client can call there",
 				  (int)l->pid, path, strerror(-r));
+	if (!hp_file_id_same(&l->file, &there))
+		return hp_err_set(err, -HP_E_TARGET,
+				  "process %d listens on the unix socket '%s', but another file is at "
+				  "that path by now: no client can call there",
+				  (int)l->pid, path);
 	return 0;
 }
 
@@ -145,7 +170,7 @@ static int take(struct hp_listeners *to, pid_t pid, int pidfd, int fd, ino_t ino
 	l.pid = pid;
 	l.at = fd;
 	l.optional = is_ephemeral(&l);
-	r = find_file(&l, err);
+	r = find_file(&l, ours, err);
 	if (r < 0)
 		return r;
 	v = HP_ARRAY_ADD(to);
@@ -237,7 +262,7 @@ static bool is_any(const struct sockaddr_in6 *in6)
 static bool same_unix(const struct hp_listener *a, const struct hp_listener *b)
 {
 	if (a->file.ino || b->file.ino)
-		return a->file.ino == b->file.ino && a->file.dev == b->file.dev;
+		return hp_file_id_same(&a->file, &b->file);
 	return a->addr_len == b->addr_len && !memcmp(&a->addr, &b->addr, a->addr_len);
 }
 

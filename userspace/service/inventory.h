@@ -8,17 +8,12 @@
 #include <sys/socket.h>
 #include <sys/types.h>
 
+#include "service/path.h"
 #include "service/procs.h"
 
 struct hp_err;
 
 #define HP_ADDR_TEXT 160
-
-/* A file in the file system, whatever its name is for whom. */
-struct hp_file_id {
-	dev_t dev;
-	ino_t ino; /* 0: no file */
-};
 
 struct hp_listener {
 	int fd; /* a duplicate of ours; -1: looked at only */
@@ -32,7 +27,7 @@ struct hp_listener {
 	bool handed;		/* to the new generation (restart/substitute.h) */
 	bool to_nonblock;	/* … which wants it not to block */
 	int status;		/* O_NONBLOCK … of the open file, as it was found */
-	struct hp_file_id file; /* of a unix socket with a path */
+	struct hp_file_id file; /* of a unix socket with a path: what it is bound to, and that leads to */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	char text[HP_ADDR_TEXT]; /* "tcp 127.0.0.1:80" */

@@ -11,7 +11,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "service/inventory.h"
 
 /* The links of /proc lead where the process is, also out of our own root. */
 static int open_start(pid_t pid, int dirfd, const char *path)
@@ -53,15 +52,24 @@ int hp_path_open_straight(pid_t pid, const char *path)
 	return open_path(pid, AT_FDCWD, path, RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS);
 }
 
-int hp_path_id(pid_t pid, int dirfd, const char *path, struct hp_file_id *ret)
+int hp_file_id_read(int fd, struct hp_file_id *ret)
 {
-	hp_autoclose int fd = hp_path_open(pid, dirfd, path);
 	struct stat st;
 
-	if (fd < 0)
-		return fd;
 	if (fstat(fd, &st))
 		return -errno;
 	*ret = (struct hp_file_id){st.st_dev, st.st_ino};
 	return 0;
+}
+
+bool hp_file_id_same(const struct hp_file_id *a, const struct hp_file_id *b)
+{
+	return a->ino == b->ino && a->dev == b->dev;
+}
+
+int hp_path_id(pid_t pid, int dirfd, const char *path, struct hp_file_id *ret)
+{
+	hp_autoclose int fd = hp_path_open(pid, dirfd, path);
+
+	return fd < 0 ? fd : hp_file_id_read(fd, ret);
 }
