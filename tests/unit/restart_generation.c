@@ -117,7 +117,8 @@ static void as_it_is_told(void **state)
 /* The file of a supervisor that is killed goes to one of those who ask, and to nobody before. */
 static void left_behind(void **state)
 {
-	struct hp_listener sock = {.fd = -1, .family = AF_UNIX, .file = {.dev = 1, .ino = 99}};
+	struct hp_listener sock = {.fd = -1, .family = AF_UNIX, .file = {.dev = 1, .ino = 99},
+				   .shield = 1ull << 40};
 	struct hp_listeners l = {.v = &sock, .n = 1};
 	pid_t supervisor = sleeper_start(), old = sleeper_start(), new = sleeper_start();
 	struct hp_generation g = between(old, new, "serving", "draining");
@@ -138,6 +139,7 @@ static void left_behind(void **state)
 	shield = json_array_get(json_object_get(doc, "shields"), 0);
 	is(shield, "path", "/run/hp-test-socket");
 	assert_int_equal(json_integer_value(json_object_get(shield, "ino")), 99);
+	assert_int_equal(json_integer_value(json_object_get(shield, "mount")), 1ll << 40);
 	json_decref(doc);
 	assert_null(hp_generation_take_over());
 	sleeper_end(old);

@@ -67,11 +67,12 @@ static json_t *shields_of(const struct hp_listeners *l)
 	for (size_t i = 0; all && i < l->n; i++) {
 		const struct sockaddr_un *un = (const struct sockaddr_un *)&l->v[i].addr;
 
-		if (l->v[i].file.ino)
+		if (l->v[i].shield)
 			(void)json_array_append_new(
-				all, json_pack("{s:s,s:I,s:I}", "path", un->sun_path, "dev",
+				all, json_pack("{s:s,s:I,s:I,s:I}", "path", un->sun_path, "dev",
 					       (json_int_t)l->v[i].file.dev, "ino",
-					       (json_int_t)l->v[i].file.ino));
+					       (json_int_t)l->v[i].file.ino, "mount",
+					       (json_int_t)l->v[i].shield));
 	}
 	return all;
 }

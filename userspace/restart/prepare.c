@@ -191,6 +191,26 @@ static int describe(struct hp_supervisor *s, struct hp_err *err)
 	return r;
 }
 
+/* Before there is one of them: should we be killed, they are found (repair.c). */
+static void record_shields(void *arg)
+{
+	struct hp_supervisor *s = arg;
+
+	s->generation.shielded = &s->listeners;
+	hp_supervisor_record(s);
+}
+
+static int raise_shields(struct hp_supervisor *s, struct hp_err *err)
+{
+	int r;
+
+	hp_supervisor_record(s);
+	r = hp_shield_raise(&s->listeners, s->req->pid, record_shields, s, err);
+	if (r < 0)
+		s->generation.shielded = NULL;
+	return r;
+}
+
 int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 {
 	int r = describe(s, err);
@@ -205,9 +225,5 @@ int hp_supervisor_prepare(struct hp_supervisor *s, struct hp_err *err)
 		r = hp_take_away_check(&s->group, err);
 	if (r == 0)
 		r = listen_to_it(s, err);
-	if (r < 0)
-		return r;
-	s->generation.shielded = &s->listeners;
-	hp_supervisor_record(s);
-	return hp_shield_raise(&s->listeners, s->req->pid, err);
+	return r == 0 ? raise_shields(s, err) : r;
 }

@@ -69,6 +69,7 @@ static int take_shield(struct hp_listeners *to, const json_t *shield)
 	*l = (struct hp_listener){.fd = -1, .family = AF_UNIX};
 	l->file.dev = (dev_t)number(shield, "dev");
 	l->file.ino = (ino_t)number(shield, "ino");
+	l->shield = (uint64_t)number(shield, "mount");
 	un = (struct sockaddr_un *)&l->addr;
 	un->sun_family = AF_UNIX;
 	memcpy(un->sun_path, path, strlen(path));
@@ -86,10 +87,9 @@ static struct orphan read_orphan(const json_t *doc)
 	return o;
 }
 
-/* As a process sees them that is there; the namespace may be gone with both. */
 static void lower(const struct orphan *o)
 {
-	hp_shield_lower(&o->shielded, o->pid ?: o->old ?: getpid());
+	hp_shield_lower(&o->shielded, o->pid ?: o->old);
 }
 
 static uint64_t deadline_of(const json_t *doc)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 
@@ -28,6 +29,7 @@ struct hp_listener {
 	bool to_nonblock;	/* … which wants it not to block */
 	int status;		/* O_NONBLOCK … of the open file, as it was found */
 	struct hp_file_id file; /* of a unix socket with a path: what it is bound to, and that leads to */
+	uint64_t shield;	/* the mount that keeps that path (restart/shield.h); 0: none */
 	struct sockaddr_storage addr;
 	socklen_t addr_len;
 	char text[HP_ADDR_TEXT]; /* "tcp 127.0.0.1:80" */
