@@ -2,6 +2,7 @@
 /* Clients of every kind against the real loop: none may harm hpd or another client. */
 #include <errno.h>
 #include <grp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -399,6 +400,40 @@ static int setup_private(void **state)
 	return 0;
 }
 
+static int setup_narrow(void **state)
+{
+	rig_prepare();
+	rig.opt.answers_max = 1 << 20;
+	rig_start();
+	return 0;
+}
+
+/* An answer that nobody takes costs memory for as long as a byte of it is taken now and then. */
+static void bounds_what_is_not_taken(void **state)
+{
+	enum { N = 12 };
+	int fd[N], whole = 0;
+	char list[64];
+
+	stub->patches = 1000;
+	snprintf(list, sizeof(list), "/hp/v2/patches?pid=%d", rig.target);
+	for (int i = 0; i < N; i++) {
+		struct pollfd p = {.fd = fd[i] = rig_connect(), .events = POLLIN};
+
+		rig_request(fd[i], "GET", list, "Connection: close\r\n", "");
+		assert_int_equal(poll(&p, 1, PATIENCE_MS), 1); /* it is front's by now */
+	}
+	for (int i = 0; i < N; i++) {
+		const char *answer = rig_read(fd[i], NULL);
+		size_t n = strlen(answer);
+
+		whole += n > 2 && !strcmp(answer + n - 2, "}\n");
+		close(fd[i]);
+	}
+	assert_in_range(whole, 1, N - 1);
+	rig_expect(rig_ask("GET", list, "", ""), 200, "\"patches\":[{");
+}
+
 static void ends_when_nobody_needs_it(void **state)
 {
 	rig_wait_exit();
@@ -451,6 +486,7 @@ int main(void)
 		RIG(holds_200_idle_clients),
 		cmocka_unit_test_setup_teardown(cuts_off_slow_clients, setup_impatient,
 						rig_teardown),
+		cmocka_unit_test_setup_teardown(bounds_what_is_not_taken, setup_narrow, rig_teardown),
 		cmocka_unit_test_setup_teardown(ends_when_nobody_needs_it, setup_private,
 						rig_teardown),
 		RIG(refuses_a_second_hpd),

@@ -36,6 +36,7 @@ struct hp_daemon_options {
 	pid_t below;		     /* only what descends from it is looked for; 0: everything */
 	int ready_fd;		     /* gets one byte when requests are taken; -1: none */
 	uint64_t client_timeout_ns;  /* for a request to be complete */
+	uint64_t answers_max;	     /* bytes that clients have not taken, all of them together */
 	uint64_t idle_ns;	     /* with idle_exit: how long nobody */
 	uint64_t guard_ns;	     /* between two looks at the entries; 0: only for a status */
 };

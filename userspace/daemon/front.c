@@ -50,6 +50,7 @@ static _Noreturn void become(const char *program, int sock)
 static int spawn(struct hp_front *f, struct hp_err *err)
 {
 	const struct hp_tell_begin begin = {.client_timeout_ns = f->d->opt.client_timeout_ns,
+					    .answers_max = f->d->opt.answers_max,
 					    .log_level = hp_log_level()};
 	const struct hp_tell_head head = {.tell = HP_TELL_BEGIN};
 	hp_autoclose int its = -1;

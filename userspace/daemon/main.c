@@ -173,6 +173,7 @@ int main(int argc, char **argv)
 		.front = find_front(),
 		.ready_fd = -1,
 		.client_timeout_ns = 10 * HP_S,
+		.answers_max = 256 << 20,
 		.idle_ns = 5 * HP_S,
 		.guard_ns = 5 * HP_S,
 	};

@@ -112,6 +112,7 @@ void hp_conn_flush(struct hp_conn *c)
 	c->wire = c->out;
 	c->out = empty;
 	c->wire_sent = 0;
+	c->wire_since_ns = hp_now_ns();
 	hp_ring_send(c->f->ring, &c->send, c->fd, c->wire.v, c->wire.n);
 	set_timer(c);
 }
@@ -155,6 +156,8 @@ static void send_done(struct hp_ring_op *op, int res, const void *data)
 		return;
 	}
 	c->wire.n = 0;
+	if (c->wire.room > HP_CONN_BACKLOG)
+		hp_buf_free(&c->wire); /* it may come but once */
 	hp_conn_flush(c);
 	set_timer(c);
 	if (c->last && !c->busy && !c->wire.n)
@@ -301,6 +304,36 @@ void hp_conn_finish(struct hp_conn *c)
 	c->last = true;
 }
 
+static size_t owed(const struct hp_conn *c)
+{
+	return c->told.n + c->out.n + (c->wire.n ? c->wire.n - c->wire_sent : 0);
+}
+
+/* What clients do not take is front's memory, and a job is long done when its answer is taken: who has
+ * been at his for longest goes. */
+static void bound_answers(struct hp_frontend *f)
+{
+	uint64_t all;
+
+	do {
+		struct hp_conn *c, *first = NULL;
+
+		all = 0;
+		TAILQ_FOREACH(c, &f->conns, link) {
+			all += owed(c);
+			if (c->wire.n && (!first || c->wire_since_ns < first->wire_since_ns))
+				first = c;
+		}
+		if (all > f->answers_max && !first)
+			return; /* all of it is still on its way from the monitor */
+		if (all > f->answers_max) {
+			hp_log(HP_LOG_WARNING, "client %llu leaves %zu bytes of its answer: cut off",
+			       (unsigned long long)first->id, owed(first));
+			hp_conn_close(first);
+		}
+	} while (all > f->answers_max);
+}
+
 void hp_conn_told(struct hp_conn *c, const struct hp_tell_head *head, const char *bytes, size_t n)
 {
 	struct hp_buf whole;
@@ -320,6 +353,8 @@ void hp_conn_told(struct hp_conn *c, const struct hp_tell_head *head, const char
 	if (head->tell == HP_TELL_REPLY || head->tell == HP_TELL_LAST)
 		c->asked = false;
 	c->face->answer(c, head, whole.v, whole.n - 1);
+	if (whole.n > HP_CONN_BACKLOG)
+		bound_answers(c->f);
 	hp_buf_free(&whole);
 }
 

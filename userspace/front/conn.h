@@ -60,6 +60,7 @@ struct hp_conn {
 	struct hp_buf told;	 /* parts of what the monitor says */
 	struct hp_buf out, wire; /* waiting; being sent */
 	size_t wire_sent;
+	uint64_t wire_since_ns;
 
 	bool pumping;  /* requests are being taken from c->in, further up the stack */
 	bool busy;     /* a request is being handled */

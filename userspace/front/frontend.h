@@ -37,6 +37,7 @@ struct hp_frontend {
 	int sock; /* to the monitor */
 	struct hp_ring_op heard;
 	uint64_t client_timeout_ns; /* for a request to be complete */
+	uint64_t answers_max;	    /* bytes that clients have not taken */
 	TAILQ_HEAD(hp_conns, hp_conn) conns, dying;
 	TAILQ_HEAD(, hp_entrance) entrances;
 	uint64_t last_conn; /* number given */

@@ -74,6 +74,7 @@ static void begin(struct hp_frontend *f, const void *bytes, size_t n)
 		return;
 	memcpy(&b, bytes, n);
 	f->client_timeout_ns = b.client_timeout_ns;
+	f->answers_max = b.answers_max;
 	hp_log_set_level((enum hp_log_level)b.log_level);
 }
 

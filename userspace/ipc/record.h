@@ -126,6 +126,7 @@ struct hp_tell_head {
 
 struct hp_tell_begin {
 	uint64_t client_timeout_ns;
+	uint64_t answers_max; /* bytes that clients have not taken */
 	uint32_t log_level;
 	uint32_t pad;
 };

@@ -57,6 +57,7 @@ void rig_prepare(void)
 		.front = rig.front,
 		.ready_fd = -1,
 		.client_timeout_ns = 10 * HP_S,
+		.answers_max = 256 << 20,
 		.idle_ns = 5 * HP_S,
 	};
 }
