@@ -288,6 +288,55 @@ static void agent_runs_resolvers(void **state)
 	victim_free(v);
 }
 
+/* Mapped before the victim is forked. */
+static _Atomic int *policy_of_child;
+
+static long raw(long nr, long arg)
+{
+	__asm__ volatile("syscall" : "+a"(nr) : "D"(arg) : "rcx", "r11", "memory");
+	return nr;
+}
+
+static uint64_t forking(void)
+{
+	long pid = raw(SYS_fork, 0);
+
+	if (pid == 0) {
+		*policy_of_child = (int)raw(SYS_sched_getscheduler, 0);
+		raw(SYS_exit, 0);
+	}
+	return (uint64_t)pid;
+}
+
+/* The agent is ahead of the target's threads; what code of the target's begins there is not. */
+static void what_the_agent_forks_has_no_priority(void **state)
+{
+	const unsigned kind = VICTIM_FUTEX;
+	struct hp_err err = {0};
+	struct hp_target *t;
+	struct hp_agent *a;
+	struct victim *v;
+	uint64_t child;
+
+	policy_of_child = mmap(NULL, HP_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+			       -1, 0);
+	assert_true(policy_of_child != MAP_FAILED);
+	*policy_of_child = -1;
+	v = victim_start(&kind, 1);
+	t = victim_target(v);
+	a = start(t);
+	assert_int_equal(call(a, forking, &child, &err), 0);
+	assert_true((int64_t)child > 0);
+	for (int i = 0; i < 5000 && *policy_of_child < 0; i++)
+		hp_pause_ns(HP_MS);
+	assert_int_equal(*policy_of_child, SCHED_OTHER);
+	end(a);
+	victim_finish(v, &kind);
+	hp_target_free(t);
+	victim_free(v);
+	munmap((void *)policy_of_child, HP_PAGE);
+}
+
 /* A sleeper with a filter that kills for each of @killing. */
 static pid_t confined(const int *killing, unsigned n)
 {
@@ -394,6 +443,7 @@ int main(void)
 		cmocka_unit_test(agent_maps_and_takes_descriptors),
 		cmocka_unit_test(giving_fails_without_a_trace),
 		cmocka_unit_test(agent_runs_resolvers),
+		cmocka_unit_test(what_the_agent_forks_has_no_priority),
 		cmocka_unit_test(filters_are_respected),
 		cmocka_unit_test(target_that_exits_is_told),
 	};

@@ -62,12 +62,13 @@ static int refuse_filter(const struct hp_agent *a, const struct hp_inject *inj,
 }
 
 /* Every step of hp's waits for the agent to run once: it must not queue behind the target's own
- * threads.  It runs for microseconds at a time.  Where it is not allowed, hp is slower. */
+ * threads.  It runs for microseconds at a time.  Where it is not allowed, hp is slower.  What code of the
+ * target's forks there (a resolver, or whatever it puts in hp's way) is to have nothing of it. */
 static void hurry(pid_t tid)
 {
 	const struct sched_param lowest = {.sched_priority = 1};
 
-	if (sched_setscheduler(tid, SCHED_FIFO, &lowest))
+	if (sched_setscheduler(tid, SCHED_FIFO | SCHED_RESET_ON_FORK, &lowest))
 		hp_debug("agent %d runs at the target's own priority", (int)tid);
 }
 

@@ -36,7 +36,7 @@ void hp_displace_bring(struct hp_displaced *d, pid_t helper)
 	CPU_ZERO(&one);
 	CPU_SET(d->cpu, &one);
 	d->helper = helper;
-	if (sched_setscheduler(helper, SCHED_FIFO, &its) ||
+	if (sched_setscheduler(helper, SCHED_FIFO | SCHED_RESET_ON_FORK, &its) ||
 	    sched_setaffinity(helper, sizeof(one), &one))
 		hp_debug("displace: a helper stays where it is");
 }
