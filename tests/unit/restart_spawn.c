@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a new generation is executed, and by whose rights it gets there. */
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -18,7 +20,8 @@
 #include "restart/spec.h"
 #include "service/cgroup.h"
 
-#define USER 61004
+#define USER	      61004
+#define POSSESSOR_ALL 0x3f000000 /* keyctl_setperm(3) */
 
 static char dir[32], link_to[64], real[64];
 static struct hp_spec spec;
@@ -117,6 +120,40 @@ static void goes_by_its_own_rights(void **state)
 	assert_non_null(strstr(err.text, "WorkingDirectory=: Permission denied"));
 }
 
+/* Held by who possesses it alone, and so by us and all that is forked. */
+static void add_key(void)
+{
+	long key;
+
+	assert_true(syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) > 0);
+	key = syscall(SYS_add_key, "user", "hp-secret", "x", 1, KEY_SPEC_SESSION_KEYRING);
+	assert_true(key > 0);
+	assert_int_equal(syscall(SYS_keyctl, KEYCTL_SETPERM, key, POSSESSOR_ALL), 0);
+}
+
+static void has_a_keyring_of_its_own(void **state)
+{
+	char keys[1 << 14];
+
+	add_key();
+	hp_strings_free(&spec.argv);
+	assert_int_equal(hp_strings_add(&spec.argv, "cat"), 0);
+	assert_int_equal(hp_strings_add(&spec.argv, "/proc/keys"), 0);
+	strcpy(spec.file, "/bin/cat");
+	for (int user = 0; user <= USER; user += USER) {
+		ssize_t n;
+
+		for (int i = 0; i < 3; i++)
+			spec.creds.uid[i] = spec.creds.gid[i] = (id_t)user;
+		assert_int_equal(spawn(), 0);
+		n = read(out, keys, sizeof(keys) - 1); /* all: it has ended */
+		assert_true(n > 0);
+		keys[n] = 0;
+		assert_non_null(strstr(keys, " _ses: "));
+		assert_null(strstr(keys, " hp-secret: "));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +161,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(goes_to_a_directory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(goes_to_one_that_is_missing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(goes_by_its_own_rights, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(has_a_keyring_of_its_own, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

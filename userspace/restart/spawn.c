@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -68,6 +70,18 @@ static void wait_for_tracer(int sock)
 		_exit(127);
 }
 
+/* Who has a session keyring possesses what is in it, whoever he becomes: it was hpd's, and so perhaps that
+ * of a login, and every other new process's.  Where keyctl(2) is forbidden (a container) or missing,
+ * it was of no use to hpd either. */
+static int leave_keyring(const char **what)
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) >= 0 || errno == ENOSYS ||
+	    errno == EPERM)
+		return 0;
+	*what = "a session keyring of its own";
+	return -errno;
+}
+
 /* The filter first, while there are the rights for it; the program's rights last, with which it goes where
  * its unit says, as systemd has it. */
 _Noreturn static void child(const struct hp_spec *spec, bool traced, int sock)
@@ -84,6 +98,8 @@ _Noreturn static void child(const struct hp_spec *spec, bool traced, int sock)
 	else
 		put_under_filter(sock);
 	r = hp_creds_apply(&spec->creds, &what);
+	if (r == 0)
+		r = leave_keyring(&what);
 	if (r == 0)
 		r = hp_spec_go(spec, &what);
 	if (r < 0)
