@@ -64,16 +64,10 @@ static int restore(const struct hp_interest *i, int pidfd, int fd, int sock)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-int hp_epollset_restore(const struct hp_interests *saved, pid_t pid, int fd, int sock)
+int hp_epollset_restore(const struct hp_interests *saved, int pidfd, int fd, int sock)
 {
-	hp_autoclose int pidfd = -1;
 	int r = 0;
 
-	if (!saved->n)
-		return 0;
-	pidfd = pidfd_open(pid, 0);
-	if (pidfd < 0)
-		return -errno;
 	for (size_t i = 0; r == 0 && i < saved->n; i++)
 		r = restore(&saved->v[i], pidfd, fd, sock);
 	return r;

@@ -10,7 +10,7 @@
 /* What the epolls of @pid wait for at its descriptor @fd, the socket @ino.  0 or -ENOMEM. */
 int hp_epollset_save(struct hp_interests *ret, pid_t pid, int fd, ino_t ino);
 
-/* The same for the socket that has taken its place: @sock, a duplicate of ours. */
-int hp_epollset_restore(const struct hp_interests *saved, pid_t pid, int fd, int sock);
+/* The same, in the process of @pidfd, for the socket that has taken its place: @sock, a duplicate of ours. */
+int hp_epollset_restore(const struct hp_interests *saved, int pidfd, int fd, int sock);
 
 #endif

@@ -58,15 +58,13 @@ static bool copy_path(const struct call *c, uint64_t from, char *to, size_t room
 	return false;
 }
 
-/* A duplicate of the socket, or -1. */
-static int take_socket(const struct call *c, int fd)
+/* Its pidfd, or -1. */
+static int hold(const struct call *c)
 {
 	hp_autoclose int pidfd = pidfd_open(c->told->process, 0);
 
 	/* Asked afterwards, so the number is still that process's. */
-	if (pidfd < 0 || !still_waits(c))
-		return -1;
-	return pidfd_getfd(pidfd, fd, 0);
+	return pidfd >= 0 && still_waits(c) ? HP_TAKE_FD(pidfd) : -1;
 }
 
 /* What the program asks for: the socket as it is, with the address that it is to get. */
@@ -158,8 +156,8 @@ static void note_nonblocking(const struct call *c, struct hp_listener *l,
 	     "the old one has left it");
 }
 
-static bool hand_over(const struct call *c, struct hp_listener *l, const struct hp_listener *asked,
-		      int *sock)
+static bool hand_over(const struct call *c, int pidfd, struct hp_listener *l,
+		      const struct hp_listener *asked, int *sock)
 {
 	const struct hp_told_call *told = c->told;
 	int fd = (int)told->args[0];
@@ -175,9 +173,10 @@ static bool hand_over(const struct call *c, struct hp_listener *l, const struct 
 		hp_interests_free(&waits);
 		return false;
 	}
-	/* With the last reference to it the old registration goes. */
+	/* With the last reference to it the old registration goes.  That may take its SO_LINGER, and the
+	 * process end meanwhile, and its number be another's. */
 	hp_close(sock);
-	if (hp_epollset_restore(&waits, told->process, fd, l->fd) < 0)
+	if (hp_epollset_restore(&waits, pidfd, fd, l->fd) < 0)
 		tell(c->s, true, l, "an epoll that waited for it before the bind does no more");
 	hp_interests_free(&waits);
 	if (!l->handed)
@@ -189,15 +188,18 @@ static bool hand_over(const struct call *c, struct hp_listener *l, const struct 
 /* True: answered with success, and the kernel is not to do anything. */
 static bool on_bind(const struct call *c)
 {
-	hp_autoclose int sock = take_socket(c, (int)c->told->args[0]);
+	hp_autoclose int pidfd = hold(c), sock = -1;
 	struct hp_listener asked, *l;
 
+	if (pidfd < 0)
+		return false;
+	sock = pidfd_getfd(pidfd, (int)c->told->args[0], 0);
 	if (sock < 0 || !read_bind(c, sock, &asked))
 		return false;
 	if (hp_listeners_find(c->s->listeners, asked.ino))
 		return true;
 	l = choose(c->s, &asked);
-	return l && hand_over(c, l, &asked, &sock);
+	return l && hand_over(c, pidfd, l, &asked, &sock);
 }
 
 /* Programs remove what a predecessor may have left, before they bind. */
