@@ -154,6 +154,41 @@ static void has_a_keyring_of_its_own(void **state)
 	}
 }
 
+static void put(const char *name, bool file)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s%s", dir, name);
+	if (file)
+		close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+	else
+		assert_int_equal(mkdir(path, 0755), 0);
+}
+
+/* What its own root has for /proc is no business of hp's.  The kernel refuses the label: there is no such
+ * one, or no security module. */
+static void its_label_is_the_kernels_business(void **state)
+{
+	char path[128];
+	struct stat st;
+
+	put("/proc", false);
+	put("/proc/thread-self", false);
+	put("/proc/thread-self/attr", false);
+	put("/proc/thread-self/attr/exec", true);
+	spec.root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	strcpy(spec.creds.label, "hp-test-no-such-label");
+	assert_int_equal(spawn(), -HP_E_NEW_PROCESS);
+	assert_non_null(strstr(err.text, "could not be given the security label: "));
+	snprintf(path, sizeof(path), "%s/proc/thread-self/attr/exec", dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	for (char *end; strcmp(path, dir) != 0; *end = 0) {
+		assert_int_equal(remove(path), 0);
+		end = strrchr(path, '/');
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -162,6 +197,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(goes_to_one_that_is_missing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(goes_by_its_own_rights, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(has_a_keyring_of_its_own, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(its_label_is_the_kernels_business, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

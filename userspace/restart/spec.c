@@ -297,6 +297,10 @@ int hp_spec_apply(const struct hp_spec *s, const char **what)
 	r = write_number("/proc/self/oom_score_adj", s->oom_score_adj);
 	if (r < 0)
 		return r;
+	*what = "the security label";
+	r = hp_creds_set_label(&s->creds);
+	if (r < 0)
+		return r;
 	*what = "its namespaces, root and working directory";
 	r = enter(s);
 	if (r < 0)

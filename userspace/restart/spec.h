@@ -60,7 +60,8 @@ int hp_spec_read(struct hp_spec *ret, const struct hp_restart_request *req,
 		 const struct hp_creds *creds, struct hp_err *err);
 void hp_spec_free(struct hp_spec *s);
 
-/* In the new process: becomes what the spec says, but for the credentials, which come last.
+/* In the new process: becomes what the spec says, but for the credentials that count at once, which
+ * come last.
  * What failed is named in *what. 0 or a negative errno. */
 int hp_spec_apply(const struct hp_spec *s, const char **what);
 

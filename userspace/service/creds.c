@@ -256,12 +256,16 @@ static int set_caps(uint64_t permitted, uint64_t inheritable, uint64_t ambient)
 	return 0;
 }
 
-static int set_label(const char *label)
+int hp_creds_set_label(const struct hp_creds *c)
 {
-	hp_autoclose int fd = open("/proc/thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
+	hp_autoclose int fd = -1;
+	const char *label = c->label;
 	char text[512];
 	int n;
 
+	if (!*label)
+		return 0;
+	fd = open("/proc/thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
 	/* AppArmor takes "exec PROFILE", and shows the mode behind the name. */
@@ -275,13 +279,8 @@ int hp_creds_apply(const struct hp_creds *c, const char **what)
 {
 	/* Under no_new_privs root gets nothing back that is not permitted; else all that this leaves. */
 	uint64_t withheld = c->no_new_privs ? 0 : hp_creds_withheld(c);
-	int r = 0;
+	int r;
 
-	*what = "the security label";
-	if (c->label[0])
-		r = set_label(c->label);
-	if (r < 0)
-		return r;
 	*what = "the groups";
 	if (setgroups(c->n_groups, c->groups) || setresgid(c->gid[0], c->gid[1], c->gid[2]))
 		return -errno;

@@ -39,8 +39,12 @@ uint64_t hp_creds_withheld(const struct hp_creds *c);
 int hp_creds_of_user(struct hp_creds *c, const char *user, struct hp_err *err);
 void hp_creds_free(struct hp_creds *c);
 
-/* For good, in a process with all rights that is about to execute something, which gets no capability
- * that is not permitted here but its file's, where @c lets it.  What failed is named in *what. */
+/* The security label, from the next execve(2) on.  It is set by a file of /proc: before another root is
+ * entered, where anything may be at that path. */
+int hp_creds_set_label(const struct hp_creds *c);
+/* All the others, for good, in a process with all rights that is about to execute something, which gets
+ * no capability that is not permitted here but its file's, where @c lets it.  What failed is named in
+ * *what. */
 int hp_creds_apply(const struct hp_creds *c, const char **what);
 
 #endif
