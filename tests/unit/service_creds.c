@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Who could become whom by himself, and what is executed with the rights of another. */
 #include <linux/capability.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -229,6 +231,45 @@ static void a_file_gives_what_it_may(void **state)
 	rmdir(dir);
 }
 
+/* --- the label ----------------------------------------------------------------------------------------- */
+
+/* What hp_creds_read() answers where the file of /proc has this text. */
+static int with_label(const char *text, struct hp_creds *ret)
+{
+	char file[] = "/tmp/hp-label.XXXXXX", path[64];
+	int fd = mkstemp(file), r;
+
+	assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+	close(fd);
+	snprintf(path, sizeof(path), "/proc/%d/attr/current", (int)getppid());
+	assert_int_equal(mount(file, path, NULL, MS_BIND, NULL), 0);
+	assert_int_equal(unlink(file), 0);
+	r = hp_creds_read(ret, getppid(), &err);
+	assert_int_equal(umount2(path, MNT_DETACH), 0);
+	return r;
+}
+
+static void a_label_is_whole(void **state)
+{
+	char label[300];
+	struct hp_creds c;
+
+	memset(label, 'x', sizeof(label));
+	label[255] = 0;
+	assert_int_equal(with_label(label, &c), 0);
+	assert_string_equal(c.label, label);
+	hp_creds_free(&c);
+	label[255] = 'x';
+	label[256] = 0;
+	assert_true(with_label(label, &c) < 0);
+	assert_non_null(strstr(err.text, "security label of process"));
+}
+
+static int mounts_of_our_own(void **state)
+{
+	return unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ? -1 : 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -240,7 +281,8 @@ int main(void)
 		cmocka_unit_test(unless_somebody_else_says_so),
 		cmocka_unit_test(a_user_has_his_own),
 		cmocka_unit_test(a_file_gives_what_it_may),
+		cmocka_unit_test(a_label_is_whole),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, mounts_of_our_own, NULL);
 }

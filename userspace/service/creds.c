@@ -58,28 +58,35 @@ static int read_user_ns(struct hp_creds *c, pid_t pid)
 }
 
 /* "unconfined\n", "/usr/sbin/x (enforce)\n" (AppArmor), "system_u:…" (SELinux).  "": there is none. */
-static void read_label(pid_t pid, char *buf, size_t n)
+static int read_label(pid_t pid, char *buf, size_t n, struct hp_err *err)
 {
 	char path[64], *text;
+	int r;
 
 	buf[0] = 0;
 	(void)snprintf(path, sizeof(path), "/proc/%d/attr/current", (int)pid);
-	if (hp_read_file(AT_FDCWD, path, n - 1, &text, NULL) < 0)
-		return; /* no security module */
+	r = hp_read_file(AT_FDCWD, path, n - 1, &text, NULL);
+	if (r == -ENOENT || r == -EINVAL)
+		return 0; /* no security module */
+	if (r < 0)
+		return hp_err_sys(err, -r, "security label of process %d", (int)pid);
 	text[strcspn(text, "\n")] = 0;
 	(void)snprintf(buf, n, "%s", text);
 	free(text);
+	return 0;
 }
 
 /* Of what runs under the label that we run under nothing has to be set. */
-static void find_label(struct hp_creds *c, pid_t pid)
+static int find_label(struct hp_creds *c, pid_t pid, struct hp_err *err)
 {
 	char ours[sizeof(c->label)];
+	int r = read_label(pid, c->label, sizeof(c->label), err);
 
-	read_label(pid, c->label, sizeof(c->label));
-	read_label(getpid(), ours, sizeof(ours));
-	if (!strcmp(c->label, ours) || !strcmp(c->label, "unconfined"))
+	if (r == 0)
+		r = read_label(getpid(), ours, sizeof(ours), err);
+	if (r == 0 && (!strcmp(c->label, ours) || !strcmp(c->label, "unconfined")))
 		c->label[0] = 0;
+	return r;
 }
 
 int hp_creds_read(struct hp_creds *ret, pid_t pid, struct hp_err *err)
@@ -95,10 +102,12 @@ int hp_creds_read(struct hp_creds *ret, pid_t pid, struct hp_err *err)
 	    hp_status_number(pid, "CapAmb", 16, &c.ambient) &&
 	    hp_status_number(pid, "NoNewPrivs", 10, &nnp))
 		r = read_user_ns(&c, pid) ?: read_groups(&c, pid);
-	if (r < 0)
-		return hp_err_sys(err, -r, "credentials of process %d", (int)pid);
+	r = r < 0 ? hp_err_sys(err, -r, "credentials of process %d", (int)pid) : find_label(&c, pid, err);
+	if (r < 0) {
+		hp_creds_free(&c);
+		return r;
+	}
 	c.no_new_privs = nnp;
-	find_label(&c, pid);
 	*ret = c;
 	return 0;
 }
