@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* The old generation is the processes that were looked at, whoever has their numbers by now. */
 #include <arpa/inet.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/userfaultfd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -202,6 +208,48 @@ static void nothing_is_taken_from_who_has_its_number(void **state)
 	end(main);
 }
 
+/* In a child: who follows the list of its libraries comes to a page that nobody ever fills. */
+static void lead_astray(void)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register all = {.mode = UFFDIO_REGISTER_MODE_MISSING};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	void *page = mmap(NULL, HP_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	all.range = (struct uffdio_range){(uintptr_t)page, HP_PAGE};
+	if (fd < 0 || page == MAP_FAILED || ioctl(fd, UFFDIO_API, &api) ||
+	    ioctl(fd, UFFDIO_REGISTER, &all))
+		_exit(1);
+	_r_debug.r_map->l_next = page;
+}
+
+static void memory_that_does_not_answer_holds_nobody(void **state)
+{
+	int said[2];
+	pid_t main;
+	struct hp_procs group = {.v = &main, .n = 1};
+	int held;
+
+	assert_int_equal(pipe(said), 0);
+	main = tied_fork();
+	if (main == 0) {
+		lead_astray();
+		if (write(said[1], "", 1) != 1)
+			_exit(1);
+		wait_for_ever();
+	}
+	close(said[1]);
+	assert_int_equal(read(said[0], &held, 1), 1);
+	held = pidfd_open(main, 0);
+	assert_int_equal(hp_take_away(&group, &held, &listeners, hp_now_ns(), &err), -HP_E_TARGET);
+	assert_non_null(strstr(err.text, "does not answer"));
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), 0); /* there is nobody but @main, which lives */
+	close(held);
+	close(said[0]);
+	end(main);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -210,6 +258,7 @@ int main(void)
 		cmocka_unit_test(a_stranger_with_the_number_of_a_child_is_none),
 		cmocka_unit_test(what_was_forked_meanwhile_is_drained_too),
 		cmocka_unit_test(nothing_is_taken_from_who_has_its_number),
+		cmocka_unit_test(memory_that_does_not_answer_holds_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,6 +26,7 @@
 #include "hp/err.h"
 #include "rig/target_victim.h"
 #include "target/agent.h"
+#include "target/agent_priv.h"
 #include "target/borrow.h"
 #include "target/procfs.h"
 #include "target/target.h"
@@ -215,6 +218,29 @@ static void giving_fails_without_a_trace(void **state)
 	victim_free(v);
 }
 
+/* The target may have put anything in the place of what hp takes for its end of the pair. */
+static void a_socket_that_is_full_holds_nobody(void **state)
+{
+	const unsigned kind = VICTIM_EPOLL;
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = victim_target(v);
+	int mfd = memfd_create("given", MFD_CLOEXEC);
+	struct hp_err err = {0};
+	struct hp_agent *a;
+
+	if (hp_agent_start_sharing(&a, t, SOON, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_true(hp_agent_give_fd(a, mfd, &err) >= 0);
+	while (send(a->give.sock, "", 1, MSG_DONTWAIT) == 1)
+		;
+	assert_int_equal(hp_agent_give_fd(a, mfd, &err), -EAGAIN);
+	end(a);
+	close(mfd);
+	victim_finish(v, &kind);
+	hp_target_free(t);
+	victim_free(v);
+}
+
 __attribute__((noinline)) static uint64_t resolver(void)
 {
 	return 0x123456789abcull;
@@ -285,6 +311,47 @@ static void agent_runs_resolvers(void **state)
 	end(a);
 	victim_finish(v, &kind);
 	hp_target_free(t);
+	victim_free(v);
+}
+
+/* Until @agent is dead the call that hp's agent makes leads nowhere. */
+struct trap {
+	struct hp_target *t;
+	pid_t agent;
+	uint8_t was[2];
+};
+
+static void *mend_when_dead(void *arg)
+{
+	struct trap *trap = arg;
+	struct hp_stat st;
+
+	while (hp_stat_read(trap->agent, &st) == 0 && st.state != 'Z')
+		hp_pause_ns(HP_MS);
+	return hp_mem_poke(trap->t, trap->t->gadget, trap->was, 2, NULL) < 0 ? arg : NULL;
+}
+
+static void one_that_does_not_end_is_killed(void **state)
+{
+	static const uint8_t jump_to_itself[] = {0xeb, 0xfe};
+	const unsigned kind = VICTIM_EPOLL;
+	struct victim *v = victim_start(&kind, 1);
+	struct trap trap = {.t = victim_target(v)};
+	struct hp_agent *a = start(trap.t);
+	struct hp_err err = {0};
+	void *failed = NULL;
+	pthread_t mender;
+
+	trap.agent = hp_agent_tid(a);
+	assert_int_equal(hp_mem_read(trap.t, trap.t->gadget, trap.was, 2, &err), 0);
+	assert_int_equal(hp_mem_poke(trap.t, trap.t->gadget, jump_to_itself, 2, &err), 0);
+	assert_int_equal(pthread_create(&mender, NULL, mend_when_dead, &trap), 0);
+	end(a);
+	assert_int_equal(pthread_join(mender, &failed), 0);
+	assert_null(failed);
+	assert_int_equal(victim_children(v), 0);
+	victim_finish(v, &kind);
+	hp_target_free(trap.t);
 	victim_free(v);
 }
 
@@ -442,7 +509,9 @@ int main(void)
 		cmocka_unit_test(agent_runs_where_hp_waits),
 		cmocka_unit_test(agent_maps_and_takes_descriptors),
 		cmocka_unit_test(giving_fails_without_a_trace),
+		cmocka_unit_test(a_socket_that_is_full_holds_nobody),
 		cmocka_unit_test(agent_runs_resolvers),
+		cmocka_unit_test(one_that_does_not_end_is_killed),
 		cmocka_unit_test(what_the_agent_forks_has_no_priority),
 		cmocka_unit_test(filters_are_respected),
 		cmocka_unit_test(target_that_exits_is_told),

@@ -125,7 +125,7 @@ union fd_control {
 	char room[CMSG_SPACE(MAX_FDS * sizeof(int))];
 };
 
-int hp_send_fds(int sock, const void *buf, size_t n, const int *fds, size_t n_fds)
+static int send_fds(int sock, const void *buf, size_t n, const int *fds, size_t n_fds, int flags)
 {
 	union fd_control control = {0};
 	struct iovec iov = {(void *)buf, n};
@@ -146,11 +146,21 @@ int hp_send_fds(int sock, const void *buf, size_t n, const int *fds, size_t n_fd
 		memcpy(CMSG_DATA(c), fds, n_fds * sizeof(int));
 	}
 	do
-		r = sendmsg(sock, &msg, MSG_NOSIGNAL);
+		r = sendmsg(sock, &msg, MSG_NOSIGNAL | flags);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;
 	return (size_t)r == n ? 0 : -EMSGSIZE;
+}
+
+int hp_send_fds(int sock, const void *buf, size_t n, const int *fds, size_t n_fds)
+{
+	return send_fds(sock, buf, n, fds, n_fds, 0);
+}
+
+int hp_send_fds_now(int sock, const void *buf, size_t n, const int *fds, size_t n_fds)
+{
+	return send_fds(sock, buf, n, fds, n_fds, MSG_DONTWAIT);
 }
 
 int hp_recv_fds(int sock, void *buf, size_t n, int *fds, size_t *n_fds)

@@ -37,6 +37,8 @@ int hp_socketpair(int sv[2]);
 
 /* One record with at most @n_fds (≤ 8) descriptors beside it. */
 int hp_send_fds(int sock, const void *buf, size_t n, const int *fds, size_t n_fds);
+/* The same where there is room for it: else -EAGAIN. */
+int hp_send_fds_now(int sock, const void *buf, size_t n, const int *fds, size_t n_fds);
 
 /* Receives one record of exactly @n bytes; *n_fds is the room on entry and the
  * number received on return; they are close-on-exec.  -ECONNRESET at the end

@@ -11,14 +11,21 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/array.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/lifeline.h"
 #include "hp/err.h"
 #include "restart/dummy.h"
 #include "restart/quiet.h"
@@ -31,6 +38,8 @@
 
 #define PASS_NS	  (1 * HP_MS)
 #define SETTLE_NS (500 * HP_MS)
+#define LATE_NS	  (5 * HP_S) /* after its deadline what was begun is to end by itself */
+#define KILLED_MS 1000
 
 struct taking {
 	struct hp_target *t;
@@ -259,8 +268,8 @@ static int take_from(struct taking *k, pid_t pid, int pidfd, uint64_t deadline_n
 	return r;
 }
 
-int hp_take_away(const struct hp_procs *procs, const int *pidfds, const struct hp_listeners *l,
-		 uint64_t deadline_ns, struct hp_err *err)
+static int take_away(const struct hp_procs *procs, const int *pidfds, const struct hp_listeners *l,
+		     uint64_t deadline_ns, struct hp_err *err)
 {
 	int r = 0;
 
@@ -272,5 +281,69 @@ int hp_take_away(const struct hp_procs *procs, const int *pidfds, const struct h
 		hp_interests_free(&k.waits);
 		hp_pids_free(&k.settled);
 	}
+	return r;
+}
+
+/* What the one that does it says. */
+struct verdict {
+	int code;
+	char text[sizeof(((struct hp_err *)NULL)->text)];
+};
+
+static int hear(int sock, uint64_t until_ns, struct hp_err *err)
+{
+	struct pollfd p = {.fd = sock, .events = POLLIN};
+	uint64_t now = hp_now_ns();
+	struct verdict v;
+	size_t none = 0;
+
+	if (poll(&p, 1, until_ns > now ? (int)((until_ns - now) / HP_MS) : 0) <= 0)
+		return hp_err_set(err, -HP_E_TARGET,
+				  "the listeners could not be taken away in time: the machine is very busy, "
+				  "or memory or a file of the program does not answer");
+	if (hp_recv_fds(sock, &v, sizeof(v), NULL, &none) < 0)
+		return hp_err_set(err, -HP_E_FAILED, "the process that takes listeners away died");
+	return v.code < 0 ? hp_err_set(err, v.code, "%s", v.text) : 0;
+}
+
+/* The kernel kills its agent with it, and puts on the threads that it has stopped.  One that is not to be
+ * killed at once has us as its parent when it ends. */
+static void end(pid_t pid)
+{
+	hp_autoclose int held = pidfd_open(pid, 0);
+	struct pollfd p = {.fd = held, .events = POLLIN};
+
+	(void)kill(pid, SIGKILL); /* or it has ended */
+	if (poll(&p, 1, KILLED_MS) > 0)
+		(void)waitpid(pid, NULL, 0); /* ours: cannot fail */
+}
+
+/* By a process of its own, which can be killed: whoever asks for memory of the old one's, or closes a
+ * descriptor that was its, may wait for a file system that does not answer. */
+int hp_take_away(const struct hp_procs *procs, const int *pidfds, const struct hp_listeners *l,
+		 uint64_t deadline_ns, struct hp_err *err)
+{
+	pid_t us = getpid(), pid;
+	struct verdict v = {0};
+	struct hp_err why = {.text = ""};
+	int sv[2], r = hp_socketpair(sv);
+
+	if (r < 0)
+		return hp_err_sys(err, -r, "socket of the process that takes listeners away");
+	pid = fork();
+	if (pid == 0) {
+		hp_lifeline_tie(us);
+		v.code = take_away(procs, pidfds, l, deadline_ns, &why);
+		(void)snprintf(v.text, sizeof(v.text), "%s", why.text);
+		(void)hp_send_fds(sv[1], &v, sizeof(v), NULL, 0); /* or nobody waits for it any more */
+		_exit(0);
+	}
+	r = pid < 0 ? -errno : 0;
+	close(sv[1]);
+	r = r < 0 ? hp_err_sys(err, -r, "process that takes listeners away")
+		  : hear(sv[0], deadline_ns + LATE_NS, err);
+	if (pid > 0)
+		end(pid);
+	close(sv[0]);
 	return r;
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -28,6 +29,7 @@
 #define FRAME_BELOW 1024 /* each of two more below the borrowed thread's; keeps its alignment */
 _Static_assert(2 * FRAME_BELOW <= HP_INJECT_BELOW, "they have room");
 #define REAP_NS     (2 * HP_S)
+#define EXIT_NS     (1 * HP_S)
 #define STOPS_MAX   1000
 #define GADGET_LEN  2 /* rip after its system call instruction */
 #define DESCRIPTORS 4 /* at most that many at once */
@@ -230,22 +232,47 @@ static int start(struct hp_agent *a, uint64_t deadline_ns, struct hp_err *err)
 	return r < 0 ? r : hp_fault(HP_FAULT_AGENT_READY, err);
 }
 
-static void make_exit(struct hp_agent *a)
+/* False: it is alive: where it was to call exit(2) there is something else by now. */
+static bool runs_to_its_end(const struct hp_agent *a)
+{
+	int status;
+
+	for (int stops = 0; stops < STOPS_MAX; stops++) {
+		int r = ptrace(PTRACE_CONT, a->tid, NULL, NULL)
+				? -ESRCH
+				: hp_thread_wait_until(a->tid, &status, hp_now_ns() + EXIT_NS);
+
+		if (r < 0)
+			return r == -ESRCH;
+	}
+	return false;
+}
+
+/* Or it would go on, ahead of everybody else, for as long as hp lives.  It is a process of its own, so
+ * nobody else ends with it; and until hp has waited for it the number is its own. */
+static void kill_living(const struct hp_agent *a)
+{
+	uint64_t end_ns = hp_now_ns() + EXIT_NS;
+	int status, r = hp_thread_wait_until(a->tid, &status, 0); /* our share of a dead one */
+
+	if (r == -ESRCH)
+		return;
+	hp_debug("agent %d does not end: it is killed", (int)a->tid);
+	(void)kill(a->tid, SIGKILL); /* or it has just ended */
+	while (hp_thread_wait_until(a->tid, &status, end_ns) == 0)
+		;
+}
+
+static void make_exit(const struct hp_agent *a)
 {
 	struct user_regs_struct r = a->drive.regs;
-	int status;
 
 	r.rip = a->t->gadget;
 	r.rax = SYS_exit;
 	r.orig_rax = (uint64_t)-1;
 	r.rdi = 0;
-	if (a->gone || hp_thread_set_regs(a->tid, &r) < 0) {
-		(void)waitpid(a->tid, &status, __WALL | WNOHANG); /* our share of a dead one */
-		return;
-	}
-	for (int stops = 0; stops < STOPS_MAX; stops++)
-		if (ptrace(PTRACE_CONT, a->tid, NULL, NULL) || hp_thread_wait(a->tid, &status) < 0)
-			return;
+	if (a->gone || hp_thread_set_regs(a->tid, &r) < 0 || !runs_to_its_end(a))
+		kill_living(a);
 }
 
 static int reap(struct hp_agent *a, struct hp_err *err)

@@ -133,7 +133,8 @@ int hp_give_fd(struct hp_give *g, struct hp_drive *by, int fd, struct hp_err *er
 
 	if (r < 0)
 		return r;
-	r = hp_send_fds(g->sock, &byte, sizeof(byte), &fd, 1);
+	/* What was taken for its end of the pair may be what the target had put there: it may be full. */
+	r = hp_send_fds_now(g->sock, &byte, sizeof(byte), &fd, 1);
 	if (r < 0)
 		return hp_err_sys(err, -r, "sending a descriptor to thread %d", (int)by->tid);
 	return receive(g, by, mem, err);
