@@ -7,14 +7,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "access/access.h"
+#include "access/patch_file.h"
 #include "base/fd.h"
 #include "elf/patchinfo.h"
 #include "hp/err.h"
@@ -189,11 +192,51 @@ static void what_got_more_rights_since_is_refused(void **state)
 	sleeper_end(ping);
 }
 
+static int open_as(pid_t pid, uid_t of, const char *path, struct hp_err *err)
+{
+	int fd, k = hp_patch_file_open_as(pid, of, path, &fd, err);
+
+	if (k == 0)
+		close(fd);
+	return k;
+}
+
+/* … nor are files opened for him with those. */
+static void files_are_opened_with_the_askers_rights_at_most(void **state)
+{
+	static const struct {
+		struct ids ids;
+		int k, of_root;
+	} v[] = {
+		{{1000, 1000, 1000, .gid = 1000, .effective_gid = 1000}, -HP_E_NO_FILE, -HP_E_NO_FILE},
+		{{1000, 0, 0, .gid = 1000, .effective_gid = 1000}, -HP_E_DENIED, 0},
+		{{0, 0, 0, .gid = 0}, -HP_E_DENIED, 0},
+		{{1000, 1000, 1000, .gid = 1000, .effective_gid = 0}, -HP_E_DENIED, 0},
+		{{1001, 1001, 1001, .gid = 1000, .effective_gid = 1000}, -HP_E_DENIED, -HP_E_NO_FILE},
+	};
+	char path[] = "/tmp/hp-patch.XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_int_equal(fchmod(fd, 0640), 0);
+	for (size_t i = 0; i < sizeof(v) / sizeof(v[0]); i++) {
+		pid_t pid = start_with(&v[i].ids);
+		struct hp_err err;
+
+		assert_int_equal(open_as(pid, 1000, path, &err), v[i].k);
+		assert_non_null(strstr(err.text, v[i].k == -HP_E_DENIED ? "uid 1000 alone" : "Permission"));
+		assert_int_equal(open_as(pid, 0, path, &err), v[i].of_root);
+		sleeper_end(pid);
+	}
+	assert_int_equal(unlink(path), 0);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(another_of_that_number_is_refused),
 		cmocka_unit_test(what_got_more_rights_since_is_refused),
+		cmocka_unit_test(files_are_opened_with_the_askers_rights_at_most),
 		cmocka_unit_test(what_has_more_than_a_users_rights_is_nobodys),
 		cmocka_unit_test(an_owner_is_who_may_look_into_it),
 	};

@@ -84,7 +84,7 @@ int hp_access_read_signature(struct hp_access_question *q, struct hp_err *err)
 
 	snprintf(path, sizeof(path), "%s" HP_SIGNATURE_SUFFIX, q->patch);
 	if (q->by_target)
-		(void)hp_patch_file_open_as(q->by_target, path, &fd, NULL); /* or fd stays -1 */
+		(void)hp_patch_file_open_as(q->by_target, q->of, path, &fd, NULL); /* or fd stays -1 */
 	else
 		fd = hp_access_open_file(q->peer, path, NULL);
 	if (fd < 0)

@@ -76,18 +76,29 @@ static bool status_number(const char *status, const char *line, unsigned column,
 	}
 }
 
-static int read_owner(pid_t pid, struct owner *o, struct hp_err *err)
+/* Real, effective, saved, and the one for files. */
+static bool are_all(const char *status, const char *line, unsigned id)
+{
+	unsigned one;
+
+	for (unsigned column = 0; column < 4; column++)
+		if (!status_number(status, line, column, &one) || one != id)
+			return false;
+	return true;
+}
+
+/* All of it is read at once: what the process executes meanwhile may be a set-user-id program. */
+static int read_owner(pid_t pid, uid_t of, struct owner *o, struct hp_err *err)
 {
 	char path[64], *status;
 	unsigned group;
-	bool good;
+	bool good, alone;
 	int k;
 
 	snprintf(path, sizeof(path), "/proc/%d/status", pid);
 	k = hp_read_file(-1, path, 1 << 20, &status, NULL);
 	if (k < 0)
 		return hp_err_set(err, -HP_E_GONE, "process %d: no such process", pid);
-	/* real, effective, saved, and the one for files */
 	good = status_number(status, "\nUid:", 3, &o->uid) &&
 	       status_number(status, "\nGid:", 3, &o->gid[0]);
 	for (o->n_gids = 1; o->n_gids < HP_PEER_GIDS; o->n_gids++) {
@@ -95,9 +106,14 @@ static int read_owner(pid_t pid, struct owner *o, struct hp_err *err)
 			break;
 		o->gid[o->n_gids] = group;
 	}
+	alone = !of || (are_all(status, "\nUid:", of) && are_all(status, "\nGid:", o->gid[0]));
 	free(status);
 	if (!good)
 		return hp_err_set(err, -HP_E_FAILED, "%s does not tell whose it is", path);
+	if (!alone)
+		return hp_err_set(err, -HP_E_DENIED,
+				  "process %d does not run with the rights of uid %u alone any more", pid,
+				  of);
 	return 0;
 }
 
@@ -119,7 +135,7 @@ static bool same_root(pid_t pid)
 	return same_place(root, "/") && same_place(mnt, "/proc/self/ns/mnt");
 }
 
-int hp_patch_file_open_as(pid_t pid, const char *path, int *ret, struct hp_err *err)
+int hp_patch_file_open_as(pid_t pid, uid_t of, const char *path, int *ret, struct hp_err *err)
 {
 	hp_autoclose int fd = -1, dir = -1;
 	bool absolute = *path == '/';
@@ -127,7 +143,7 @@ int hp_patch_file_open_as(pid_t pid, const char *path, int *ret, struct hp_err *
 	struct hp_rights r;
 	struct owner o;
 	char from[64];
-	int k = read_owner(pid, &o, err);
+	int k = read_owner(pid, of, &o, err);
 
 	if (k < 0)
 		return k;

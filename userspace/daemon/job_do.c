@@ -17,8 +17,9 @@
 
 static int open_patch(const struct hp_job *job, const char *path, int *ret, struct hp_err *err)
 {
-	return job->req.by_target ? hp_patch_file_open_as(job->req.pid, path, ret, err)
-				  : hp_patch_file_open(job->peer, path, ret, err);
+	if (job->req.by_target)
+		return hp_patch_file_open_as(job->req.pid, job->req.of, path, ret, err);
+	return hp_patch_file_open(job->peer, path, ret, err);
 }
 
 static void note_load(struct hp_job_head *h, const struct hp_load_result *r)
