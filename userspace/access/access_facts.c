@@ -13,7 +13,8 @@
 #include "target/procfs.h"
 #include "target/target.h"
 
-#define PROC_MAX (64u << 10)
+#define PROC_MAX      (64u << 10)
+#define MOUNTINFO_MAX (4u << 20)
 
 static bool same_namespace(pid_t pid, const char *kind)
 {
@@ -78,22 +79,51 @@ bool hp_access_owns(uid_t uid, pid_t pid)
 	return hp_access_uid(pid, &of, NULL) == 0 && of == uid && is_shown(pid, uid);
 }
 
+static bool was_removed(const char *name)
+{
+	static const char deleted[] = " (deleted)";
+	size_t n = strlen(name);
+
+	return n >= strlen(deleted) && !strcmp(name + n - strlen(deleted), deleted);
+}
+
+/* In a namespace of his own a user may mount any file at any path; who executes it by a descriptor need
+ * not live there, and it has that name everywhere. */
+static bool is_mounted_here(int fd)
+{
+	char *text, *line, *rest;
+	struct statx st;
+	bool found = false;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) ||
+	    hp_read_file(AT_FDCWD, "/proc/self/mountinfo", MOUNTINFO_MAX, &text, NULL) < 0)
+		return false;
+	for (line = strtok_r(text, "\n", &rest); line && !found; line = strtok_r(NULL, "\n", &rest))
+		found = strtoull(line, NULL, 10) == st.stx_mnt_id;
+	free(text);
+	return found;
+}
+
+/* Of one and the same program, whatever the process executes meanwhile. */
 static int read_exe(const struct hp_target *t, struct hp_access_facts *f, struct hp_err *err)
 {
-	char path[64];
+	hp_autoclose int fd = -1;
+	char path[64], self[64];
 	struct stat st;
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/%d/exe", t->pid);
-	n = readlink(path, f->exe, sizeof(f->exe) - 1);
-	if (n < 0 || stat(path, &st) < 0)
+	fd = open(path, O_PATH | O_CLOEXEC);
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+	n = fd < 0 ? -1 : readlink(self, f->exe, sizeof(f->exe) - 1);
+	if (n < 0 || fstat(fd, &st) < 0)
 		return hp_err_sys(err, errno, "read %s", path);
 	f->exe[n] = '\0';
 	f->t.exe = f->exe;
 	f->t.exe_dev = st.st_dev;
 	f->t.exe_ino = st.st_ino;
-	f->t.exe_roots = st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH)) &&
-			 same_namespace(t->pid, "mnt");
+	f->t.exe_roots = was_removed(f->exe) && st.st_uid == 0 && !(st.st_mode & (S_IWGRP | S_IWOTH)) &&
+			 same_namespace(t->pid, "mnt") && is_mounted_here(fd);
 	return 0;
 }
 

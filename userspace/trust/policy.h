@@ -36,7 +36,7 @@ struct hp_policy_target {
 	dev_t exe_dev;	   /* of the file that runs */
 	ino_t exe_ino;
 	const char *exe;   /* its name, in the words of readlink(/proc/PID/exe) */
-	bool exe_roots;	   /* only root can have put it there, and its mount namespace is ours */
+	bool exe_roots;	   /* it was removed, and is root's, as its name was: in our mount namespace */
 	const char *unit;  /* "nginx.service", "" when it is in none */
 };
 
