@@ -2,8 +2,9 @@
 /*
  * The new generation, from its start until it is ready, or gone without a trace.
  *
- * Until then the supervisor has touched nothing but O_NONBLOCK of a shared file, and what it started
- * dies with whoever asked.
+ * Until then the old one is as it was.  What has been done around it is undone with the new one: mounts
+ * on the paths of its unix sockets (shield.h), and, as the last step, what systemd was told (unit.h).
+ * What was started dies with whoever asked.
  */
 #include <errno.h>
 #include <fcntl.h>

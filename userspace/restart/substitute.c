@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The arguments are copied once and then believed, the process being asked for only while its call
- * is known to wait: what another of its threads writes later changes nothing, for the kernel is not
- * let to read them again (only what is not ours is left to it).
+ * The arguments are copied once and then believed.  What is read by the number of a process may be
+ * another's by then, until told->put() or the answer, which are for a call that waits or for none;
+ * what is done to the process after that is done by a pidfd.
+ *
+ * What is not ours is left to the kernel, which reads the arguments anew: another thread may have
+ * written ours there.  Then it finds the address taken and the path busy (shield.h), or, in a group of
+ * SO_REUSEPORT, has a socket that is refused when it is seen (judge.c).
  *
  * A call may be told twice, when a signal came in between; then the socket is ours already.
  */
