@@ -42,6 +42,6 @@ $(call unit,daemon_family daemon_front daemon_guard daemon_http daemon_jobs daem
 	$(call rig,daemon_rig daemon_ops)
 $(call unit,target_agent target_agent_killed target_borrow): $(call rig,target_victim)
 $(call unit,target_look watch_look): $(call rig,target_truth target_look_still target_look_race)
-$(call unit,access_facts access_identity restart_generation restart_shield restart_substitute): $(call rig,sleeper)
+$(call unit,access_facts access_identity restart_generation restart_pidfile restart_shield restart_substitute): $(call rig,sleeper)
 $(call unit,service_procs restart_retire restart_substitute): $(call rig,reborn)
 $(call unit,watch_count watch_session): $(call rig,watch_lab watch_victim)

@@ -12,7 +12,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "restart/generation.h"
 #include "restart/pidfile.h"
+#include "rig/sleeper.h"
 
 #define NOBODY 65534
 
@@ -42,6 +44,11 @@ static void expect_own(void)
 
 	snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	expect(file, text);
+}
+
+static int restore(void)
+{
+	return hp_pidfile_restore(file, getpid(), hp_generation_start_of(getpid()));
 }
 
 static int set_up(void **state)
@@ -94,14 +101,14 @@ static void replaces_no_more_than_a_file(void **state)
 {
 	put(other, "77\n");
 	assert_int_equal(symlink(other, file), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), -EINVAL);
+	assert_int_equal(restore(), -EINVAL);
 	expect(other, "77\n");
 	unlink(file);
 	assert_int_equal(mkfifo(file, 0600), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), -EINVAL);
+	assert_int_equal(restore(), -EINVAL);
 	unlink(file);
 	put(file, "77\n");
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	expect_own();
 	assert_int_equal(access(tmp, F_OK), -1);
 }
@@ -111,16 +118,16 @@ static void writes_through_nothing(void **state)
 {
 	put(other, "root's\n");
 	assert_int_equal(link(other, tmp), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	expect(other, "root's\n");
 	expect_own();
 	unlink(file);
 	assert_int_equal(mkfifo(tmp, 0600), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	expect_own();
 	unlink(file);
 	assert_int_equal(mkdir(tmp, 0700), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), -EEXIST);
+	assert_int_equal(restore(), -EEXIST);
 	rmdir(tmp);
 }
 
@@ -136,19 +143,19 @@ static void belongs_to_whom_the_place_belongs(void **state)
 {
 	put(file, "77\n");
 	assert_int_equal(chown(file, NOBODY, NOBODY), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	assert_int_equal(owner_of(file), NOBODY);
 	put(file, "77\n");
 	assert_int_equal(chown(dir, NOBODY, NOBODY), 0);
 	assert_int_equal(chown(file, 0, 0), 0); /* a link to one of root's, perhaps */
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	assert_int_equal(owner_of(file), NOBODY);
 	unlink(file);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	assert_int_equal(owner_of(file), NOBODY);
 	assert_int_equal(chown(dir, 0, 0), 0);
 	unlink(file);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	assert_int_equal(owner_of(file), 0);
 }
 
@@ -180,7 +187,7 @@ static void goes_through_directories(void **state)
 	set_up_way(dir);
 	assert_int_equal(mkdir(sub_dir, 0755), 0);
 	assert_int_equal(chown(dir, NOBODY, NOBODY), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	expect_own();
 	assert_int_equal(hp_pidfile_read(getpid(), file), getpid());
 	tear_down_way();
@@ -190,7 +197,7 @@ static void goes_through_links_of_roots(void **state)
 {
 	set_up_way(dir);
 	assert_int_equal(symlink(elsewhere, sub_dir), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), 0);
+	assert_int_equal(restore(), 0);
 	expect_own();
 	assert_int_equal(hp_pidfile_read(getpid(), file), getpid());
 	tear_down_way();
@@ -203,7 +210,7 @@ static void goes_through_no_others(void **state)
 	put(there, "77\n");
 	assert_int_equal(chown(dir, NOBODY, NOBODY), 0);
 	assert_int_equal(hp_pidfile_read(getpid(), file), 0);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), -ELOOP);
+	assert_int_equal(restore(), -ELOOP);
 	expect(there, "77\n");
 	tear_down_way();
 }
@@ -220,11 +227,27 @@ static void not_even_behind_one_of_roots(void **state)
 	assert_int_equal(chown(other, NOBODY, NOBODY), 0);
 	assert_int_equal(symlink(other, to_service), 0);
 	snprintf(file, sizeof(file), "%s/sub/pid", to_service);
-	assert_int_equal(hp_pidfile_restore(file, getpid()), -ELOOP);
+	assert_int_equal(restore(), -ELOOP);
 	assert_int_equal(access(there, F_OK), -1);
 	unlink(to_service);
 	tear_down_way();
 	rmdir(other);
+}
+
+/* Its root may be one of somebody's making. */
+static void not_as_another_of_that_number(void **state)
+{
+	pid_t pid = sleeper_start();
+	uint64_t start = hp_generation_start_of(pid) - 1;
+
+	assert_int_equal(hp_pidfile_restore(file, pid, start), -ESRCH);
+	assert_int_equal(access(file, F_OK), -1);
+	assert_int_equal(hp_pidfile_restore(file, pid, start + 1), 0);
+	assert_int_equal(hp_pidfile_read(getpid(), file), pid);
+	sleeper_end(pid);
+	put(file, "77\n");
+	assert_true(hp_pidfile_restore(file, pid, start + 1) < 0);
+	expect(file, "77\n");
 }
 
 int main(void)
@@ -239,6 +262,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(goes_through_links_of_roots, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(goes_through_no_others, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(not_even_behind_one_of_roots, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(not_as_another_of_that_number, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

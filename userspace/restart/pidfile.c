@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "restart/generation.h"
 #include "service/path.h"
 #include "trust/path.h"
 
@@ -92,7 +93,7 @@ static int write_new(int dir, const char *name, pid_t pid, const struct stat *ow
 }
 
 /* Whole or not at all: a script may read it at any time. */
-int hp_pidfile_restore(const char *path, pid_t pid)
+int hp_pidfile_restore(const char *path, pid_t pid, uint64_t start)
 {
 	const char *name;
 	hp_autoclose int dir = open_dir(pid, path, &name), was = -1;
@@ -102,6 +103,9 @@ int hp_pidfile_restore(const char *path, pid_t pid)
 
 	if (dir < 0)
 		return dir;
+	/* Asked afterwards: the root was that process's. */
+	if (hp_generation_start_of(pid) != start)
+		return -ESRCH;
 	was = open_regular(dir, name, &file);
 	if (was < 0 && was != -ENOENT)
 		return was;

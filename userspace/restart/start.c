@@ -187,6 +187,7 @@ void hp_supervisor_undo(struct hp_supervisor *s)
 	if (s->generation.shielded)
 		hp_shield_lower(&s->listeners, s->req->pid);
 	if (s->pidfile_was)
-		(void)hp_pidfile_restore(s->pidfile, s->req->pid); /* where the new one wrote it, it can be */
+		(void)hp_pidfile_restore(s->pidfile, s->generation.old,
+					 s->generation.old_start); /* where the new one wrote it, it can be */
 	hp_generation_remove();
 }

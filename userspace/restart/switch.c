@@ -147,7 +147,7 @@ static void tidy(struct hp_supervisor *s)
 {
 	const char *path = s->pidfile;
 	struct hp_err err = {.text = ""};
-	int r = path ? hp_pidfile_restore(path, s->generation.pid) : 0;
+	int r = path ? hp_pidfile_restore(path, s->generation.pid, s->generation.pid_start) : 0;
 	char text[512];
 
 	hp_shield_lower(&s->listeners, s->generation.pid);
