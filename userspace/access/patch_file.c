@@ -106,7 +106,8 @@ static int read_owner(pid_t pid, uid_t of, struct owner *o, struct hp_err *err)
 			break;
 		o->gid[o->n_gids] = group;
 	}
-	alone = !of || (are_all(status, "\nUid:", of) && are_all(status, "\nGid:", o->gid[0]));
+	alone = good && (!of || (are_all(status, "\nUid:", of) &&
+				 are_all(status, "\nGid:", o->gid[0])));
 	free(status);
 	if (!good)
 		return hp_err_set(err, -HP_E_FAILED, "%s does not tell whose it is", path);
