@@ -164,6 +164,46 @@ MAIN=$(cat "$T/restarted")
 own "$MAIN"
 end_server
 
+# --- a stranger with the old one's number ----------------------------------------------------------------
+# Whoever ends his process while the new one starts, and has a process of root's begun, does not have hp
+# signal that.
+cat >"$T/reborn.py" <<'END'
+import ctypes, os, signal, struct, sys
+
+number = ctypes.c_int(int(sys.argv[1]))
+# struct clone_args: exit_signal, set_tid, set_tid_size
+args = struct.pack("11Q", 0, 0, 0, 0, signal.SIGCHLD, 0, 0, 0, ctypes.addressof(number), 1, 0)
+pid = ctypes.CDLL(None, use_errno=True).syscall(435, args, len(args))
+if pid < 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+if pid == 0:
+    print("there", flush=True)
+    signal.pause()
+print("ended by", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+END
+start_netsvc epoll "$address"
+from=$(stat -c %s "$T/server.out")
+"$O/hpctl" --socket "$T/hpd.sock" restart "$MAIN" --wait --drain graceful:SIGUSR1 --ready-timeout 80s \
+	-- "${new[@]}" "hold=bind:$T/bind" "$address" >"$T/restarted" 2>&1 &
+restart=$!
+wait_line "$T/server.out" '^bind ' "$from"
+kill -KILL "$MAIN"
+wait "$MAIN" 2>/dev/null
+/usr/bin/python3 "$T/reborn.py" "$MAIN" >"$T/reborn" 2>&1 &
+reborn=$!
+wait_line "$T/reborn" '^there' || not_ok "a stranger has the old one's number" "$(cat "$T/reborn")"
+touch "$T/bind"
+wait "$restart"
+is "the old one has ended, and its number is a stranger's: it is restarted" "$?" 0
+own "$MAIN"
+kill -TERM "$MAIN"
+wait "$reborn"
+is "hp has not signalled the stranger" "$(tail -n 1 "$T/reborn")" "ended by -15"
+rm "$T/bind"
+MAIN=$(cat "$T/restarted")
+own "$MAIN"
+end_server
+
 # --- with the rights that root has given up ----------------------------------------------------------------
 caps() {
 	awk '$1 == "CapPrm:" { print $2 }' "/proc/$MAIN/status"
