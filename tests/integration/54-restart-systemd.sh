@@ -96,6 +96,16 @@ like "and told so" "$ERR" 'is without the capabilities 0x10000,'
 is "the other one is there" "$(caps "$MAIN" CapBnd)" 0x0000000000000400
 inside systemctl stop capable
 
+# What is mounted on the path of a socket takes capabilities, and entering the service's namespace.
+unit private "${common[@]}" TemporaryFileSystem=/mnt "ExecStart=$SVC/netsvc epoll unlink unix:/mnt/socket"
+begin private
+wait_until "$PATIENCE" inside test -S "/proc/$MAIN/root/mnt/socket"
+restart --wait
+is "a unix socket in mounts of its own: it is restarted" "$STATUS $ERR" "0 "
+check "its path is there" inside test -S "/proc/$MAIN/root/mnt/socket"
+is "and no mount point" "$(of "$MAIN" mountinfo | grep -c ' /mnt/socket ')" 0
+inside systemctl stop private
+
 unit crashing "${common[@]}" Restart=on-failure "ExecStart=$SVC/netsvc threads $address"
 survives crashing line
 crashes crashing
