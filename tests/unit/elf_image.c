@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "elf_files.h"
 
+#include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "base/addr.h"
 #include "elf/debug_file.h"
@@ -382,6 +385,54 @@ static void a_string_ends_whatever_is_written(void **state)
 	hp_image_free(im);
 }
 
+/* Somebody makes the file shorter: what is gone are zeros, and whoever reads it lives. */
+static void what_is_cut_off_is_zeros(void **state)
+{
+	struct hp_image *im = open_file("lib.so"), *copy = NULL;
+	int fd = memory_file(good, n_good), writer = dup(fd);
+	size_t whole = HP_PAGE;
+
+	(void)state;
+	assert_true(n_good > whole + HP_PAGE);
+	assert_int_equal(hp_image_open(&copy, fd, "x", NULL), 0);
+	assert_false(copy->cut);
+	assert_int_equal(ftruncate(writer, (off_t)whole), 0);
+	assert_int_equal(copy->bytes[whole + HP_PAGE], 0);
+	assert_true(copy->cut);
+	assert_memory_equal(copy->bytes, good, whole);
+	for (size_t i = whole; i < n_good; i++)
+		assert_int_equal(copy->bytes[i], 0);
+	assert_int_equal(ftruncate(writer, 0), 0);
+	for (size_t i = 0; i < whole; i++)
+		assert_int_equal(copy->bytes[i], 0);
+	assert_memory_equal(im->bytes, good, n_good);
+	assert_false(im->cut);
+	close(writer);
+	hp_image_free(copy);
+	hp_image_free(im);
+}
+
+static void another_bus_error_ends_us(void **state)
+{
+	struct hp_image *im = open_file("lib.so");
+	int status, fd = memory_file(good, n_good);
+	pid_t child = fork();
+
+	(void)state;
+	if (child == 0) {
+		const volatile uint8_t *p = mmap(NULL, n_good, PROT_READ, MAP_PRIVATE, fd, 0);
+
+		if (p == MAP_FAILED || ftruncate(fd, 0) < 0)
+			_exit(1);
+		_exit(2 + p[0]);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGBUS);
+	close(fd);
+	hp_image_free(im);
+}
+
 static void finds_the_debug_file(void **state)
 {
 	static const char place[] = "/usr/lib/debug/.build-id/fe";
@@ -434,6 +485,8 @@ int main(void)
 		cmocka_unit_test(refuses_every_truncation),
 		cmocka_unit_test(survives_any_byte_of_the_headers),
 		cmocka_unit_test(a_string_ends_whatever_is_written),
+		cmocka_unit_test(what_is_cut_off_is_zeros),
+		cmocka_unit_test(another_bus_error_ends_us),
 		cmocka_unit_test(finds_the_debug_file),
 	};
 

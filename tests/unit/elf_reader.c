@@ -326,6 +326,27 @@ static void works_ahead(void **state)
 	hp_reader_free(r);
 }
 
+/* What it would say of half a file would be believed. */
+static void ends_over_half_a_file(void **state)
+{
+	int fd = open(path_of("half.so"), O_RDWR | O_CREAT | O_CLOEXEC, 0600), writer = dup(fd);
+	struct hp_image *lib = open_file("lib.so"), *im = NULL;
+	struct hp_symtab *st = NULL;
+	struct hp_reader *r;
+	struct hp_err err;
+
+	assert_int_equal(hp_pwrite_all(fd, lib->bytes, lib->size, 0), 0);
+	assert_int_equal(hp_image_open(&im, fd, "half.so", NULL), 0);
+	r = new_reader(im);
+	assert_int_equal(ftruncate(writer, 4096), 0);
+	assert_int_equal(hp_symtab_load(&st, im, NULL, &err), -HP_E_READER);
+	assert_contains(err.text, "killed by signal 7");
+	close(writer);
+	hp_image_free(im);
+	hp_image_free(lib);
+	hp_reader_free(r);
+}
+
 static void begins_when_it_must(void **state)
 {
 	struct hp_image *lib = open_file("lib.so"), *same = open_file("lib.so"), *libc;
@@ -374,6 +395,7 @@ int main(void)
 		cmocka_unit_test(agrees_on_copies),
 		cmocka_unit_test(refuses_in_the_same_words),
 		cmocka_unit_test(works_ahead),
+		cmocka_unit_test(ends_over_half_a_file),
 		cmocka_unit_test(begins_when_it_must),
 	};
 

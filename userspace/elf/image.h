@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <libelf.h>
 
 struct hp_err;
@@ -34,6 +35,8 @@ struct hp_image {
 	 * file meanwhile: what was checked is to be copied first, or safe whatever it says. */
 	const uint8_t *bytes;
 	size_t size;
+	volatile bool cut; /* the file was made shorter: some of it is zeros now */
+	TAILQ_ENTRY(hp_image) mapped; /* among all */
 	Elf *elf; /* hp_image_elf() */
 	Elf64_Ehdr ehdr;
 	Elf64_Phdr phdr[HP_IMAGE_MAX_PHDRS]; /* checked: file ranges inside the file, no wrap */

@@ -4,15 +4,12 @@
  * segment to know that bytes are there.  Strings of the dynamic string table end inside it, because
  * its last byte is NUL.
  */
-#include "elf/image.h"
+#include "elf/image_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "base/addr.h"
 #include "base/array.h"
@@ -34,35 +31,6 @@ enum kind { LOADABLE, DEBUG_FILE };
 static bool in_file(const struct hp_image *im, uint64_t offset, uint64_t size)
 {
 	return offset <= im->size && size <= im->size - offset;
-}
-
-static int map_file(struct hp_image *im, struct hp_err *err)
-{
-	struct stat st;
-	uint8_t *room;
-
-	if (fstat(im->fd, &st))
-		return hp_err_sys(err, errno, "%s", im->name);
-	if (S_ISDIR(st.st_mode))
-		return hp_err_set(err, -HP_E_BAD_ELF, "%s: is a directory, not an ELF file",
-				  im->name);
-	if (!S_ISREG(st.st_mode))
-		return hp_err_set(err, -HP_E_BAD_ELF, "%s: not a regular file", im->name);
-	if (st.st_size == 0)
-		return hp_err_set(err, -HP_E_BAD_ELF, "%s: is empty", im->name);
-	if ((uint64_t)st.st_size > HP_IMAGE_MAX_BYTES)
-		return hp_err_set(err, -HP_E_BAD_ELF, "%s: longer than %llu bytes", im->name,
-				  HP_IMAGE_MAX_BYTES);
-	im->size = (size_t)st.st_size;
-	/* The page behind the file ends a string whose NUL somebody overwrites after its check. */
-	room = mmap(NULL, HP_PAGE_UP(im->size) + HP_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS,
-		    -1, 0);
-	if (room == MAP_FAILED)
-		return hp_err_sys(err, errno, "%s: mapping it", im->name);
-	im->bytes = room;
-	if (mmap(room, im->size, PROT_READ, MAP_PRIVATE | MAP_FIXED, im->fd, 0) == MAP_FAILED)
-		return hp_err_sys(err, errno, "%s: mapping it", im->name);
-	return 0;
 }
 
 static const char *machine_name(uint16_t machine)
@@ -278,7 +246,7 @@ static int read_image(struct hp_image *im, enum kind kind, struct hp_err *err)
 	size_t n_sections;
 	int r;
 
-	r = map_file(im, err);
+	r = hp_image_map(im, err);
 	if (r)
 		return r;
 	r = check_ident(im, err);
@@ -342,8 +310,7 @@ void hp_image_free(struct hp_image *im)
 	}
 	if (im->elf)
 		(void)elf_end(im->elf); /* the number of users left: none */
-	if (im->bytes)
-		munmap((void *)im->bytes, HP_PAGE_UP(im->size) + HP_PAGE);
+	hp_image_unmap(im);
 	hp_close(&im->fd);
 	free(im->name);
 	free(im);

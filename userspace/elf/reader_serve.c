@@ -4,6 +4,7 @@
  * these make of it, it has nothing but the socket to do harm with.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -145,6 +146,7 @@ void hp_reader_run(int sock)
 	struct hp_reply reply = {.sock = sock, .bytes = &bytes};
 
 	is_here = true;
+	(void)signal(SIGBUS, SIG_DFL); /* half a file is no answer: who asks hears of our death */
 	if (hp_helper_strip("hpd-reader", &sock, 1) < 0 || hp_reader_confine() < 0)
 		_exit(1);
 	for (;;) {

@@ -176,6 +176,8 @@ int hp_live_open(struct hp_live **ret, struct hp_ops *ops, struct hp_target *t,
 	for (unsigned i = 0; i < l->fixed.n_fns && r >= 0; i++)
 		if ((r = open_sides(lv, i, err)) >= 0)
 			r = open_chain(lv, i, err);
+	if (r >= 0)
+		r = hp_target_files_check(t, err);
 	if (r < 0) {
 		hp_live_free(lv);
 		return r;

@@ -88,7 +88,8 @@ static int make_plan(struct load *l, struct hp_err *err)
 	if ((r = hp_ledgers_refuse_full(&l->w.ledgers, l->plan->n_fns, l->w.t, err)) < 0 ||
 	    (r = hp_depend_check_load(&l->plan->info.meta, &l->w.ledgers, err)) < 0 ||
 	    (r = hp_plan_place(l->plan, &l->w.ledgers, err)) < 0 ||
-	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0)
+	    (r = hp_target_room(l->w.t, hp_plan_bytes(l->plan) + HP_AGENT_BYTES, err)) < 0 ||
+	    (r = hp_target_files_check(l->w.t, err)) < 0)
 		return r;
 	if (l->req->mode != HP_MODE_RELAXED && (r = hp_stacks_check(&l->w, err)) < 0)
 		return r;

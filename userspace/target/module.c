@@ -244,3 +244,14 @@ bool hp_module_is_libc(const struct hp_module *m)
 {
 	return named(m, "libc.so") || named(m, "libc.musl") || named(m, "libpthread.so");
 }
+
+int hp_target_files_check(const struct hp_target *t, struct hp_err *err)
+{
+	for (size_t i = 0; i < t->n_modules; i++)
+		if (t->module[i].image->cut)
+			return hp_err_set(err, -HP_E_TARGET,
+					  "process %d (%s): its file %s was made shorter while it was read, "
+					  "so that what it executes is not known: restart the process",
+					  (int)t->pid, t->comm, t->module[i].path);
+	return 0;
+}

@@ -84,6 +84,10 @@ void hp_target_free(struct hp_target *t);
  * now, even the same anew (exec). */
 int hp_target_check(const struct hp_target *t, struct hp_err *err);
 
+/* What was read of its files was in them: -HP_E_TARGET names one that was made shorter meanwhile, of which
+ * some was read as zeros (elf/image.h). */
+int hp_target_files_check(const struct hp_target *t, struct hp_err *err);
+
 /* Who traces its main thread; 0: nobody. */
 pid_t hp_target_tracer(const struct hp_target *t);
 
