@@ -385,6 +385,41 @@ static void a_string_ends_whatever_is_written(void **state)
 	hp_image_free(im);
 }
 
+/* @n bytes of notes that say nothing, and behind them the one with the build-id. */
+static size_t build_id_behind(size_t n)
+{
+	struct hp_image *im = NULL;
+	size_t found, at = HP_PAGE_UP(n_good);
+	uint8_t *b = calloc(1, at + n + HP_PAGE);
+	Elf64_Phdr *p;
+
+	assert_non_null(b);
+	memcpy(b, good, n_good);
+	/* The one with the build-id. */
+	for (size_t i = 0;; i++) {
+		p = segment(b, PT_NOTE, i);
+		if (memmem(b + p->p_offset, p->p_filesz, "GNU\0\xfe\x01", 6))
+			break;
+	}
+	memcpy(b + at + n, b + p->p_offset, p->p_filesz);
+	p->p_offset = at;
+	p->p_filesz += n;
+	assert_int_equal(hp_image_open(&im, memory_file(b, at + n + HP_PAGE), "x", NULL), 0);
+	found = im->build_id_len;
+	hp_image_free(im);
+	free(b);
+	return found;
+}
+
+/* A file of gigabytes, all notes, is not searched to its end. */
+static void notes_have_an_end(void **state)
+{
+	(void)state;
+	assert_int_equal(build_id_behind(0), 20);
+	assert_int_equal(build_id_behind(12 * 1024), 20);
+	assert_int_equal(build_id_behind(12 * 1024 * 1024), 0);
+}
+
 /* Somebody makes the file shorter: what is gone are zeros, and whoever reads it lives. */
 static void what_is_cut_off_is_zeros(void **state)
 {
@@ -485,6 +520,7 @@ int main(void)
 		cmocka_unit_test(refuses_every_truncation),
 		cmocka_unit_test(survives_any_byte_of_the_headers),
 		cmocka_unit_test(a_string_ends_whatever_is_written),
+		cmocka_unit_test(notes_have_an_end),
 		cmocka_unit_test(what_is_cut_off_is_zeros),
 		cmocka_unit_test(another_bus_error_ends_us),
 		cmocka_unit_test(finds_the_debug_file),

@@ -23,6 +23,8 @@
 
 /* Real files have some dozens; bounds the time that looking for one takes. */
 #define MAX_DYNAMIC 4096
+/* Likewise, of all notes: theirs are some hundred bytes. */
+#define MAX_NOTES (64u << 10)
 
 /* A separate debug file keeps the program headers of the file it was made from, but not their
  * bytes. */
@@ -232,12 +234,16 @@ static int read_dynamic(struct hp_image *im, struct hp_err *err)
 
 static void read_build_id(struct hp_image *im)
 {
-	for (size_t i = 0; !im->build_id_len && i < im->n_phdrs; i++) {
-		const Elf64_Phdr *p = &im->phdr[i];
+	size_t left = MAX_NOTES;
 
-		if (p->p_type == PT_NOTE && p->p_filesz)
-			im->build_id_len = hp_note_build_id(im->bytes + p->p_offset, p->p_filesz,
-							    p->p_align, im->build_id);
+	for (size_t i = 0; !im->build_id_len && left && i < im->n_phdrs; i++) {
+		const Elf64_Phdr *p = &im->phdr[i];
+		size_t n = p->p_filesz < left ? p->p_filesz : left;
+
+		if (p->p_type != PT_NOTE || !n)
+			continue;
+		im->build_id_len = hp_note_build_id(im->bytes + p->p_offset, n, p->p_align, im->build_id);
+		left -= n;
 	}
 }
 
