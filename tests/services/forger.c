@@ -2,13 +2,15 @@
 /*
  * forger LIE – serves as the plainest service does; on "forge" it rewrites what hp has written into it,
  * in its own memory, as LIE says: with right checksums, so that only what is said can be doubted.
- * "storm" does so over and over, with another lie each time.  "forger" alone prints the lies.
+ * "storm" does so over and over, with another lie each time.  "forger" alone prints the lies, but for those
+ * that hold up whoever looks (62-held-up).
  *
  * It knows hp's ledger by hp's own headers.  Meanwhile it looks after what is none of hp's business:
  * memory between guard pages, and the code of its C library.
  */
 #include "svc.h"
 
+#include <elf.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,6 +138,10 @@ static void *caller(void *arg)
 	X(crowd_of_functions, (swell(l), gather(l, FULL, "1234567890abcdef")))                      \
 	X(same_again, gather(l, 1, l->fixed.id))
 
+#define HOLD_UPS(X)                                                                                \
+	X(endless, stretch(l, 256ul << 20))                                                        \
+	X(cut_off, (stretch(l, 4ul << 20), svc_thread(cut, NULL)))
+
 static void set_phase(struct hp_ledger *l, enum hp_phase p)
 {
 	(void)hp_ledger_set_phase(l, NULL, p, NULL); /* without a target it cannot fail */
@@ -206,6 +212,62 @@ static void swell(struct hp_ledger *l)
 		     HP_PAGE_UP(hp_ledger_size(f->n_fns, f->n_ranges, f->text_n));
 }
 
+/* Code that is all zeros, which are instructions, and takes no room. */
+static int code_fd = -1;
+static uint64_t code_n;
+
+static uint64_t map_code(void)
+{
+	const Elf64_Phdr text = {.p_type = PT_LOAD,
+				 .p_flags = PF_R | PF_X,
+				 .p_filesz = code_n,
+				 .p_memsz = code_n,
+				 .p_align = HP_PAGE};
+	const Elf64_Ehdr head = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS64,
+					     ELFDATA2LSB, EV_CURRENT},
+				 .e_type = ET_DYN,
+				 .e_machine = EM_X86_64,
+				 .e_version = EV_CURRENT,
+				 .e_ehsize = sizeof(head),
+				 .e_phoff = sizeof(head),
+				 .e_phentsize = sizeof(text),
+				 .e_phnum = 1};
+	void *at;
+
+	code_fd = memfd_create("code", MFD_CLOEXEC);
+	if (code_fd < 0 || ftruncate(code_fd, (off_t)code_n) ||
+	    pwrite(code_fd, &head, sizeof(head), 0) != sizeof(head) ||
+	    pwrite(code_fd, &text, sizeof(text), sizeof(head)) != sizeof(text))
+		return 0;
+	at = mmap(NULL, code_n, PROT_READ | PROT_EXEC, MAP_PRIVATE, code_fd, 0);
+	return at == MAP_FAILED ? 0 : (uintptr_t)at;
+}
+
+/* Its functions are @n bytes long, and threads in them are to be counted. */
+static void stretch(struct hp_ledger *l, uint64_t n)
+{
+	struct hp_ledger_fixed *f = &l->fixed;
+	uint64_t at;
+
+	code_n = n;
+	at = map_code();
+	f->mode = HP_MODE_RELAXED;
+	for (unsigned i = 0; i < f->n_fns; i++) {
+		f->fn[i].addr = f->fn[i].new_addr = at + HP_PAGE;
+		f->fn[i].size = f->fn[i].new_size = code_n - HP_PAGE;
+	}
+}
+
+static void *cut(void *arg)
+{
+	for (;;) {
+		if (ftruncate(code_fd, HP_PAGE) || ftruncate(code_fd, (off_t)code_n))
+			break;
+		svc_nap_us(1000);
+	}
+	return NULL;
+}
+
 #define DEFINE(name, what)                                                                         \
 	static void lie_##name(struct hp_ledger *l)                                                \
 	{                                                                                          \
@@ -215,6 +277,7 @@ static void swell(struct hp_ledger *l)
 		(void)f;                                                                           \
 	}
 LIES(DEFINE)
+HOLD_UPS(DEFINE)
 
 static const struct lie {
 	const char *name;
@@ -222,8 +285,11 @@ static const struct lie {
 } lies[] = {
 #define ENTRY(name, what) {#name, lie_##name},
 	LIES(ENTRY)
+}, hold_ups[] = {
+	HOLD_UPS(ENTRY)
 };
 #define N_LIES (sizeof(lies) / sizeof(lies[0]))
+#define N_HOLD_UPS (sizeof(hold_ups) / sizeof(hold_ups[0]))
 
 static const struct lie *mine;
 
@@ -393,6 +459,9 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[1], lies[i].name))
 			mine = &lies[i];
 	}
+	for (size_t i = 0; i < N_HOLD_UPS && argc > 1; i++)
+		if (!strcmp(argv[1], hold_ups[i].name))
+			mine = &hold_ups[i];
 	if (argc == 1)
 		return 0;
 	if (!mine || !set_up_guard())

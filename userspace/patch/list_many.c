@@ -9,9 +9,11 @@
 #include <string.h>
 
 #include "base/array.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "hp/err.h"
 #include "patch/list.h"
+#include "target/procfs.h"
 
 #define BYTES_MAX (32u << 20)
 /* Of a patch, a function, a pair of words beside its texts, as JSON. */
@@ -64,20 +66,30 @@ static const char *comm_of(const struct hp_patch_list *l)
 	return l->n ? l->v[0].comm : l->unknown.n ? l->unknown.v[0].comm : "";
 }
 
-static int leave_largest(struct hp_list_parts *p)
+/* Of @pid no more than that. */
+static int leave(struct hp_list_parts *p, pid_t pid, const char *comm, const char *detail)
 {
 	struct hp_unknown_info *u = HP_ARRAY_ADD(&p->left.unknown);
-	size_t most = 0;
 
 	if (!u)
 		return -ENOMEM;
+	*u = (struct hp_unknown_info){.pid = pid};
+	snprintf(u->comm, sizeof(u->comm), "%s", comm);
+	snprintf(u->detail, sizeof(u->detail), "%s", detail);
+	return 0;
+}
+
+static int leave_largest(struct hp_list_parts *p)
+{
+	size_t most = 0;
+
 	for (size_t i = 1; i < p->n; i++)
 		if (p->v[i].bytes >= p->v[most].bytes)
 			most = i;
-	*u = (struct hp_unknown_info){.pid = p->v[most].pid};
-	snprintf(u->comm, sizeof(u->comm), "%s", p->v[most].comm);
-	snprintf(u->detail, sizeof(u->detail),
-		 "patched by hp, with more to tell than a list of many has room for: list it alone, by -p");
+	if (leave(p, p->v[most].pid, p->v[most].comm,
+		  "patched by hp, with more to tell than a list of many has room for: list it alone, "
+		  "by -p") < 0)
+		return -ENOMEM;
 	hp_patch_list_free(&p->v[most].list);
 	p->bytes -= p->v[most].bytes;
 	p->n--;
@@ -147,49 +159,109 @@ void hp_list_parts_free(struct hp_list_parts *p)
 	HP_ARRAY_FREE(p);
 }
 
+/* Of the time that a list may take (GRACE_NS in daemon/job.c) what processes that hold it up may have … */
+#define LOST_MAX_NS (40 * HP_S)
+#define LEAST_NS    (250 * HP_MS)
+/* … and when there is no more but for asking who is patched. */
+#define HURRY_NS (90 * HP_S)
+
+struct many {
+	struct hp_ops *ops;
+	uint64_t since_ns;
+	struct hp_list_parts parts;
+};
+
+static int look_at_one(void *arg, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+{
+	const struct many *m = arg;
+
+	if (!hp_op_is_patched(pid))
+		return 1;
+	if (hp_now_ns() - m->since_ns >= HURRY_NS)
+		return hp_err_set(err, HP_LIST_LOST,
+				  "patched by hp, but others held the list up: list it alone, by -p");
+	return hp_list_process(m->ops, pid, ret, err);
+}
+
+static int note_one(void *arg, pid_t pid, int code, struct hp_patch_list *list,
+		    const struct hp_err *why)
+{
+	struct many *m = arg;
+	struct hp_stat st = {0};
+
+	if (code == 0)
+		return hp_list_take(&m->parts, pid, list);
+	if (code == HP_LIST_LOST)
+		return hp_stat_read(pid, &st) < 0 ? 0 : leave(&m->parts, pid, st.comm, why->text);
+	/* It ends, runs another program, or a debugger has it: only its own. */
+	hp_debug("process %d is left out of the list: %s", pid, why->text);
+	return code == -ENOMEM ? code : 0;
+}
+
 static int list_many(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
 		     struct hp_err *err)
 {
-	struct hp_list_parts parts = {.bytes_max = BYTES_MAX};
-	struct hp_patch_list list;
+	struct many m = {.ops = ops, .since_ns = hp_now_ns(), .parts.bytes_max = BYTES_MAX};
+	const struct hp_list_looks how = {look_at_one, note_one, &m, LOST_MAX_NS, LEAST_NS};
 	struct hp_pids pids = {0};
-	struct hp_err why = {0};
 	int r = hp_op_select(s, NULL, NULL, &pids, NULL, err);
 
-	for (size_t i = 0; i < pids.n && r >= 0; i++) {
-		int k = hp_op_is_patched(pids.v[i]) ? hp_list_process(ops, pids.v[i], &list, &why) : 1;
-
-		if (k == 0)
-			k = r = hp_list_take(&parts, pids.v[i], &list);
-		else if (k == -ENOMEM)
-			r = k;
-		/* Otherwise it ends, runs another program, or a debugger has it: only its own. */
-		if (k < 0)
-			hp_debug("process %d is left out of the list: %s", pids.v[i], why.text);
-	}
+	if (r >= 0)
+		r = hp_list_look(&how, &pids, err);
 	HP_ARRAY_FREE(&pids);
-	if (r == 0)
-		r = hp_list_join(&parts, ret);
-	hp_list_parts_free(&parts);
-	return r == -ENOMEM ? hp_err_set(err, r, "no memory for a list") : r;
+	if (r >= 0 && (r = hp_list_join(&m.parts, ret)) < 0)
+		(void)hp_err_set(err, r, "no memory for a list");
+	hp_list_parts_free(&m.parts);
+	return r;
+}
+
+struct alone {
+	struct hp_ops *ops;
+	int code;
+	struct hp_patch_list list;
+	struct hp_err *err;
+};
+
+static int look_at_it(void *arg, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+{
+	const struct alone *a = arg;
+
+	return hp_list_process(a->ops, pid, ret, err);
+}
+
+static int note_it(void *arg, pid_t pid, int code, struct hp_patch_list *list,
+		   const struct hp_err *why)
+{
+	struct alone *a = arg;
+
+	a->list = *list;
+	if (code == HP_LIST_LOST)
+		a->code = hp_err_set(a->err, -HP_E_TARGET, "process %d is %s", pid, why->text);
+	else if (code < 0)
+		a->code = hp_err_set(a->err, code, "%s", why->text);
+	return 0;
 }
 
 static int list_alone(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
 {
-	struct hp_patch_list list;
-	int r = hp_list_process(ops, pid, &list, err);
+	struct alone a = {.ops = ops, .err = err};
+	const struct hp_list_looks how = {look_at_it, note_it, &a, 0, LOST_MAX_NS};
+	const struct hp_pids one = {.v = &pid, .n = 1};
+	int r = hp_list_look(&how, &one, err);
 
+	if (r >= 0)
+		r = a.code;
 	if (r < 0)
 		return r;
-	if (list_bytes(&list) <= BYTES_MAX) {
-		*ret = list;
+	if (list_bytes(&a.list) <= BYTES_MAX) {
+		*ret = a.list;
 		return 0;
 	}
 	r = hp_err_set(err, -HP_E_TARGET,
 		       "process %d (%s) is patched by hp, with more to tell (%zu patches) than a list has "
 		       "room for",
-		       pid, comm_of(&list), list.n);
-	hp_patch_list_free(&list);
+		       pid, comm_of(&a.list), a.list.n);
+	hp_patch_list_free(&a.list);
 	return r;
 }
 
