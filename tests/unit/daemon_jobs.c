@@ -280,10 +280,11 @@ static void leaves_other_hpds_targets_alone(void **state)
 {
 	char path[64];
 	int claims = hp_claims_open(), held = -1;
+	struct hp_locks locks = {0};
 
 	assert_true(claims >= 0);
-	assert_true(hp_claim_take(claims, rig.target, &held));
-	assert_false(hp_claim_is_foreign(claims, rig.target));
+	assert_true(hp_claim_take(claims, rig.target, &held, &locks));
+	assert_false(hp_claim_is_foreign(claims, rig.target, &locks));
 	rig_expect(load("ok.so"), 409, "is served by another hpd");
 	stub->patches = 1;
 	snprintf(path, sizeof(path), "/hp/v2/patches?pid=%d", rig.target);
@@ -292,7 +293,8 @@ static void leaves_other_hpds_targets_alone(void **state)
 	assert_int_equal(stub->loads + stub->recovers, 0);
 	hp_claim_give(claims, rig.target, &held);
 	rig_expect(load("ok.so"), 200, STUB_ID);
-	assert_true(hp_claim_is_foreign(claims, rig.target));
+	assert_true(hp_claim_is_foreign(claims, rig.target, &locks));
+	hp_locks_free(&locks);
 	close(claims);
 }
 
@@ -300,13 +302,52 @@ static void leaves_other_hpds_targets_alone(void **state)
 static void leaves_targets_of_other_namespaces_alone(void **state)
 {
 	int other = memfd_create("claims", MFD_CLOEXEC), held = -1;
+	struct hp_locks locks = {0};
 
 	assert_true(other >= 0);
-	assert_true(hp_claim_take(other, rig.target, &held));
+	assert_true(hp_claim_take(other, rig.target, &held, &locks));
 	if (held >= 0) /* since Linux 6.9 */
 		rig_expect(load("ok.so"), 409, "is served by another hpd");
 	hp_claim_give(other, rig.target, &held);
 	rig_expect(load("ok.so"), 200, STUB_ID);
+	hp_locks_free(&locks);
+	close(other);
+}
+
+/* Anybody can make the list of locks long, and have many processes that are asked for. */
+static void reads_all_locks_once(void **state)
+{
+	int claims = memfd_create("claims", MFD_CLOEXEC), other = memfd_create("claims", MFD_CLOEXEC);
+	struct hp_locks locks = {0}, anew = {0};
+	int sv[2];
+	pid_t child;
+	char held;
+
+	assert_int_equal(hp_socketpair(sv), 0);
+	child = fork();
+	if (child == 0) {
+		int lock = -1;
+
+		close(sv[0]);
+		if (read(sv[1], &held, 1) != 1)
+			_exit(1);
+		held = hp_claim_take(other, rig.target, &lock, &anew) && lock >= 0;
+		if (write(sv[1], &held, 1) == 1)
+			(void)!read(sv[1], &held, 1); /* it has the lock until then */
+		_exit(0);
+	}
+	close(sv[1]);
+	assert_false(hp_claim_is_foreign(claims, rig.target, &locks));
+	assert_int_equal(write(sv[0], "", 1), 1);
+	assert_int_equal(read(sv[0], &held, 1), 1);
+	assert_false(hp_claim_is_foreign(claims, rig.target, &locks));
+	if (held) /* since Linux 6.9 */
+		assert_true(hp_claim_is_foreign(claims, rig.target, &anew));
+	close(sv[0]);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	hp_locks_free(&locks);
+	hp_locks_free(&anew);
+	close(claims);
 	close(other);
 }
 
@@ -314,6 +355,7 @@ static void leaves_targets_of_other_namespaces_alone(void **state)
 static void claims_nothing_on_hearsay(void **state)
 {
 	int claims = hp_claims_open();
+	struct hp_locks locks = {0};
 	char path[64];
 
 	assert_true(claims >= 0);
@@ -322,10 +364,11 @@ static void claims_nothing_on_hearsay(void **state)
 	stub->stale = true;
 	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
 	rig_wait_status("\"targets\":[]");
-	assert_false(hp_claim_is_foreign(claims, rig.target));
+	assert_false(hp_claim_is_foreign(claims, rig.target, &locks));
 	stub->stale = false;
 	rig_expect(rig_ask("GET", path, "", ""), 200, STUB_ID);
-	assert_true(hp_claim_is_foreign(claims, rig.target));
+	assert_true(hp_claim_is_foreign(claims, rig.target, &locks));
+	hp_locks_free(&locks);
 	close(claims);
 }
 
@@ -512,6 +555,7 @@ int main(void)
 		BPF(forgets_targets_that_exit),
 		BPF(leaves_other_hpds_targets_alone),
 		BPF(leaves_targets_of_other_namespaces_alone),
+		RIG(reads_all_locks_once),
 		RIG(claims_nothing_on_hearsay),
 		BPF(tells_of_a_pid_that_is_gone),
 		RIG(broadcasts_events),

@@ -13,6 +13,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/fd.h"
 #include "target/procfs.h"
 
@@ -66,30 +67,50 @@ static bool is_hpd(pid_t holder)
 	       (sscanf(ids, "%*u %u", &effective) == 1 && effective == 0);
 }
 
-/* Who has locked what @fd is: 0 nobody, or one outside our pid namespace (proc(5), /proc/locks). */
-static pid_t holder_of(int fd)
+static void read_locks(struct hp_locks *l)
 {
 	char *text, *line, *rest;
-	pid_t holder = 0;
-	struct stat st;
 
-	if (fstat(fd, &st) < 0 || hp_read_file(-1, "/proc/locks", LOCKS_MAX, &text, NULL) < 0)
-		return 0;
-	for (line = strtok_r(text, "\n", &rest); line && !holder; line = strtok_r(NULL, "\n", &rest)) {
+	l->read = true;
+	if (hp_read_file(-1, "/proc/locks", LOCKS_MAX, &text, NULL) < 0)
+		return;
+	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
 		unsigned major, minor;
 		unsigned long ino;
+		struct hp_lock *lock;
 		char kind[8];
 		int pid;
 
-		if (sscanf(line, "%*s %7s %*s %*s %d %x:%x:%lu", kind, &pid, &major, &minor, &ino) == 5 &&
-		    !strcmp(kind, "FLOCK") && ino == st.st_ino && makedev(major, minor) == st.st_dev)
-			holder = pid;
+		if (sscanf(line, "%*s %7s %*s %*s %d %x:%x:%lu", kind, &pid, &major, &minor, &ino) != 5 ||
+		    strcmp(kind, "FLOCK") || !(lock = HP_ARRAY_ADD(l)))
+			continue;
+		*lock = (struct hp_lock){makedev(major, minor), ino, pid};
 	}
 	free(text);
-	return holder;
 }
 
-static bool take_process(pid_t pid, int *held)
+void hp_locks_free(struct hp_locks *l)
+{
+	HP_ARRAY_FREE(l);
+	l->read = false;
+}
+
+/* Who has locked what @fd is: 0 nobody, or one outside our pid namespace (proc(5), /proc/locks). */
+static pid_t holder_of(int fd, struct hp_locks *l)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return 0;
+	if (!l->read)
+		read_locks(l);
+	for (size_t i = 0; i < l->n; i++)
+		if (l->v[i].ino == st.st_ino && l->v[i].dev == st.st_dev && l->v[i].holder)
+			return l->v[i].holder;
+	return 0;
+}
+
+static bool take_process(pid_t pid, int *held, struct hp_locks *locks)
 {
 	hp_autoclose int fd = -1;
 	pid_t holder;
@@ -100,28 +121,28 @@ static bool take_process(pid_t pid, int *held)
 		*held = HP_TAKE_FD(fd);
 		return true;
 	}
-	holder = holder_of(fd);
+	holder = holder_of(fd, locks);
 	return holder && !is_hpd(holder);
 }
 
 /* Not tried: another hpd could just then find it locked. */
-static bool is_foreign_process(pid_t pid)
+static bool is_foreign_process(pid_t pid, struct hp_locks *locks)
 {
 	hp_autoclose int fd = open_process(pid);
-	pid_t holder = fd < 0 ? 0 : holder_of(fd);
+	pid_t holder = fd < 0 ? 0 : holder_of(fd, locks);
 
 	return holder && holder != getpid() && is_hpd(holder);
 }
 
 /* --- both --------------------------------------------------------------------------------------------- */
 
-bool hp_claim_take(int claims, pid_t pid, int *held)
+bool hp_claim_take(int claims, pid_t pid, int *held, struct hp_locks *locks)
 {
 	struct flock l = byte_of(pid, F_WRLCK);
 
 	if (fcntl(claims, F_SETLK, &l) < 0)
 		return false;
-	if (take_process(pid, held))
+	if (take_process(pid, held, locks))
 		return true;
 	hp_claim_give(claims, pid, held);
 	return false;
@@ -135,9 +156,9 @@ void hp_claim_give(int claims, pid_t pid, int *held)
 	hp_close(held);
 }
 
-bool hp_claim_is_foreign(int claims, pid_t pid)
+bool hp_claim_is_foreign(int claims, pid_t pid, struct hp_locks *locks)
 {
 	struct flock l = byte_of(pid, F_WRLCK);
 
-	return (fcntl(claims, F_GETLK, &l) == 0 && l.l_type != F_UNLCK) || is_foreign_process(pid);
+	return (fcntl(claims, F_GETLK, &l) == 0 && l.l_type != F_UNLCK) || is_foreign_process(pid, locks);
 }

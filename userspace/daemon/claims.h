@@ -14,16 +14,30 @@
 #define HP_DAEMON_CLAIMS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
+
+/* Who has locked what, of all on the machine, as it was when it was first asked: to be asked of many
+ * processes in a row it is read once.  Anybody can make it long. */
+struct hp_locks {
+	struct hp_lock {
+		dev_t dev;
+		ino_t ino;
+		pid_t holder;
+	} *v;
+	size_t n, room;
+	bool read;
+};
+void hp_locks_free(struct hp_locks *l);
 
 /* The descriptor, or a negative errno. */
 int hp_claims_open(void);
 
 /* False: another hpd has it.  Taking one's own again is harmless.  *held, -1 at first, is the lock of
  * the process: a fork must not keep it. */
-bool hp_claim_take(int claims, pid_t pid, int *held);
+bool hp_claim_take(int claims, pid_t pid, int *held, struct hp_locks *locks);
 void hp_claim_give(int claims, pid_t pid, int *held);
 /* Another hpd has it. */
-bool hp_claim_is_foreign(int claims, pid_t pid);
+bool hp_claim_is_foreign(int claims, pid_t pid, struct hp_locks *locks);
 
 #endif

@@ -202,6 +202,8 @@ static void note_target(struct hp_daemon *d, const struct hp_fact_target *t, str
 	/* What is being done just now its own answer will tell. */
 	if (!s || s->running || s->queued || !s->patches || d->stopping)
 		return;
+	if (t->patches)
+		s->unproven = false;
 	if (wrong.n)
 		note_wrong(s, wrong);
 	else if (!t->patches)
@@ -321,12 +323,15 @@ static bool lives(int pidfd)
 void hp_guard_dropped(struct hp_subject *s)
 {
 	struct hp_daemon *d = s->d;
-	struct hp_dropped *x = calloc(1, sizeof(*x));
+	struct hp_dropped *x;
 
-	if (!lives(s->pidfd)) { /* its end is told by itself */
-		free(x);
+	if (!lives(s->pidfd))
+		return; /* its end is told by itself */
+	if (s->unproven) { /* whose it was has taken them out */
+		hp_subject_forget(s);
 		return;
 	}
+	x = calloc(1, sizeof(*x));
 	hp_log(HP_LOG_WARNING, "process %d: it runs another program now, and its patches are gone",
 	       s->pid);
 	hp_events_send(d, s->pid, false,

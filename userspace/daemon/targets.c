@@ -158,9 +158,12 @@ struct hp_subject *hp_subject_get(struct hp_daemon *d, pid_t pid)
 int hp_subject_claim(struct hp_subject *s, bool view, struct hp_err *err)
 {
 	struct hp_daemon *d = s->d;
+	struct hp_locks locks = {0};
+	bool ours = hp_claim_take(d->claims_fd, s->pid, &s->claim, &locks);
 	int k;
 
-	if (!hp_claim_take(d->claims_fd, s->pid, &s->claim))
+	hp_locks_free(&locks);
+	if (!ours)
 		return hp_err_set(err, -HP_E_TARGET,
 				  "process %d is served by another hpd; use that one's socket",
 				  s->pid);

@@ -38,6 +38,7 @@ struct hp_subject {
 	size_t functions;	/* that they replace */
 	size_t counted, retained, replaced; /* while a list is gone through */
 	bool untold;		/* … which has something that it cannot tell of it */
+	bool unproven;		/* they are from before it was claimed: nobody has looked since */
 	bool gone;		/* the process exited; freed when its jobs have ended */
 
 	TAILQ_HEAD(hp_job_queue, hp_job) queue;

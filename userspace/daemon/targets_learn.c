@@ -16,14 +16,18 @@
 /* A job that somebody killed says nothing of what one before it left. */
 #define SEARCHES 3
 
-/* What a list says may be from before another hpd was done with the process. */
-static bool take_over(struct hp_subject *s)
+/* What a list says may be from before another hpd was done with the process: then the guard's next look,
+ * which is from behind it, finds nothing. */
+static void take_over(struct hp_subject *s, struct hp_locks *locks)
 {
-	return hp_claim_take(s->d->claims_fd, s->pid, &s->claim) && hp_op_is_patched(s->pid);
+	bool was_ours = s->patches || s->claim >= 0;
+
+	s->patches = hp_claim_take(s->d->claims_fd, s->pid, &s->claim, locks) ? s->counted : 0;
+	s->unproven |= !was_ours;
 }
 
 /* What each of the subjects has. */
-static void count_patches(struct hp_daemon *d, const struct hp_job_said *said)
+static void count_patches(struct hp_daemon *d, const struct hp_job_said *said, struct hp_locks *locks)
 {
 	struct hp_subject *s;
 
@@ -33,7 +37,7 @@ static void count_patches(struct hp_daemon *d, const struct hp_job_said *said)
 		const struct hp_fact_patch *p = &said->patch[i];
 
 		s = hp_subject_find(d, p->pid);
-		if (!s && !hp_claim_is_foreign(d->claims_fd, p->pid))
+		if (!s && !hp_claim_is_foreign(d->claims_fd, p->pid, locks))
 			s = hp_subject_get(d, p->pid); /* or it has exited meanwhile */
 		if (!s)
 			continue;
@@ -54,25 +58,30 @@ static void count_patches(struct hp_daemon *d, const struct hp_job_said *said)
 static void learn_list(struct hp_daemon *d, pid_t pid, bool all, const struct hp_job_said *said)
 {
 	struct hp_subject *s, *after;
+	struct hp_locks locks = {0};
 
-	count_patches(d, said);
+	count_patches(d, said, &locks);
 	for (s = TAILQ_FIRST(&d->subjects); s; s = after) {
 		after = TAILQ_NEXT(s, link);
 		/* What is being loaded or unloaded just now its own answer will tell. */
 		if (s->gone || (pid ? s->pid != pid : s->running != NULL))
 			continue;
-		if (s->patches && !s->counted && !hp_op_is_patched(s->pid)) {
-			hp_guard_dropped(s);
-			continue;
-		}
 		if (!s->counted && (!all || s->untold))
 			continue; /* the list does not tell of it */
+		if (s->patches && !s->counted) {
+			/* One of many may be from before a load. */
+			if (pid)
+				hp_guard_dropped(s);
+			continue;
+		}
 		/* A process with patches is ours from now on; what is only looked at is not. */
-		s->patches = s->counted && take_over(s) ? s->counted : 0;
+		if (s->counted)
+			take_over(s, &locks);
 		s->functions = s->patches ? s->replaced : 0;
 		hp_subject_set_retained(s, s->patches && s->retained);
 		hp_subject_settle(s);
 	}
+	hp_locks_free(&locks);
 }
 
 void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const struct hp_job_said *said)
@@ -86,6 +95,7 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const struc
 	if (!s || s->gone || (job->req.kind != HP_JOB_LOAD && job->req.kind != HP_JOB_UNLOAD))
 		return;
 	s->patches = said->head->patches_left;
+	s->unproven = false;
 	s->functions = said->head->functions_left;
 	if (said->head->retained)
 		hp_subject_set_retained(s, true);
@@ -93,10 +103,10 @@ void hp_targets_learn(struct hp_daemon *d, const struct hp_job *job, const struc
 }
 
 /* Where an agent was left there may be no patch. */
-static void clean_up(struct hp_daemon *d, pid_t pid)
+static void clean_up(struct hp_daemon *d, pid_t pid, struct hp_locks *locks)
 {
 	struct hp_subject *s =
-		hp_claim_is_foreign(d->claims_fd, pid) ? NULL : hp_subject_get(d, pid);
+		hp_claim_is_foreign(d->claims_fd, pid, locks) ? NULL : hp_subject_get(d, pid);
 
 	if (!s)
 		return; /* another hpd's, or it has exited meanwhile */
@@ -132,10 +142,12 @@ static void take_up(struct hp_daemon *d, const struct hp_fact_patch *p)
 static void found(struct hp_job *job, const struct hp_job_said *said)
 {
 	const uint32_t *n = said->head->n;
+	struct hp_locks locks = {0};
 
 	hp_fault_pass(HP_FAULT_HPD_FOUND);
 	for (size_t i = 0; i < n[HP_FACT_PID]; i++)
-		clean_up(job->d, said->pid[i]);
+		clean_up(job->d, said->pid[i], &locks);
+	hp_locks_free(&locks);
 	for (size_t i = 0; i < n[HP_FACT_UNKNOWN]; i++)
 		tell_unknown(&said->unknown[i]);
 	for (size_t i = 0; i < n[HP_FACT_PATCH]; i++)
@@ -151,20 +163,27 @@ static void found(struct hp_job *job, const struct hp_job_said *said)
 		hp_daemon_begin(job->d);
 }
 
+struct keeper {
+	struct hp_daemon *d;
+	struct hp_locks locks;
+};
+
 static bool keep_foreign(void *arg, pid_t pid)
 {
-	struct hp_daemon *d = arg;
+	struct keeper *k = arg;
 
-	return hp_claim_is_foreign(d->claims_fd, pid);
+	return hp_claim_is_foreign(k->d->claims_fd, pid, &k->locks);
 }
 
 void hp_targets_recover(struct hp_daemon *d)
 {
 	struct hp_job_request req = {.kind = HP_JOB_LIST, .traces = true};
 	struct hp_job *job = hp_job_new(d, &req, NULL);
+	struct keeper keeper = {.d = d};
 
 	if (d->watch)
-		hp_watch_sweep(keep_foreign, d);
+		hp_watch_sweep(keep_foreign, &keeper);
+	hp_locks_free(&keeper.locks);
 	if (!job) {
 		hp_daemon_begin(d);
 		return;

@@ -231,7 +231,8 @@ int hp_op_select(const struct hp_selector *s, const struct hp_load_request *load
 		 const char *prefix, struct hp_pids *ret, char id[HP_ID_LEN + 1],
 		 struct hp_err *err);
 
-/* Whether @pid has a mapping of hp's; cheap, and no target is opened for it. */
+/* Whether @pid has a mapping of hp's; cheap, and no target is opened for it.  Before Linux 6.17 the process
+ * itself can make this wait. */
 bool hp_op_is_patched(pid_t pid);
 
 /* Of the processes @s names those in which a killed hpd left an agent or a held entry:

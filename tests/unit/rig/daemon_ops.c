@@ -201,11 +201,6 @@ int hp_op_unload(struct hp_ops *ops, const struct hp_unload_request *req,
 	return 0;
 }
 
-bool hp_op_is_patched(pid_t pid)
-{
-	return stub->patches > 0 && !stub->stale;
-}
-
 int hp_op_traces(const struct hp_selector *s, struct hp_pids *ret, struct hp_err *err)
 {
 	*ret = (struct hp_pids){0};
@@ -250,7 +245,7 @@ int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, stru
 	stub_hold();
 	for (size_t i = 0; i < n; i++) {
 		*HP_ARRAY_ADD(&ret->targets) =
-			(struct hp_guard_target){pids[i], (size_t)!stub->execed};
+			(struct hp_guard_target){pids[i], !stub->execed && !stub->stale};
 		if (stub->wrong)
 			*HP_ARRAY_ADD(&ret->sites) = (struct hp_guard_site){
 				pids[i], "f", 0x401000, stub->wrong, mend && stub->mendable};
