@@ -304,9 +304,16 @@ static bool is_of(pid_t pid, pid_t tid)
 	return syscall(SYS_tgkill, pid, tid, 0) == 0 || errno != ESRCH;
 }
 
+/* Where the kernel does not tell (no CONFIG_KCMP), whoever was listed counts: one left out would be taken
+ * for gone while it runs the code that is looked for. */
 static bool shares(pid_t pid, pid_t tid)
 {
-	return is_of(pid, tid) || syscall(SYS_kcmp, pid, tid, KCMP_VM, 0, 0) == 0;
+	long r;
+
+	if (is_of(pid, tid))
+		return true;
+	r = syscall(SYS_kcmp, pid, tid, KCMP_VM, 0, 0);
+	return r == 0 || (r < 0 && errno != ESRCH);
 }
 
 /* @meant is asked when it stands still, for then it keeps its number. */
