@@ -55,3 +55,4 @@ for pid in "$honest" "$behind"; do
 done
 kill -KILL "$endless" "$cut_off"
 wait "$endless" "$cut_off" 2>/dev/null
+unset "SVC_IN[$endless]" "SVC_IN[$cut_off]"
