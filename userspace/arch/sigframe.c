@@ -2,10 +2,12 @@
 /*
  * The layout is ABI: arch/x86/include/uapi/asm/sigcontext.h and ucontext.h.  The kernel reads the
  * ucontext and the extended state only; it checks that the state is framed by its two magic
- * numbers and no larger than the task's own (arch/x86/kernel/fpu/signal.c).
+ * numbers and no larger than the task's own (arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe());
+ * else it restores x87 and SSE alone and says nothing.
  */
 #include "arch/sigframe.h"
 
+#include <cpuid.h>
 #include <errno.h>
 #include <string.h>
 
@@ -19,6 +21,11 @@
 /* struct _fpx_sw_bytes lies in the last 48 bytes of the 512 of FXSAVE */
 #define SW_BYTES_AT	 464
 #define XSAVE_MIN	 (512 + 64)
+#define XSTATE_BV_AT	 512
+#define CPUID_XSTATE	 0xd
+/* What a thread has room for from its first use on: AMX's tiles, 8 kB (XFEATURE_MASK_USER_DYNAMIC,
+ * arch/x86/include/asm/fpu/xstate.h) */
+#define XFEATURES_DYNAMIC (1ull << 18)
 
 /* rt_sigreturn restores the alternate stack as well.  It ignores a refused sigaltstack (all but
  * EFAULT, kernel/signal.c restore_altstack()), so a mode that does not exist leaves it alone. */
@@ -70,20 +77,47 @@ static void put_regs(struct frame *f, const struct user_regs_struct *r)
 	f->ss = (uint16_t)r->ss;
 }
 
-/* PTRACE_GETREGSET leaves XCR0 where the signal frame has its software bytes. */
+/* Of a thread that has used none of those. */
+static size_t size_without_dynamic(uint64_t xfeatures)
+{
+	size_t size = XSAVE_MIN;
+
+	for (unsigned i = 2; i < 63; i++) {
+		unsigned n, at, ecx, edx;
+
+		if ((xfeatures & ~XFEATURES_DYNAMIC) >> i & 1 &&
+		    __get_cpuid_count(CPUID_XSTATE, i, &n, &at, &ecx, &edx) && at + n > size)
+			size = at + n;
+	}
+	return size;
+}
+
+/*
+ * PTRACE_GETREGSET leaves XCR0 where the signal frame has its software bytes, and gives every thread the
+ * size of all features, where the kernel looks for the second number at the end of what this thread has.
+ * Which of the two that is cannot be told where no tile is in use: then nothing is read where the tiles
+ * would lie, and the number is at both ends.
+ */
 static void put_xstate(uint8_t *to, const uint8_t *xstate, size_t n)
 {
 	const uint32_t magic2 = FP_XSTATE_MAGIC2;
-	struct sw_bytes sw = {
-		.magic1 = FP_XSTATE_MAGIC1,
-		.extended_size = (uint32_t)(n + sizeof(magic2)),
-		.xstate_size = (uint32_t)n,
-	};
+	struct sw_bytes sw = {.magic1 = FP_XSTATE_MAGIC1};
+	size_t size = n, small;
+	uint64_t used;
 
 	memcpy(&sw.xfeatures, xstate + SW_BYTES_AT, sizeof(sw.xfeatures));
+	memcpy(&used, xstate + XSTATE_BV_AT, sizeof(used));
 	memcpy(to, xstate, n);
-	memcpy(to + SW_BYTES_AT, &sw, sizeof(sw));
 	memcpy(to + n, &magic2, sizeof(magic2));
+	small = size_without_dynamic(sw.xfeatures);
+	if (!(used & XFEATURES_DYNAMIC) && small + sizeof(magic2) <= n) {
+		memcpy(to + small, &magic2, sizeof(magic2));
+		size = small;
+	}
+	/* older kernels go by these */
+	sw.xstate_size = (uint32_t)size;
+	sw.extended_size = (uint32_t)(size + sizeof(magic2));
+	memcpy(to + SW_BYTES_AT, &sw, sizeof(sw));
 }
 
 int hp_sigframe_build(struct hp_sigframe *ret, hp_addr sp, const struct user_regs_struct *regs,
