@@ -27,7 +27,7 @@ static struct {
 	pid_t pid; /* 0: none */
 	int memfd;
 	uint8_t *page;
-	uint8_t xstate[4096];
+	uint8_t xstate[HP_XSTATE_MAX];
 	size_t xstate_n;
 } box;
 

@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <sys/user.h>
 
+#include "arch/sigframe.h"
+
 #define BOX_PAGE 4096ull
 #define BOX_FAR	 0x7ff00000ull /* a little less than 2 GB */
 
@@ -36,7 +38,7 @@ struct box_state {
 	struct user_regs_struct regs;
 	int signal;	    /* that ended it; SIGTRAP | 0x80: a system call, not made */
 	siginfo_t info;
-	uint8_t xstate[4096]; /* XSAVE's standard form */
+	uint8_t xstate[HP_XSTATE_MAX]; /* XSAVE's standard form */
 };
 
 /* Runs from @s->regs, with x87, SSE and AVX registers that are the same every time, until a signal;
