@@ -34,11 +34,14 @@
 #define FLAG_RF	  0x10000ull
 #define FLAG_IF	  0x202ull
 
-/* FIP, FDP, FOP: where the last x87 instruction was; XSTATE_BV: what was touched. */
-#define XSTATE_FIP    6
-#define XSTATE_FIP_N  18
-#define XSTATE_BV     512
-#define XSTATE_BV_N   8
+/* FIP, FDP, FOP: where the last x87 instruction was; MXCSR_MASK: as ptrace(2) wrote it, or, once the registers
+ * were saved, as the CPU does; XSTATE_BV: what was touched. */
+#define XSTATE_FIP	    6
+#define XSTATE_FIP_N	    18
+#define XSTATE_MXCSR_MASK   28
+#define XSTATE_MXCSR_MASK_N 4
+#define XSTATE_BV	    512
+#define XSTATE_BV_N	    8
 
 struct input {
 	uint8_t place, size, flags, reg[16];
@@ -227,6 +230,7 @@ static void tell_back(struct outcome *o, const struct outcome *original, const s
 static void without_traces(struct box_state *s)
 {
 	memset(s->xstate + XSTATE_FIP, 0, XSTATE_FIP_N);
+	memset(s->xstate + XSTATE_MXCSR_MASK, 0, XSTATE_MXCSR_MASK_N);
 	memset(s->xstate + XSTATE_BV, 0, XSTATE_BV_N);
 	s->regs.eflags &= ~FLAG_RF;
 	s->regs.orig_rax = 0;
