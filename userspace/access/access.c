@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,9 +146,7 @@ static int seal_add(struct hp_pairs *seal, const struct hp_signer *s)
  * was meant if that is there still. */
 static int check_same(const struct hp_access_question *q, struct hp_err *err)
 {
-	struct pollfd p = {.fd = q->process, .events = POLLIN};
-
-	if (q->process < 0 || poll(&p, 1, 0) == 0)
+	if (q->process < 0 || hp_pidfd_lives(q->process))
 		return 0;
 	return hp_err_set(err, -HP_E_GONE, "the process that was meant has exited");
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -18,6 +19,13 @@ void hp_close(int *fd)
 		close(*fd); /* Linux frees the number whatever it returns */
 	*fd = -1;
 	errno = saved;
+}
+
+bool hp_pidfd_lives(int pidfd)
+{
+	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+
+	return pidfd >= 0 && poll(&p, 1, 0) == 0;
 }
 
 int hp_read_all(int fd, void *buf, size_t n)

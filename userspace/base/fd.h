@@ -3,6 +3,7 @@
 #ifndef HP_BASE_FD_H
 #define HP_BASE_FD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -21,6 +22,9 @@ void hp_close(int *fd);
 		(fd) = -1;                                                                         \
 		taken_;                                                                            \
 	})
+
+/* Its process is there.  Not where there is no descriptor, or it cannot be asked. */
+bool hp_pidfd_lives(int pidfd);
 
 /* All @n bytes, or a negative errno (-ENODATA at an early end). */
 int hp_read_all(int fd, void *buf, size_t n);

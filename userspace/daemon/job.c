@@ -9,7 +9,6 @@
 #include "daemon/job.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -386,9 +385,7 @@ void hp_job_start(struct hp_job *job)
 /* Its number is its own as long as it is there, and what the job works on is the subject's. */
 static bool is_other(const struct hp_job *job)
 {
-	struct pollfd p = {.fd = job->process, .events = POLLIN};
-
-	return job->process >= 0 && poll(&p, 1, 0) != 0;
+	return job->process >= 0 && !hp_pidfd_lives(job->process);
 }
 
 void hp_job_submit(struct hp_job *job, bool first)

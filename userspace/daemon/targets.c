@@ -5,7 +5,6 @@
  */
 #include "daemon/targets.h"
 
-#include <poll.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -354,9 +353,7 @@ void hp_subject_recover(struct hp_subject *s)
 
 void hp_subject_failed(struct hp_subject *s, int code)
 {
-	struct pollfd exited = {.fd = s->pidfd, .events = POLLIN};
-
-	if (code == -HP_E_PARTIAL || (code == -HP_E_GONE && poll(&exited, 1, 0) == 0))
+	if (code == -HP_E_PARTIAL || (code == -HP_E_GONE && hp_pidfd_lives(s->pidfd)))
 		hp_subject_recover(s);
 }
 

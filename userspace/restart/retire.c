@@ -83,9 +83,9 @@ static void drop(struct hp_retire *r, size_t i)
 static void drop_ended(struct hp_retire *r)
 {
 	for (size_t i = r->procs.n; i-- > 0;)
-		if (hp_procs_ended(r->pidfds[i]))
+		if (!hp_pidfd_lives(r->pidfds[i]))
 			drop(r, i);
-	if (r->main_fd >= 0 && hp_procs_ended(r->main_fd))
+	if (r->main_fd >= 0 && !hp_pidfd_lives(r->main_fd))
 		hp_close(&r->main_fd);
 }
 

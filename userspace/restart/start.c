@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "hp/err.h"
 #include "restart/pidfile.h"
 #include "restart/shield.h"
@@ -54,7 +55,7 @@ static int tell_systemd(struct hp_supervisor *s, struct hp_err *err)
 {
 	hp_supervisor_step(s, "main-pid", s->unit.name);
 	/* It is said in the old one's name, which by now might be a process of another unit. */
-	if (hp_procs_ended(s->retire.main_fd))
+	if (!hp_pidfd_lives(s->retire.main_fd))
 		return hp_err_set(err, -HP_E_GONE, "process %d has exited", (int)s->req->pid);
 	return hp_unit_set_main(&s->unit, s->req->pid, s->generation.pid, err);
 }

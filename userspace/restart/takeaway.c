@@ -230,7 +230,7 @@ static int open_held(struct taking *k, pid_t pid, int pidfd, struct hp_err *err)
 {
 	int r = hp_target_open(&k->t, pid, err);
 
-	if (r == 0 && hp_procs_ended(pidfd))
+	if (r == 0 && !hp_pidfd_lives(pidfd))
 		r = hp_err_set(err, -HP_E_GONE, "process %d has exited", (int)pid);
 	return r;
 }
@@ -240,7 +240,7 @@ static int take_from(struct taking *k, pid_t pid, int pidfd, uint64_t deadline_n
 {
 	int r, e;
 
-	if (hp_procs_ended(pidfd))
+	if (!hp_pidfd_lives(pidfd))
 		return 0;
 	r = hp_fd_list_read(&k->fds, pid);
 	if (r == 0)
@@ -262,7 +262,7 @@ static int take_from(struct taking *k, pid_t pid, int pidfd, uint64_t deadline_n
 	}
 	if (r == 0)
 		r = wait_settled(k, err);
-	if (r == -HP_E_GONE && (!k->t || hp_procs_ended(pidfd) || hp_target_check(k->t, NULL) < 0))
+	if (r == -HP_E_GONE && (!k->t || !hp_pidfd_lives(pidfd) || hp_target_check(k->t, NULL) < 0))
 		r = 0; /* it ended by itself */
 	hp_target_free(k->t);
 	return r;

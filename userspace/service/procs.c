@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -133,13 +132,6 @@ int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself)
 	return r < 0 ? r : 0;
 }
 
-bool hp_procs_ended(int pidfd)
-{
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-	return pidfd < 0 || poll(&p, 1, 0) != 0;
-}
-
 /* Of @root's, or of one that is held: of a parent that has ended by now the number may be another's.  A
  * dead one's children are @root's, where that adopts them. */
 static bool descends(const struct hp_procs *procs, const int *pidfd, size_t i, pid_t root, int root_fd)
@@ -151,10 +143,10 @@ static bool descends(const struct hp_procs *procs, const int *pidfd, size_t i, p
 		return false;
 	parent = (pid_t)st.field[HP_STAT_PPID];
 	if (parent == root)
-		return root_fd < 0 || !hp_procs_ended(root_fd);
+		return root_fd < 0 || hp_pidfd_lives(root_fd);
 	for (size_t k = 0; k < i; k++)
 		if (procs->v[k] == parent)
-			return pidfd[k] >= 0 && !hp_procs_ended(pidfd[k]);
+			return hp_pidfd_lives(pidfd[k]);
 	return false;
 }
 

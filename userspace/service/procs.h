@@ -23,9 +23,6 @@ int hp_procs_below(struct hp_procs *ret, pid_t pid, bool itself);
 int hp_procs_hold(const struct hp_procs *procs, pid_t root, int root_fd, int **ret);
 void hp_procs_let_go(const struct hp_procs *procs, int *pidfds);
 
-/* Who is held by it has ended, reaped or not; true, too, of -1. */
-bool hp_procs_ended(int pidfd);
-
 /* SIGKILL to those that hp_procs_hold() holds.  0, or why one could not be tried. */
 int hp_procs_kill(const struct hp_procs *procs, pid_t root, int root_fd);
 

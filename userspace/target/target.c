@@ -6,7 +6,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -224,12 +223,11 @@ static bool has_another_memory(const struct hp_target *t)
 
 int hp_target_check(const struct hp_target *t, struct hp_err *err)
 {
-	struct pollfd p = {.fd = t->pidfd, .events = POLLIN};
 	bool other = has_another_memory(t);
 	char path[64];
 	struct stat st;
 
-	if (poll(&p, 1, 0) != 0)
+	if (!hp_pidfd_lives(t->pidfd))
 		return hp_err_set(err, -HP_E_GONE, "process %d (%s) has exited", (int)t->pid,
 				  t->comm);
 	(void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)t->pid);
