@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A list of many has room for so much: whoever says most leaves it.  Nor does it wait for anybody. */
-#include <signal.h>
-#include <unistd.h>
-
+/* A list of many has room for so much: whoever says most leaves it. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +10,6 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "hp/err.h"
 #include "patch/list.h"
 
@@ -156,98 +153,6 @@ static void test_is_the_same_elsewhere(void **state)
 	hp_buf_free(&bytes);
 }
 
-/* --- who is held up ------------------------------------------------------------------------------- */
-
-enum who { PLAIN = 1, HONEST, WAITS, CRASHES, LEAVES, REFUSES, LATE };
-
-struct heard {
-	char text[512];
-	size_t n;
-	struct hp_patch_list list;
-};
-
-static int look(void *arg, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
-{
-	switch ((enum who)(pid % 10)) {
-	case PLAIN:
-		return 1;
-	case HONEST:
-		*ret = full_list(pid);
-		return 0;
-	case WAITS:
-		for (;;)
-			pause();
-	case CRASHES:
-		(void)signal(SIGBUS, SIG_DFL); /* cmocka's */
-		(void)raise(SIGBUS);
-		return 1;
-	case LEAVES:
-		_exit(0);
-	case REFUSES:
-		return hp_err_set(err, -HP_E_GONE, "it is gone");
-	case LATE:
-		hp_pause_ns(20 * HP_MS);
-		return hp_err_set(err, -HP_E_DENIED, "it is late");
-	}
-	return -1;
-}
-
-static int told(void *arg, pid_t pid, int code, struct hp_patch_list *list, const struct hp_err *why)
-{
-	struct heard *h = arg;
-
-	if (code == 0)
-		assert_full(list, pid);
-	else
-		assert_int_equal(code, why->code);
-	hp_patch_list_free(list);
-	h->n += (size_t)snprintf(h->text + h->n, sizeof(h->text) - h->n, "%d %s;", pid,
-				 code == 0		 ? "list"
-				 : code != HP_LIST_LOST ? why->text
-							 : strrchr(why->text, ' ') + 1);
-	return 0;
-}
-
-static void look_at(const pid_t *v, size_t n, uint64_t lost_max_ns, uint64_t least_ns,
-		    const char *should)
-{
-	const struct hp_pids pids = {.v = (pid_t *)v, .n = n};
-	struct heard h = {.text = ""};
-	const struct hp_list_looks how = {look, told, &h, lost_max_ns, least_ns};
-
-	assert_int_equal(hp_list_look(&how, &pids, NULL), 0);
-	assert_string_equal(h.text, should);
-}
-
-static void test_nobody_holds_it_up(void **state)
-{
-	static const pid_t all[] = {HONEST, PLAIN, WAITS, 10 + HONEST, CRASHES, 20 + HONEST, PLAIN,
-				    LEAVES, REFUSES, 10 + WAITS, 30 + HONEST, 20 + WAITS};
-	static const pid_t plain[] = {PLAIN, PLAIN};
-
-	look_at(all, 12, 2 * HP_S, HP_MS,
-		"2 list;3 long;12 list;4 SIGBUS;22 list;5 ended;6 it is gone;13 long;32 list;23 long;");
-	look_at(plain, 2, HP_S, HP_S, "");
-	look_at(plain, 0, HP_S, HP_S, "");
-}
-
-/* Whoever held it up has left less time for those behind him, but never none. */
-static void test_time_is_shared(void **state)
-{
-	static const pid_t late[] = {LATE, 10 + LATE, 20 + LATE};
-	static const pid_t some[] = {WAITS, 10 + WAITS, 20 + WAITS, 30 + WAITS, 40 + WAITS, HONEST};
-	uint64_t since = hp_now_ns();
-
-	look_at(late, 3, 0, 10 * HP_S, "7 it is late;17 it is late;27 it is late;");
-	assert_true(hp_now_ns() - since < 5 * HP_S);
-	since = hp_now_ns();
-	look_at(some, 6, 1600 * HP_MS, 200 * HP_MS,
-		"3 long;13 long;23 long;33 long;43 long;2 list;");
-	since = hp_now_ns() - since;
-	assert_true(since >= 1300 * HP_MS); /* 400, 300, 225, 200, 200 */
-	assert_true(since < 5 * HP_S);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -255,8 +160,6 @@ int main(void)
 		cmocka_unit_test(test_the_largest_leaves),
 		cmocka_unit_test(test_nothing),
 		cmocka_unit_test(test_is_the_same_elsewhere),
-		cmocka_unit_test(test_nobody_holds_it_up),
-		cmocka_unit_test(test_time_is_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

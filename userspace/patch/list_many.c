@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "hp/err.h"
 #include "patch/list.h"
+#include "patch/survey.h"
 #include "target/procfs.h"
 
 #define BYTES_MAX (32u << 20)
@@ -171,43 +172,57 @@ struct many {
 	struct hp_list_parts parts;
 };
 
-static int look_at_one(void *arg, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+static int look_at(struct hp_ops *ops, pid_t pid, struct hp_buf *ret, struct hp_err *err)
+{
+	struct hp_patch_list list = {0};
+	int r = hp_list_process(ops, pid, &list, err);
+
+	if (r == 0 && (r = hp_list_pack(ret, &list)) < 0)
+		(void)hp_err_set(err, r, "no memory for a list");
+	hp_patch_list_free(&list);
+	return r;
+}
+
+static int look_at_one(void *arg, pid_t pid, struct hp_buf *ret, struct hp_err *err)
 {
 	const struct many *m = arg;
 
 	if (!hp_op_is_patched(pid))
 		return 1;
 	if (hp_now_ns() - m->since_ns >= HURRY_NS)
-		return hp_err_set(err, HP_LIST_LOST,
+		return hp_err_set(err, HP_SURVEY_LOST,
 				  "patched by hp, but others held the list up: list it alone, by -p");
-	return hp_list_process(m->ops, pid, ret, err);
+	return look_at(m->ops, pid, ret, err);
 }
 
-static int note_one(void *arg, pid_t pid, int code, struct hp_patch_list *list,
-		    const struct hp_err *why)
+static int note_one(void *arg, const struct hp_survey_answer *a)
 {
 	struct many *m = arg;
+	struct hp_patch_list list;
 	struct hp_stat st = {0};
 
-	if (code == 0)
-		return hp_list_take(&m->parts, pid, list);
-	if (code == HP_LIST_LOST)
-		return hp_stat_read(pid, &st) < 0 ? 0 : leave(&m->parts, pid, st.comm, why->text);
+	if (a->code == 0) {
+		int r = hp_list_unpack(a->bytes, a->n, &list);
+
+		return r < 0 ? r : hp_list_take(&m->parts, a->pid, &list);
+	}
+	if (a->code == HP_SURVEY_LOST)
+		return hp_stat_read(a->pid, &st) < 0 ? 0 : leave(&m->parts, a->pid, st.comm, a->bytes);
 	/* It ends, runs another program, or a debugger has it: only its own. */
-	hp_debug("process %d is left out of the list: %s", pid, why->text);
-	return code == -ENOMEM ? code : 0;
+	hp_debug("process %d is left out of the list: %s", a->pid, a->bytes);
+	return a->code == -ENOMEM ? a->code : 0;
 }
 
 static int list_many(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_list *ret,
 		     struct hp_err *err)
 {
 	struct many m = {.ops = ops, .since_ns = hp_now_ns(), .parts.bytes_max = BYTES_MAX};
-	const struct hp_list_looks how = {look_at_one, note_one, &m, LOST_MAX_NS, LEAST_NS};
+	const struct hp_survey survey = {look_at_one, note_one, &m, LOST_MAX_NS, LEAST_NS};
 	struct hp_pids pids = {0};
 	int r = hp_op_select(s, NULL, NULL, &pids, NULL, err);
 
 	if (r >= 0)
-		r = hp_list_look(&how, &pids, err);
+		r = hp_survey_do(&survey, &pids, err);
 	HP_ARRAY_FREE(&pids);
 	if (r >= 0 && (r = hp_list_join(&m.parts, ret)) < 0)
 		(void)hp_err_set(err, r, "no memory for a list");
@@ -222,32 +237,32 @@ struct alone {
 	struct hp_err *err;
 };
 
-static int look_at_it(void *arg, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
+static int look_at_it(void *arg, pid_t pid, struct hp_buf *ret, struct hp_err *err)
 {
 	const struct alone *a = arg;
 
-	return hp_list_process(a->ops, pid, ret, err);
+	return look_at(a->ops, pid, ret, err);
 }
 
-static int note_it(void *arg, pid_t pid, int code, struct hp_patch_list *list,
-		   const struct hp_err *why)
+static int note_it(void *arg, const struct hp_survey_answer *said)
 {
 	struct alone *a = arg;
 
-	a->list = *list;
-	if (code == HP_LIST_LOST)
-		a->code = hp_err_set(a->err, -HP_E_TARGET, "process %d is %s", pid, why->text);
-	else if (code < 0)
-		a->code = hp_err_set(a->err, code, "%s", why->text);
+	if (said->code == 0)
+		return hp_list_unpack(said->bytes, said->n, &a->list);
+	if (said->code == HP_SURVEY_LOST)
+		a->code = hp_err_set(a->err, -HP_E_TARGET, "process %d is %s", said->pid, said->bytes);
+	else
+		a->code = hp_err_set(a->err, said->code, "%s", said->bytes);
 	return 0;
 }
 
 static int list_alone(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, struct hp_err *err)
 {
 	struct alone a = {.ops = ops, .err = err};
-	const struct hp_list_looks how = {look_at_it, note_it, &a, 0, LOST_MAX_NS};
+	const struct hp_survey survey = {look_at_it, note_it, &a, 0, LOST_MAX_NS};
 	const struct hp_pids one = {.v = &pid, .n = 1};
-	int r = hp_list_look(&how, &one, err);
+	int r = hp_survey_do(&survey, &one, err);
 
 	if (r >= 0)
 		r = a.code;
