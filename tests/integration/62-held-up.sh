@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # SAN:
 # Targets that would keep whoever looks at them for hours, or end him: code without end, a file that is cut off
-# while it is read.  A list of all has the others as they are, hpd starts, and no job dies.
+# while it is read, memory that does not answer.  A list of all has the others as they are, the guard looks at
+# them, hpd starts, and no job dies.
 # shellcheck source=tests/integration/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -13,12 +14,14 @@ start_service forger endless
 endless=$PID
 start_service forger cut_off
 cut_off=$PID
+start_service forger silent
+silent=$PID
 start_service server
 behind=$PID
-expect 0 "all of them are patched" --json load -p "$honest" -p "$endless" -p "$cut_off" -p "$behind" \
+expect 0 "all of them are patched" --json load -p "$honest" -p "$endless" -p "$cut_off" -p "$silent" -p "$behind" \
 	"$SVC/server_patch.so"
 ID=$(jq -r '.result.hp_id // .hp_id' <<<"$OUT")
-for pid in "$endless" "$cut_off"; do
+for pid in "$endless" "$cut_off" "$silent"; do
 	ask "$pid" forge '^it says' || not_ok "it lies" "no answer"
 done
 
@@ -36,14 +39,20 @@ all_are_told() {
 		"$(jq -r ".patches[] | select(.pid == $honest or .pid == $behind) | .hp_id + .state" <<<"$OUT")" \
 		"${ID}active"$'\n'"${ID}active"
 	like "$1: the endless one is told of in a line" "$(told "$endless")" 'to look at it takes too long'
+	like "$1: and the silent one" "$(told "$silent")" 'to look at it takes too long'
 	no_crash "$1"
 }
 
 SECONDS=0
 all_are_told "lies"
 at_most "it took no longer than one may hold it up" "$SECONDS" 20
+guard() {
+	jq -r ".targets[] | select(.pid == $1) | .guard.$2" <<<"$OUT"
+}
 expect 0 "the guard looks at all" status --json
-is "and has the honest ones" "$(jq "[.targets[] | select(.pid == $honest or .pid == $behind)] | length" <<<"$OUT")" 2
+is "and has the honest ones" "$(guard "$honest" set_atomic) $(guard "$behind" set_atomic)" 'true true'
+is "of the silent one it knows nothing" "$(guard "$silent" set_atomic) $(guard "$silent" 'lost > 0')" 'false true'
+no_crash "the guard"
 stop_hpd
 start_hpd
 expect 0 "a new hpd has them, too" status --json
@@ -53,6 +62,9 @@ for pid in "$honest" "$behind"; do
 	unload -p "$pid" "$ID"
 	end_service "$pid"
 done
-kill -KILL "$endless" "$cut_off"
-wait "$endless" "$cut_off" 2>/dev/null
-unset "SVC_IN[$endless]" "SVC_IN[$cut_off]"
+for pid in "$endless" "$cut_off" "$silent"; do
+	kill -KILL "$pid"
+	wait "$pid" 2>/dev/null
+	unset "SVC_IN[$pid]"
+done
+true

@@ -90,6 +90,37 @@ static void leaves_what_it_cannot_mend(void **state)
 	assert_int_equal(stub->mends, 0);
 }
 
+static void gives_in_where_nothing_can_be_put_right(void **state)
+{
+	load();
+	stub->wrong = HP_GUARD_ORIGINAL;
+	wait_status("\"seen\":3");
+	for (int i = 0; i < 5; i++)
+		rig_expect(status(), 200, "\"set_atomic\":false");
+	assert_int_equal(stub->mends, 3);
+}
+
+static void looks_less_often_where_that_takes_too_long(void **state)
+{
+	char one[64]; /* asked for alone it is looked at */
+	int looks;
+
+	load();
+	rig_expect(status(), 200, "\"lost\":0");
+	stub->lost = true;
+	wait_status("\"lost\":3");
+	looks = stub->guards;
+	rig_expect(status(), 200, "\"set_atomic\":false");
+	assert_int_equal(stub->guards, looks);
+	stub->lost = false;
+	rig_expect(status(), 200, "\"lost\":3");
+	assert_int_equal(stub->guards, looks);
+	snprintf(one, sizeof(one), "/hp/v2/status?pid=%d", rig.target);
+	rig_expect(rig_ask("GET", one, "", ""), 200, "\"lost\":0");
+	assert_int_equal(stub->guards, looks + 1);
+	rig_expect(status(), 200, "\"lost\":0");
+}
+
 static void looks_by_itself(void **state)
 {
 	load();
@@ -132,6 +163,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(gives_in_to_a_stubborn_probe, rig_setup,
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(leaves_what_it_cannot_mend, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(gives_in_where_nothing_can_be_put_right, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(looks_less_often_where_that_takes_too_long, rig_setup,
+						rig_teardown),
 		cmocka_unit_test_setup_teardown(looks_by_itself, setup_timed, rig_teardown),
 		cmocka_unit_test_setup_teardown(tells_of_an_exec, rig_setup, rig_teardown),
 	};

@@ -2,7 +2,6 @@
 #include "daemon/guard.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -17,9 +16,9 @@
 #include "daemon/json_out.h"
 
 #define COST_MAX     50 /* a round may take a 50th of the time */
-#define FIGHTS_MAX   3	/* then less and less often: */
-#define FIGHT_NS     (30 * HP_S)
-#define FIGHT_MAX_NS (600 * HP_S)
+#define IN_VAIN_MAX  3	/* then less and less often: */
+#define AGAIN_NS     (30 * HP_S)
+#define AGAIN_MAX_NS (600 * HP_S)
 #define DROPPED_MAX  64
 
 /* The patches that an exec took. */
@@ -57,9 +56,10 @@ json_t *hp_guard_status(const struct hp_subject *s)
 {
 	const struct hp_guarded *g = &s->guard;
 
-	return json_pack("{s:o?,s:i,s:i,s:b}", "wrong",
-			 g->n_wrong ? hp_json_guard(g->wrong, g->n_wrong) : NULL, "seen",
-			 (int)g->seen, "mended", (int)g->mended, "set_atomic", !g->n_wrong);
+	return json_pack("{s:o?,s:i,s:i,s:i,s:b}", "wrong",
+			 g->n_wrong ? hp_json_guard(g->wrong, g->n_wrong) : NULL, "lost",
+			 (int)g->lost, "seen", (int)g->seen, "mended", (int)g->mended, "set_atomic",
+			 !g->n_wrong && !g->lost);
 }
 
 /* --- one target ---------------------------------------------------------------------------------- */
@@ -105,15 +105,16 @@ static bool is_known(const struct hp_guarded *g, struct sites wrong)
 	return g->n_wrong == wrong.n && !memcmp(g->wrong, wrong.v, wrong.n * sizeof(*wrong.v));
 }
 
-static void fought(struct hp_guarded *g)
+/* When what was in vain so many times is tried again. */
+static uint64_t again(unsigned times)
 {
-	uint64_t wait = FIGHT_NS;
+	uint64_t wait = AGAIN_NS;
 
-	if (++g->fights < FIGHTS_MAX)
-		return;
-	for (unsigned i = FIGHTS_MAX; i < g->fights && wait < FIGHT_MAX_NS; i++)
+	if (times < IN_VAIN_MAX)
+		return 0;
+	for (unsigned i = IN_VAIN_MAX; i < times && wait < AGAIN_MAX_NS; i++)
 		wait *= 2;
-	g->again_ns = hp_now_ns() + wait;
+	return hp_now_ns() + wait;
 }
 
 /* From *@at on: those of @pid. */
@@ -132,22 +133,26 @@ static void mended(struct hp_job *job, const struct hp_job_said *said)
 	struct sites wrong;
 	size_t at = 0;
 
-	if (!s || s->gone || !said->head->n[HP_FACT_SITE])
+	if (!s || s->gone)
 		return;
 	wrong = sites_of(said, s->pid, &at);
+	if (said->head->code || !all_mended(wrong))
+		s->guard.mend_ns = again(++s->guard.failed);
+	else
+		s->guard.failed = 0;
 	if (!wrong.n)
 		return;
 	set_wrong(s, wrong);
 	s->guard.seen++;
 	if (any_found(wrong, HP_GUARD_PROBE))
-		fought(&s->guard);
+		s->guard.fight_ns = again(++s->guard.fights);
 	if (!all_mended(wrong)) {
 		tell(s, "they cannot be put back: calls may run old code");
 		return;
 	}
 	s->guard.mended += (unsigned)wrong.n;
 	hp_metrics_add(s->d, HP_COUNT_REPAIRED, wrong.n);
-	tell(s, s->guard.fights >= FIGHTS_MAX
+	tell(s, s->guard.fights >= IN_VAIN_MAX
 			? "put back; whoever changes them does it again and again, so that they "
 			  "are put back less often from now on"
 			: "put back; until then calls ran old code");
@@ -157,7 +162,9 @@ static void mended(struct hp_job *job, const struct hp_job_said *said)
 /* Whether a job may come to anything: a debugger's int3 is left to it, and what nobody knows. */
 static bool may_mend(const struct hp_subject *s, struct sites wrong)
 {
-	if (hp_now_ns() < s->guard.again_ns && any_found(wrong, HP_GUARD_PROBE))
+	uint64_t now = hp_now_ns();
+
+	if (now < s->guard.mend_ns || (now < s->guard.fight_ns && any_found(wrong, HP_GUARD_PROBE)))
 		return false;
 	return any_found(wrong, HP_GUARD_PROBE) || any_found(wrong, HP_GUARD_ORIGINAL);
 }
@@ -195,6 +202,17 @@ struct round {
 	void *arg;
 };
 
+static void note_lost(struct hp_subject *s)
+{
+	struct hp_guarded *g = &s->guard;
+
+	if (!g->lost)
+		hp_log(HP_LOG_WARNING,
+		       "process %d: to look at its entries takes too long: whether they are right is not known",
+		       s->pid);
+	g->look_ns = again(++g->lost);
+}
+
 static void note_target(struct hp_daemon *d, const struct hp_fact_target *t, struct sites wrong)
 {
 	struct hp_subject *s = hp_subject_find(d, t->pid);
@@ -202,6 +220,12 @@ static void note_target(struct hp_daemon *d, const struct hp_fact_target *t, str
 	/* What is being done just now its own answer will tell. */
 	if (!s || s->running || s->queued || !s->patches || d->stopping)
 		return;
+	if (t->lost) {
+		note_lost(s);
+		return;
+	}
+	s->guard.lost = 0;
+	s->guard.look_ns = 0;
 	if (t->patches)
 		s->unproven = false;
 	if (wrong.n)
@@ -225,9 +249,10 @@ static void looked(struct hp_job *job, const struct hp_job_said *said)
 	free(r);
 }
 
-/* The targets at rest that have patches. */
+/* The targets at rest that have patches, but for those that would hold up the look at all. */
 static size_t collect(const struct hp_daemon *d, pid_t pid, pid_t **ret)
 {
+	uint64_t now = hp_now_ns();
 	const struct hp_subject *s;
 	size_t n = 0, room = 1;
 	pid_t *v;
@@ -236,7 +261,8 @@ static size_t collect(const struct hp_daemon *d, pid_t pid, pid_t **ret)
 		room++;
 	v = calloc(room, sizeof(*v));
 	TAILQ_FOREACH(s, &d->subjects, link)
-		if (v && s->patches && !s->gone && !s->running && (!pid || pid == s->pid))
+		if (v && s->patches && !s->gone && !s->running &&
+		    (pid ? pid == s->pid : now >= s->guard.look_ns))
 			v[n++] = s->pid;
 	*ret = v;
 	return n;
@@ -313,19 +339,12 @@ static void forget_dropped(struct hp_daemon *d, struct hp_dropped *x)
 	free(x);
 }
 
-static bool lives(int pidfd)
-{
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
-
-	return poll(&p, 1, 0) == 0;
-}
-
 void hp_guard_dropped(struct hp_subject *s)
 {
 	struct hp_daemon *d = s->d;
 	struct hp_dropped *x;
 
-	if (!lives(s->pidfd))
+	if (!hp_pidfd_lives(s->pidfd))
 		return; /* its end is told by itself */
 	if (s->unproven) { /* whose it was has taken them out */
 		hp_subject_forget(s);
@@ -359,7 +378,7 @@ json_t *hp_guard_dropped_list(struct hp_daemon *d, pid_t pid)
 
 	for (x = TAILQ_FIRST(&d->dropped); x; x = after) {
 		after = TAILQ_NEXT(x, link);
-		if (!lives(x->pidfd)) {
+		if (!hp_pidfd_lives(x->pidfd)) {
 			forget_dropped(d, x);
 			continue;
 		}

@@ -3,8 +3,9 @@
  * daemon/guard.h – whether what was patched still is.  (DESIGN 2.7)
  *
  * On a timer and before every status one job looks at the entries of all targets at rest.  Where one
- * is not right, a job of that target puts it right, in its turn.  Against a uprobe that comes back
- * again and again that is done less and less often.
+ * is not right, a job of that target puts it right, in its turn.  What comes to nothing again and again,
+ * a look that takes too long, a mending that fails, one against a uprobe that comes back, is done less and
+ * less often.
  */
 #ifndef HP_DAEMON_GUARD_H
 #define HP_DAEMON_GUARD_H
@@ -25,8 +26,12 @@ struct hp_guarded {
 	size_t n_wrong;
 	unsigned seen;	 /* times that something was wrong */
 	unsigned mended; /* entries put right */
-	unsigned fights; /* times in a row that a probe was written over */
-	uint64_t again_ns; /* not before that */
+	unsigned fights; /* times that a probe was written over … */
+	uint64_t fight_ns; /* … and is not before that */
+	unsigned failed; /* times in a row that nothing could be put right, … */
+	uint64_t mend_ns;
+	unsigned lost;	 /* … that a look came to no end: it is not looked at with others … */
+	uint64_t look_ns;
 };
 void hp_guarded_free(struct hp_guarded *g);
 
@@ -36,7 +41,7 @@ void hp_guard_begin(struct hp_daemon *d);
 /* Looks now, at all or at @pid; @done is called in any case, perhaps before this returns. */
 void hp_guard_round(struct hp_daemon *d, pid_t pid, void (*done)(void *arg), void *arg);
 
-/* {"wrong":[…],"seen":…,"mended":…,"set_atomic":…} */
+/* {"wrong":[…],"lost":…,"seen":…,"mended":…,"set_atomic":…} */
 json_t *hp_guard_status(const struct hp_subject *s);
 
 /* The patches of a living process are gone, and nobody unloaded them: it runs another program.  @s

@@ -229,6 +229,7 @@ static int note_guard(const struct hp_guard *g, struct hp_job_saying *ret, struc
 			return hp_err_sys(err, ENOMEM, "list of targets");
 		f->pid = g->targets.v[i].pid;
 		f->patches = g->targets.v[i].patches;
+		f->lost = g->targets.v[i].lost;
 	}
 	for (size_t i = 0; i < g->sites.n; i++) {
 		const struct hp_guard_site *s = &g->sites.v[i];
@@ -250,9 +251,10 @@ static int do_guard(struct hp_job *job, struct hp_ops *ops, struct hp_job_saying
 		    struct hp_err *err)
 {
 	const struct hp_job_request *req = &job->req;
+	const struct hp_pids all = {.v = req->pids, .n = req->sel.n_pids};
 	struct hp_guard g = {0};
-	int k = req->pid ? hp_op_guard(ops, &req->pid, 1, true, &g, err)
-			 : hp_op_guard(ops, req->sel.pids, req->sel.n_pids, false, &g, err);
+	int k = req->pid ? hp_op_guard_mend(ops, req->pid, &g, err)
+			 : hp_op_guard_look(&all, &g, err);
 
 	if (k == 0)
 		k = note_guard(&g, ret, err);

@@ -57,7 +57,7 @@ struct hp_fact_unknown {
 
 struct hp_fact_target {
 	int32_t pid;
-	uint32_t pad;
+	uint32_t lost; /* to look at it takes too long */
 	uint64_t patches;
 };
 

@@ -110,7 +110,7 @@ static bool told(const struct hp_guard *g, size_t from, hp_addr addr)
 }
 
 static int guard_patch(struct hp_ops *ops, const struct hp_target *t, const struct hp_ledger *l,
-		       bool mend, size_t from, struct hp_guard *g, struct hp_err *err)
+		       size_t from, struct hp_guard *g, struct hp_err *err)
 {
 	bool more = false;
 	int r = 0;
@@ -122,15 +122,15 @@ static int guard_patch(struct hp_ops *ops, const struct hp_target *t, const stru
 
 		if (found == HP_GUARD_RIGHT || told(g, from, f->addr))
 			continue;
-		if (!mend && g->sites.n - from == SITES_MAX)
+		if (!ops && g->sites.n - from == SITES_MAX)
 			break;
-		mended = mend && mend_byte(t, f, found);
+		mended = ops && mend_byte(t, f, found);
 		more |= !mended && found == HP_GUARD_ORIGINAL;
 		r = add_site(g, t, f, found, mended);
 	}
 	if (r < 0)
 		return hp_err_set(err, r, "no memory to look at the entries");
-	if (!mend || !more)
+	if (!ops || !more)
 		return 0;
 	/* Where nothing was changed the next look tells that they are as they were. */
 	r = mend_bytes(ops, t->pid, l->fixed.id, err);
@@ -145,8 +145,7 @@ static int guard_patch(struct hp_ops *ops, const struct hp_target *t, const stru
 }
 
 /* One that cannot be looked at is left out: it ended, or somebody will tell when it is worked on. */
-static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *g,
-		     struct hp_err *err)
+int hp_guard_process(struct hp_ops *ops, pid_t pid, struct hp_guard *g, struct hp_err *err)
 {
 	struct hp_guard_target *gt;
 	struct hp_ledgers ls = {0};
@@ -163,25 +162,22 @@ static int guard_one(struct hp_ops *ops, pid_t pid, bool mend, struct hp_guard *
 	}
 	gt = HP_ARRAY_ADD(&g->targets);
 	if (gt)
-		*gt = (struct hp_guard_target){pid, ls.n + ls.unknown.n};
+		*gt = (struct hp_guard_target){.pid = pid, .patches = ls.n + ls.unknown.n};
 	else
 		r = hp_err_set(err, -ENOMEM, "no memory to look at the entries");
 	for (size_t i = 0; i < ls.n && r == 0; i++)
 		if (hp_ledger_phase(ls.v[i]) == HP_PHASE_ACTIVE)
-			r = guard_patch(ops, t, ls.v[i], mend, from, g, err);
+			r = guard_patch(ops, t, ls.v[i], from, g, err);
 	hp_ledgers_free(&ls);
 	hp_target_free(t);
 	return r;
 }
 
-int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, struct hp_guard *ret,
-		struct hp_err *err)
+int hp_op_guard_mend(struct hp_ops *ops, pid_t pid, struct hp_guard *ret, struct hp_err *err)
 {
 	struct hp_guard g = {0};
-	int r = 0;
+	int r = hp_guard_process(ops, pid, &g, err);
 
-	for (size_t i = 0; i < n && r == 0; i++)
-		r = guard_one(ops, pids[i], mend, &g, err);
 	if (r < 0)
 		hp_guard_free(&g);
 	else

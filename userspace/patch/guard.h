@@ -14,4 +14,8 @@
 
 enum hp_guard_found hp_guard_look(const struct hp_target *t, const struct hp_ledger_fn *f);
 
+/* Adds @pid, with its entries that are not right, to @g, unless it cannot be looked at.  @ops: mends them;
+ * NULL: it is one of many.  -ENOMEM; HP_E_PARTIAL. */
+int hp_guard_process(struct hp_ops *ops, pid_t pid, struct hp_guard *g, struct hp_err *err);
+
 #endif

@@ -249,22 +249,23 @@ struct hp_guard_site {
 struct hp_guard_target {
 	pid_t pid;
 	size_t patches;
+	bool lost; /* to look at it takes too long */
 };
 struct hp_guard {
 	struct {
 		struct hp_guard_target *v;
 		size_t n, room;
-	} targets; /* those that could be looked at */
+	} targets; /* those that are there, and may be looked at */
 	struct {
 		struct hp_guard_site *v;
 		size_t n, room;
 	} sites; /* the entries that were not right */
 };
 
-/* Looks at the entry of every function that is patched in @pids, and with @mend puts it right where
- * that can be done: only by the one job that works on the target. */
-int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, struct hp_guard *ret,
-		struct hp_err *err);
+/* Looks at the entry of every function that is patched in @pids, none of which can hold it up. */
+int hp_op_guard_look(const struct hp_pids *pids, struct hp_guard *ret, struct hp_err *err);
+/* … in @pid, and puts it right where that can be done: only by the one job that works on the target. */
+int hp_op_guard_mend(struct hp_ops *ops, pid_t pid, struct hp_guard *ret, struct hp_err *err);
 void hp_guard_free(struct hp_guard *g);
 
 /* Puts right what a killed hpd left in @pid: rolls a half-done load back, finishes a half-done

@@ -238,23 +238,31 @@ int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_
 	return 0;
 }
 
-int hp_op_guard(struct hp_ops *ops, const pid_t *pids, size_t n, bool mend, struct hp_guard *ret,
-		struct hp_err *err)
+static void guard_one(pid_t pid, bool mended, struct hp_guard *ret)
+{
+	*HP_ARRAY_ADD(&ret->targets) = (struct hp_guard_target){
+		pid, !stub->execed && !stub->stale && !stub->lost, stub->lost};
+	if (stub->wrong && !stub->lost)
+		*HP_ARRAY_ADD(&ret->sites) =
+			(struct hp_guard_site){pid, "f", 0x401000, stub->wrong, mended};
+}
+
+int hp_op_guard_look(const struct hp_pids *pids, struct hp_guard *ret, struct hp_err *err)
 {
 	__atomic_add_fetch(&stub->guards, 1, __ATOMIC_SEQ_CST);
 	stub_hold();
-	for (size_t i = 0; i < n; i++) {
-		*HP_ARRAY_ADD(&ret->targets) =
-			(struct hp_guard_target){pids[i], !stub->execed && !stub->stale};
-		if (stub->wrong)
-			*HP_ARRAY_ADD(&ret->sites) = (struct hp_guard_site){
-				pids[i], "f", 0x401000, stub->wrong, mend && stub->mendable};
-	}
-	if (mend) {
-		__atomic_add_fetch(&stub->mends, 1, __ATOMIC_SEQ_CST);
-		if (stub->mendable && !stub->stubborn)
-			stub->wrong = HP_GUARD_RIGHT;
-	}
+	for (size_t i = 0; i < pids->n; i++)
+		guard_one(pids->v[i], false, ret);
+	return 0;
+}
+
+int hp_op_guard_mend(struct hp_ops *ops, pid_t pid, struct hp_guard *ret, struct hp_err *err)
+{
+	stub_hold();
+	guard_one(pid, stub->mendable, ret);
+	__atomic_add_fetch(&stub->mends, 1, __ATOMIC_SEQ_CST);
+	if (stub->mendable && !stub->stubborn)
+		stub->wrong = HP_GUARD_RIGHT;
 	return 0;
 }
 

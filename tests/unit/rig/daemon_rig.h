@@ -22,6 +22,7 @@ extern struct stub {
 	bool bpf;
 	int patches; /* in every process */
 	bool stale;  /* they were there, and are no more */
+	bool lost;   /* to look at it takes too long */
 	int loads, unloads, recovers, watches, running, most_running;
 	struct hp_load_request last_load;
 	int views_open, spared;
