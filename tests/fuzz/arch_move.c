@@ -34,8 +34,8 @@
 #define FLAG_RF	  0x10000ull
 #define FLAG_IF	  0x202ull
 
-/* FIP, FDP, FOP: where the last x87 instruction was; MXCSR_MASK: as ptrace(2) wrote it, or, once the registers
- * were saved, as the CPU does; XSTATE_BV: what was touched. */
+/* FIP, FDP, FOP: where the last x87 instruction was; MXCSR_MASK: as ptrace(2) wrote it, or, once the
+ * registers were saved, as the CPU does; XSTATE_BV: what was touched. */
 #define XSTATE_FIP	    6
 #define XSTATE_FIP_N	    18
 #define XSTATE_MXCSR_MASK   28

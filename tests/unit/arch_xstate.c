@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A child stands still; the tracer fills its vector registers, lays a frame below its stack, ruins them all, and
- * lets it return through the frame: every one of them must be back, however large the child's state is.
- * It is larger in a thread that has used AMX, from then on (arch/x86/kernel/fpu/xstate.c, fpstate_realloc()).
+ * A child stands still; the tracer fills its vector registers, lays a frame below its stack, ruins them
+ * all, and lets it return through the frame: every one of them must be back, however large the child's
+ * state is.  It is larger in a thread that has used AMX, from then on (arch/x86/kernel/fpu/xstate.c,
+ * fpstate_realloc()).
  */
 #include <cpuid.h>
 #include <elf.h>

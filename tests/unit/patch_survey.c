@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A look at many is done by a fork: whom it looks at can neither hold it up nor end it, and nobody else is missing. */
+/* A fork looks at many: whom it looks at can neither hold it up nor end it, and nobody else is missing. */
 #include <signal.h>
 #include <unistd.h>
 

@@ -208,7 +208,8 @@ static void note_lost(struct hp_subject *s)
 
 	if (!g->lost)
 		hp_log(HP_LOG_WARNING,
-		       "process %d: to look at its entries takes too long: whether they are right is not known",
+		       "process %d: to look at its entries takes too long: it is not known whether they "
+		       "are right",
 		       s->pid);
 	g->look_ns = again(++g->lost);
 }

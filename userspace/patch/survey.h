@@ -40,6 +40,6 @@ struct hp_survey {
 	uint64_t least_ns; /* … or so long */
 };
 
-int hp_survey_do(const struct hp_survey *s, const struct hp_pids *pids, struct hp_err *err);
+int hp_survey_do(const struct hp_survey *how, const struct hp_pids *pids, struct hp_err *err);
 
 #endif
