@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The layout is ABI: arch/x86/include/uapi/asm/sigcontext.h and ucontext.h.  The kernel reads the
- * ucontext and the extended state only; it checks that the state is framed by its two magic
- * numbers and no larger than the task's own (arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe());
- * else it restores x87 and SSE alone and says nothing.
+ * ucontext and the extended state only; it checks that the state is framed by its two magic numbers, the
+ * second behind what the task's own takes (arch/x86/kernel/fpu/signal.c, check_xstate_in_sigframe()); else
+ * it restores x87 and SSE alone and says nothing.
  */
 #include "arch/sigframe.h"
 
@@ -77,18 +77,24 @@ static void put_regs(struct frame *f, const struct user_regs_struct *r)
 	f->ss = (uint16_t)r->ss;
 }
 
-/* Of a thread that has used none of those. */
+/* Of a thread that has used none of those.  A virtual machine has to leave for each CPUID. */
 static size_t size_without_dynamic(uint64_t xfeatures)
 {
+	static size_t known;
 	size_t size = XSAVE_MIN;
 
+	if (known)
+		return known;
 	for (unsigned i = 2; i < 63; i++) {
 		unsigned n, at, ecx, edx;
 
-		if ((xfeatures & ~XFEATURES_DYNAMIC) >> i & 1 &&
-		    __get_cpuid_count(CPUID_XSTATE, i, &n, &at, &ecx, &edx) && at + n > size)
+		if (!((xfeatures & ~XFEATURES_DYNAMIC) >> i & 1))
+			continue;
+		__cpuid_count(CPUID_XSTATE, i, n, at, ecx, edx); /* a thread has it, so it is there */
+		if (at + n > size)
 			size = at + n;
 	}
+	known = size;
 	return size;
 }
 
@@ -102,17 +108,16 @@ static void put_xstate(uint8_t *to, const uint8_t *xstate, size_t n)
 {
 	const uint32_t magic2 = FP_XSTATE_MAGIC2;
 	struct sw_bytes sw = {.magic1 = FP_XSTATE_MAGIC1};
-	size_t size = n, small;
+	size_t size = n;
 	uint64_t used;
 
 	memcpy(&sw.xfeatures, xstate + SW_BYTES_AT, sizeof(sw.xfeatures));
 	memcpy(&used, xstate + XSTATE_BV_AT, sizeof(used));
 	memcpy(to, xstate, n);
 	memcpy(to + n, &magic2, sizeof(magic2));
-	small = size_without_dynamic(sw.xfeatures);
-	if (!(used & XFEATURES_DYNAMIC) && small + sizeof(magic2) <= n) {
-		memcpy(to + small, &magic2, sizeof(magic2));
-		size = small;
+	if ((sw.xfeatures & ~used) & XFEATURES_DYNAMIC) {
+		size = size_without_dynamic(sw.xfeatures);
+		memcpy(to + size, &magic2, sizeof(magic2));
 	}
 	/* older kernels go by these */
 	sw.xstate_size = (uint32_t)size;
