@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@
 #include "base/clock.h"
 #include "rig/daemon_rig.h"
 
-static void load(void)
+static void load_into(pid_t pid)
 {
 	char path[160], body[512];
 	int fd;
@@ -24,8 +25,13 @@ static void load(void)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_true(fd >= 0);
 	close(fd);
-	snprintf(body, sizeof(body), "{\"pid\":%d,\"file\":\"%s\"}", rig.target, path);
+	snprintf(body, sizeof(body), "{\"pid\":%d,\"file\":\"%s\"}", pid, path);
 	rig_expect(rig_ask("POST", "/hp/v2/load", "", body), 200, STUB_ID);
+}
+
+static void load(void)
+{
+	load_into(rig.target);
 }
 
 static char *status(void)
@@ -100,25 +106,85 @@ static void gives_in_where_nothing_can_be_put_right(void **state)
 	assert_int_equal(stub->mends, 3);
 }
 
-static void looks_less_often_where_that_takes_too_long(void **state)
+static char *status_of(pid_t pid)
 {
-	char one[64]; /* asked for alone it is looked at */
+	char path[64];
+
+	snprintf(path, sizeof(path), "/hp/v2/status?pid=%d", pid);
+	return rig_ask("GET", path, "", "");
+}
+
+static void looks_less_often_where_that_comes_to_no_end(void **state)
+{
 	int looks;
 
 	load();
 	rig_expect(status(), 200, "\"lost\":0");
-	stub->lost = true;
+	stub->lost = rig.target;
 	wait_status("\"lost\":3");
 	looks = stub->guards;
 	rig_expect(status(), 200, "\"set_atomic\":false");
 	assert_int_equal(stub->guards, looks);
-	stub->lost = false;
+	/* Asked for alone it is looked at, as often as anybody likes. */
+	for (int i = 0; i < 3; i++)
+		rig_expect(status_of(rig.target), 200, "\"lost\":3");
+	stub->lost = 0;
 	rig_expect(status(), 200, "\"lost\":3");
-	assert_int_equal(stub->guards, looks);
-	snprintf(one, sizeof(one), "/hp/v2/status?pid=%d", rig.target);
-	rig_expect(rig_ask("GET", one, "", ""), 200, "\"lost\":0");
-	assert_int_equal(stub->guards, looks + 1);
+	assert_int_equal(stub->guards, looks + 3);
+	rig_expect(status_of(rig.target), 200, "\"lost\":0");
 	rig_expect(status(), 200, "\"lost\":0");
+	assert_int_equal(stub->guards, looks + 5);
+}
+
+static pid_t load_another(void)
+{
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	load_into(pid);
+	return pid;
+}
+
+static void end_another(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void who_was_passed_over_is_first(void **state)
+{
+	pid_t other;
+
+	load();
+	other = load_another();
+	stub->passed_over = other;
+	rig_expect(status(), 200, "\"looked\":null");
+	rig_expect(status(), 200, "\"set_atomic\":false");
+	assert_int_equal(stub->first, other);
+	stub->passed_over = 0;
+	assert_null(strstr(status(), "\"set_atomic\":false"));
+	assert_int_equal(stub->first, other);
+	end_another(other);
+}
+
+static void who_takes_long_is_looked_at_as_rarely(void **state)
+{
+	pid_t other;
+
+	load();
+	other = load_another();
+	stub->slow = rig.target;
+	status();
+	assert_int_equal(stub->looked, 2);
+	status();
+	assert_int_equal(stub->looked, 1);
+	assert_int_equal(stub->first, other);
+	end_another(other);
 }
 
 static void looks_by_itself(void **state)
@@ -165,7 +231,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(leaves_what_it_cannot_mend, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(gives_in_where_nothing_can_be_put_right, rig_setup,
 						rig_teardown),
-		cmocka_unit_test_setup_teardown(looks_less_often_where_that_takes_too_long, rig_setup,
+		cmocka_unit_test_setup_teardown(looks_less_often_where_that_comes_to_no_end, rig_setup,
+						rig_teardown),
+		cmocka_unit_test_setup_teardown(who_was_passed_over_is_first, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(who_takes_long_is_looked_at_as_rarely, rig_setup,
 						rig_teardown),
 		cmocka_unit_test_setup_teardown(looks_by_itself, setup_timed, rig_teardown),
 		cmocka_unit_test_setup_teardown(tells_of_an_exec, rig_setup, rig_teardown),

@@ -45,8 +45,8 @@ static void show_guard(const json_t *g)
 		printf("    guard: calls may run old code; the functions of a patch do not go live "
 		       "together while this is so\n");
 	if (hp_get_number(g, "lost"))
-		printf("    guard: to look at its entries takes too long: whether calls run new code is "
-		       "not known\n");
+		printf("    guard: a look at its entries comes to no end: whether calls run new code is not "
+		       "known\n");
 	if (seen)
 		printf("    guard: entries were changed %lld time%s, %lld put back\n",
 		       (long long)seen, seen == 1 ? "" : "s", (long long)hp_get_number(g, "mended"));

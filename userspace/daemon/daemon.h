@@ -79,7 +79,8 @@ struct hp_daemon {
 
 	struct hp_timer guard; /* armed while there are patches */
 	bool guard_looks;      /* the timer's round is under way */
-	uint64_t guard_cost_ns; /* the last round took so long */
+	uint64_t guard_round_ns; /* so long the last round took … */
+	uint64_t guard_cost_ns;  /* … of which so much counts when the next is to be */
 	TAILQ_HEAD(, hp_dropped) dropped;
 	size_t n_dropped;
 

@@ -15,8 +15,7 @@
 #include "daemon/job.h"
 #include "daemon/json_out.h"
 
-#define COST_MAX     50 /* a round may take a 50th of the time */
-#define IN_VAIN_MAX  3	/* then less and less often: */
+#define IN_VAIN_MAX  3 /* then less and less often: */
 #define AGAIN_NS     (30 * HP_S)
 #define AGAIN_MAX_NS (600 * HP_S)
 #define DROPPED_MAX  64
@@ -55,11 +54,13 @@ static void tell(struct hp_subject *s, const char *did)
 json_t *hp_guard_status(const struct hp_subject *s)
 {
 	const struct hp_guarded *g = &s->guard;
+	json_t *looked =
+		g->looked_ns ? hp_json_time(hp_wall_ns() - (hp_now_ns() - g->looked_ns)) : NULL;
 
-	return json_pack("{s:o?,s:i,s:i,s:i,s:b}", "wrong",
-			 g->n_wrong ? hp_json_guard(g->wrong, g->n_wrong) : NULL, "lost",
-			 (int)g->lost, "seen", (int)g->seen, "mended", (int)g->mended, "set_atomic",
-			 !g->n_wrong && !g->lost);
+	return json_pack("{s:o?,s:o?,s:i,s:i,s:i,s:b}", "wrong",
+			 g->n_wrong ? hp_json_guard(g->wrong, g->n_wrong) : NULL, "looked", looked,
+			 "lost", (int)g->lost.times, "seen", (int)g->seen, "mended", (int)g->mended,
+			 "set_atomic", !g->n_wrong && !g->lost.times && !g->passed_over);
 }
 
 /* --- one target ---------------------------------------------------------------------------------- */
@@ -78,12 +79,13 @@ static bool any_found(struct sites wrong, enum hp_guard_found what)
 	return false;
 }
 
-static bool all_mended(struct sites wrong)
+static size_t n_mended(struct sites wrong)
 {
+	size_t n = 0;
+
 	for (size_t i = 0; i < wrong.n; i++)
-		if (!wrong.v[i].mended)
-			return false;
-	return true;
+		n += wrong.v[i].mended;
+	return n;
 }
 
 /* Without memory what was known stays. */
@@ -105,58 +107,54 @@ static bool is_known(const struct hp_guarded *g, struct sites wrong)
 	return g->n_wrong == wrong.n && !memcmp(g->wrong, wrong.v, wrong.n * sizeof(*wrong.v));
 }
 
-/* When what was in vain so many times is tried again. */
-static uint64_t again(unsigned times)
+static void in_vain(struct hp_in_vain *v)
+{
+	v->times++;
+	v->last_ns = hp_now_ns();
+}
+
+/* When it is to be tried again. */
+static uint64_t again(const struct hp_in_vain *v)
 {
 	uint64_t wait = AGAIN_NS;
 
-	if (times < IN_VAIN_MAX)
+	if (v->times < IN_VAIN_MAX)
 		return 0;
-	for (unsigned i = IN_VAIN_MAX; i < times && wait < AGAIN_MAX_NS; i++)
+	for (unsigned i = IN_VAIN_MAX; i < v->times && wait < AGAIN_MAX_NS; i++)
 		wait *= 2;
-	return hp_now_ns() + wait;
-}
-
-/* From *@at on: those of @pid. */
-static struct sites sites_of(const struct hp_job_said *said, pid_t pid, size_t *at)
-{
-	struct sites s = {said->site + *at, 0};
-
-	for (; *at < said->head->n[HP_FACT_SITE] && said->site[*at].pid == pid; ++*at)
-		s.n++;
-	return s;
+	return v->last_ns + (wait < AGAIN_MAX_NS ? wait : AGAIN_MAX_NS);
 }
 
 static void mended(struct hp_job *job, const struct hp_job_said *said)
 {
+	const struct sites wrong = {said->site, said->head->n[HP_FACT_SITE]};
 	struct hp_subject *s = job->subject;
-	struct sites wrong;
-	size_t at = 0;
+	struct hp_guarded *g;
 
 	if (!s || s->gone)
 		return;
-	wrong = sites_of(said, s->pid, &at);
-	if (said->head->code || !all_mended(wrong))
-		s->guard.mend_ns = again(++s->guard.failed);
+	g = &s->guard;
+	if (said->head->code || (wrong.n && !n_mended(wrong)))
+		in_vain(&g->failed);
 	else
-		s->guard.failed = 0;
+		g->failed.times = 0;
 	if (!wrong.n)
 		return;
 	set_wrong(s, wrong);
-	s->guard.seen++;
+	g->seen++;
 	if (any_found(wrong, HP_GUARD_PROBE))
-		s->guard.fight_ns = again(++s->guard.fights);
-	if (!all_mended(wrong)) {
+		in_vain(&g->fights);
+	if (n_mended(wrong) < wrong.n) {
 		tell(s, "they cannot be put back: calls may run old code");
 		return;
 	}
-	s->guard.mended += (unsigned)wrong.n;
+	g->mended += (unsigned)wrong.n;
 	hp_metrics_add(s->d, HP_COUNT_REPAIRED, wrong.n);
-	tell(s, s->guard.fights >= IN_VAIN_MAX
+	tell(s, g->fights.times >= IN_VAIN_MAX
 			? "put back; whoever changes them does it again and again, so that they "
 			  "are put back less often from now on"
 			: "put back; until then calls ran old code");
-	hp_guarded_free(&s->guard);
+	hp_guarded_free(g);
 }
 
 /* Whether a job may come to anything: a debugger's int3 is left to it, and what nobody knows. */
@@ -164,7 +162,8 @@ static bool may_mend(const struct hp_subject *s, struct sites wrong)
 {
 	uint64_t now = hp_now_ns();
 
-	if (now < s->guard.mend_ns || (now < s->guard.fight_ns && any_found(wrong, HP_GUARD_PROBE)))
+	if (now < again(&s->guard.failed) ||
+	    (now < again(&s->guard.fights) && any_found(wrong, HP_GUARD_PROBE)))
 		return false;
 	return any_found(wrong, HP_GUARD_PROBE) || any_found(wrong, HP_GUARD_ORIGINAL);
 }
@@ -194,140 +193,51 @@ static void note_wrong(struct hp_subject *s, struct sites wrong)
 	}
 }
 
-/* --- all of them ---------------------------------------------------------------------------------- */
+/* Perhaps somebody else put them right. */
+static void note_right(struct hp_guarded *g)
+{
+	g->failed.times = 0;
+	if (hp_now_ns() - g->fights.last_ns >= AGAIN_MAX_NS)
+		g->fights.times = 0;
+	hp_guarded_free(g);
+}
 
-struct round {
-	uint64_t since_ns;
-	void (*done)(void *arg);
-	void *arg;
-};
+/* Who asks for it alone does so when he likes, which is not to keep it away from the others for longer. */
+static void note_lost(struct hp_guarded *g)
+{
+	if (hp_now_ns() >= again(&g->lost))
+		in_vain(&g->lost);
+	if (g->due_ns < again(&g->lost))
+		g->due_ns = again(&g->lost);
+}
 
-static void note_lost(struct hp_subject *s)
+void hp_guard_note(struct hp_subject *s, const struct hp_fact_target *t,
+		   const struct hp_fact_site *wrong, size_t n)
 {
 	struct hp_guarded *g = &s->guard;
 
-	if (!g->lost)
-		hp_log(HP_LOG_WARNING,
-		       "process %d: to look at its entries takes too long: it is not known whether they "
-		       "are right",
-		       s->pid);
-	g->look_ns = again(++g->lost);
-}
-
-static void note_target(struct hp_daemon *d, const struct hp_fact_target *t, struct sites wrong)
-{
-	struct hp_subject *s = hp_subject_find(d, t->pid);
-
 	/* What is being done just now its own answer will tell. */
-	if (!s || s->running || s->queued || !s->patches || d->stopping)
+	if (s->running || s->queued || !s->patches || s->d->stopping)
 		return;
-	if (t->lost) {
-		note_lost(s);
+	g->passed_over = t->outcome == HP_GUARD_PASSED_OVER;
+	if (g->passed_over)
+		return;
+	g->told_ns = hp_now_ns();
+	g->due_ns = t->ns > HP_GUARD_CHEAP_NS ? g->told_ns + HP_GUARD_COST_MAX * t->ns : 0;
+	if (t->outcome == HP_GUARD_LOST) {
+		note_lost(g);
 		return;
 	}
-	s->guard.lost = 0;
-	s->guard.look_ns = 0;
+	g->looked_ns = g->told_ns;
+	g->lost.times = 0;
 	if (t->patches)
 		s->unproven = false;
-	if (wrong.n)
-		note_wrong(s, wrong);
+	if (n)
+		note_wrong(s, (struct sites){wrong, n});
 	else if (!t->patches)
 		hp_guard_dropped(s);
 	else
-		hp_guarded_free(&s->guard); /* or somebody else put it right */
-}
-
-static void looked(struct hp_job *job, const struct hp_job_said *said)
-{
-	struct round *r = job->client;
-	struct hp_daemon *d = job->d;
-	size_t at = 0;
-
-	for (size_t i = 0; i < said->head->n[HP_FACT_TARGET]; i++)
-		note_target(d, &said->target[i], sites_of(said, said->target[i].pid, &at));
-	d->guard_cost_ns = hp_now_ns() - r->since_ns;
-	r->done(r->arg);
-	free(r);
-}
-
-/* The targets at rest that have patches, but for those that would hold up the look at all. */
-static size_t collect(const struct hp_daemon *d, pid_t pid, pid_t **ret)
-{
-	uint64_t now = hp_now_ns();
-	const struct hp_subject *s;
-	size_t n = 0, room = 1;
-	pid_t *v;
-
-	TAILQ_FOREACH(s, &d->subjects, link)
-		room++;
-	v = calloc(room, sizeof(*v));
-	TAILQ_FOREACH(s, &d->subjects, link)
-		if (v && s->patches && !s->gone && !s->running &&
-		    (pid ? pid == s->pid : now >= s->guard.look_ns))
-			v[n++] = s->pid;
-	*ret = v;
-	return n;
-}
-
-void hp_guard_round(struct hp_daemon *d, pid_t pid, void (*done)(void *arg), void *arg)
-{
-	struct hp_job_request req = {.kind = HP_JOB_GUARD};
-	struct round *r = calloc(1, sizeof(*r));
-	struct hp_job *job = NULL;
-
-	req.sel.n_pids = collect(d, pid, &req.pids);
-	req.sel.pids = req.pids;
-	if (r && req.sel.n_pids)
-		job = hp_job_new(d, &req, NULL);
-	else
-		hp_job_request_free(&req);
-	if (!job) {
-		free(r);
-		done(arg);
-		return;
-	}
-	*r = (struct round){hp_now_ns(), done, arg};
-	job->client = r;
-	job->on_answer = looked;
-	hp_job_submit(job, false);
-}
-
-static void round_done(void *arg)
-{
-	((struct hp_daemon *)arg)->guard_looks = false;
-}
-
-static bool any_patched(const struct hp_daemon *d)
-{
-	const struct hp_subject *s;
-
-	TAILQ_FOREACH(s, &d->subjects, link)
-		if (s->patches && !s->gone)
-			return true;
-	return false;
-}
-
-static void fire(struct hp_timer *t)
-{
-	struct hp_daemon *d = (struct hp_daemon *)((char *)t - offsetof(struct hp_daemon, guard));
-	uint64_t span = COST_MAX * d->guard_cost_ns;
-
-	/* A load begins it again. */
-	if (!any_patched(d) || d->stopping)
-		return;
-	hp_timer_set(d->ring, t, hp_now_ns() + (span > d->opt.guard_ns ? span : d->opt.guard_ns));
-	if (d->guard_looks)
-		return;
-	d->guard_looks = true;
-	hp_guard_round(d, 0, round_done, d);
-}
-
-void hp_guard_begin(struct hp_daemon *d)
-{
-	if (!d->opt.guard_ns || d->guard.at_ns || d->stopping)
-		return;
-	d->guard.fire = fire;
-	hp_timer_set(d->ring, &d->guard, hp_now_ns() + d->opt.guard_ns);
+		note_right(g);
 }
 
 /* --- what an exec took ------------------------------------------------------------------------------ */

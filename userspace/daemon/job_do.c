@@ -10,6 +10,7 @@
 #include "access/patch_file.h"
 #include "base/array.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "daemon/daemon.h"
 #include "daemon/doctor.h"
 #include "daemon/json_out.h"
@@ -223,13 +224,19 @@ static int do_recover(struct hp_job *job, struct hp_ops *ops, struct hp_job_sayi
 static int note_guard(const struct hp_guard *g, struct hp_job_saying *ret, struct hp_err *err)
 {
 	for (size_t i = 0; i < g->targets.n; i++) {
+		const struct hp_guard_target *t = &g->targets.v[i];
 		struct hp_fact_target *f = hp_job_add_fact(ret, HP_FACT_TARGET);
 
 		if (!f)
 			return hp_err_sys(err, ENOMEM, "list of targets");
-		f->pid = g->targets.v[i].pid;
-		f->patches = g->targets.v[i].patches;
-		f->lost = g->targets.v[i].lost;
+		f->pid = t->pid;
+		f->patches = t->patches;
+		f->outcome = t->outcome;
+		f->ns = t->ns;
+		if (t->outcome == HP_GUARD_LOST)
+			hp_log(HP_LOG_WARNING,
+			       "process %d is %s: whether its entries are right is not known", t->pid,
+			       t->why);
 	}
 	for (size_t i = 0; i < g->sites.n; i++) {
 		const struct hp_guard_site *s = &g->sites.v[i];

@@ -86,7 +86,7 @@ static int check_facts(const struct hp_job_said *s, struct hp_err *err)
 		good &= is_pid(s->unknown[i].pid) &&
 			ends(s->unknown[i].detail, sizeof(s->unknown[i].detail));
 	for (uint32_t i = 0; i < h->n[HP_FACT_TARGET]; i++)
-		good &= is_pid(s->target[i].pid) && s->target[i].lost <= 1;
+		good &= is_pid(s->target[i].pid) && s->target[i].outcome < HP_GUARD_OUTCOMES;
 	for (uint32_t i = 0; i < h->n[HP_FACT_SITE]; i++)
 		good &= is_pid(s->site[i].pid) && s->site[i].found < HP_GUARD_FOUNDS &&
 			s->site[i].mended <= 1 && ends(s->site[i].fn, sizeof(s->site[i].fn));

@@ -57,8 +57,9 @@ struct hp_fact_unknown {
 
 struct hp_fact_target {
 	int32_t pid;
-	uint32_t lost; /* to look at it takes too long */
+	uint32_t outcome; /* enum hp_guard_outcome */
 	uint64_t patches;
+	uint64_t ns; /* so long it was looked at */
 };
 
 struct hp_fact_site {

@@ -294,7 +294,7 @@ static void own_cost(struct writer *w, const struct hp_daemon *d)
 	one(w, "hp_jobs_cpu_seconds_total", "counter", "CPU time of jobs that have ended.",
 	    seconds(&jobs));
 	one(w, "hp_guard_round_seconds", "gauge", "How long the last look at all entries took.",
-	    (double)d->guard_cost_ns / (double)HP_S);
+	    (double)d->guard_round_ns / (double)HP_S);
 	one(w, "process_cpu_seconds_total", "counter", "CPU time of hpd itself.", seconds(&self));
 	one(w, "process_resident_memory_bytes", "gauge", "Resident memory of hpd itself.",
 	    resident_bytes());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A status is as of now: the guard looks first.  Its look is a process, so there is one at a time: who asks
- * meanwhile waits for the next, which is for all of them.
+ * A status is as of now, but for who takes long to look at: the guard looks first.  Its look is a process, so
+ * there is one at a time: who asks meanwhile waits for the next, which is for all of them.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -266,8 +266,10 @@ static int list_alone(struct hp_ops *ops, pid_t pid, struct hp_patch_list *ret, 
 
 	if (r >= 0)
 		r = a.code;
-	if (r < 0)
+	if (r < 0) {
+		hp_patch_list_free(&a.list);
 		return r;
+	}
 	if (list_bytes(&a.list) <= BYTES_MAX) {
 		*ret = a.list;
 		return 0;

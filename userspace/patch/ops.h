@@ -246,10 +246,18 @@ struct hp_guard_site {
 	enum hp_guard_found found;
 	bool mended;
 };
+enum hp_guard_outcome {
+	HP_GUARD_LOOKED,
+	HP_GUARD_LOST,	      /* the look came to no end */
+	HP_GUARD_PASSED_OVER, /* others took its time */
+	HP_GUARD_OUTCOMES,
+};
 struct hp_guard_target {
 	pid_t pid;
+	enum hp_guard_outcome outcome;
 	size_t patches;
-	bool lost; /* to look at it takes too long */
+	uint64_t ns; /* so long it was looked at */
+	char why[128]; /* of one that is lost: the sentence goes on: "process 7 is …" */
 };
 struct hp_guard {
 	struct {

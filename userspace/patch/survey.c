@@ -24,13 +24,15 @@ struct answer {
 	uint32_t i; /* of the pids */
 	int32_t code;
 	uint64_t n; /* bytes behind it */
+	uint64_t ns;
 };
 
 struct survey {
 	const struct hp_survey *how;
 	const struct hp_pids *pids;
 	uint32_t *at; /* of the pids; shared with the fork, which alone moves it while it lives */
-	size_t seen;	  /* where it was */
+	size_t seen;	  /* where it was, … */
+	uint64_t since_ns; /* … and since when */
 	size_t answered;  /* of the pids the first so many were told of, or have nothing of hp's */
 	uint64_t lost_ns; /* by those that were not looked at to the end */
 	int sock;
@@ -50,24 +52,25 @@ static void set_at(struct survey *s, size_t i)
 
 /* --- the fork ----------------------------------------------------------------------------------------- */
 
-static int say(int sock, size_t i, int code, const void *bytes, size_t n)
+static int say(int sock, const struct answer *a, const void *bytes)
 {
-	const struct answer a = {.i = (uint32_t)i, .code = code, .n = n};
-	int r = hp_write_all(sock, &a, sizeof(a));
+	int r = hp_write_all(sock, a, sizeof(*a));
 
-	return r < 0 ? r : hp_write_all(sock, bytes, n);
+	return r < 0 ? r : hp_write_all(sock, bytes, a->n);
 }
 
 static int look(const struct survey *s, size_t i)
 {
+	struct answer a = {.i = (uint32_t)i, .ns = hp_now_ns()};
 	struct hp_err why = {.text = ""};
 	struct hp_buf bytes = {0};
 	int k = s->how->look(s->how->arg, s->pids->v[i], &bytes, &why);
 
-	if (k < 0)
-		k = say(s->sock, i, k, why.text, strlen(why.text) + 1);
-	else if (k == 0)
-		k = say(s->sock, i, 0, bytes.v, bytes.n);
+	a.code = k;
+	a.ns = hp_now_ns() - a.ns;
+	a.n = k < 0 ? strlen(why.text) + 1 : bytes.n;
+	if (k <= 0)
+		k = say(s->sock, &a, k < 0 ? why.text : bytes.v);
 	hp_buf_free(&bytes);
 	return k;
 }
@@ -110,9 +113,10 @@ static int begin(struct survey *s, struct hp_err *err)
 
 static int take(struct survey *s, const struct answer *a, const char *bytes)
 {
-	struct hp_survey_answer said = {.code = a->code, .bytes = bytes, .n = a->n};
+	struct hp_survey_answer said = {
+		.code = a->code, .bytes = bytes, .n = a->n, .ns = a->ns};
 
-	if (a->i >= s->pids->n || (a->code && strnlen(bytes, a->n) == a->n))
+	if (a->i >= s->pids->n || a->code > 0 || (a->code && strnlen(bytes, a->n) == a->n))
 		return -EBADMSG;
 	s->answered = a->i + 1u;
 	said.pid = s->pids->v[a->i];
@@ -152,8 +156,9 @@ static int cannot_take(int r, struct hp_err *err)
 /* Until it has ended, 1, or stays too long, 0. */
 static int listen_to(struct survey *s, struct hp_err *err)
 {
-	uint64_t since = hp_now_ns(), most = longest(s);
+	uint64_t most = longest(s);
 
+	s->since_ns = hp_now_ns();
 	s->seen = at(s);
 	for (;;) {
 		struct pollfd p = {.fd = s->sock, .events = POLLIN};
@@ -164,13 +169,11 @@ static int listen_to(struct survey *s, struct hp_err *err)
 
 		if (at(s) != s->seen) {
 			s->seen = at(s);
-			since = now;
+			s->since_ns = now;
 		}
-		if (now - since >= most) {
-			s->lost_ns += now - since;
+		if (now - s->since_ns >= most)
 			return 0;
-		}
-		if (poll(&p, 1, (int)((most - (now - since)) / HP_MS + 1)) <= 0)
+		if (poll(&p, 1, (int)((most - (now - s->since_ns)) / HP_MS + 1)) <= 0)
 			continue;
 		n = read(s->sock, piece, sizeof(piece));
 		if (n < 0 && errno == EINTR)
@@ -215,6 +218,8 @@ static int pass(struct survey *s, bool ended, int sig)
 			 "perhaps patched by hp, but the process that looked at it %s%s",
 			 sig ? "died by SIG" : "ended", sig ? sigabbrev_np(sig) ?: "?" : "");
 	lost.pid = s->pids->v[i];
+	lost.ns = hp_now_ns() - s->since_ns;
+	s->lost_ns += lost.ns;
 	lost.bytes = text;
 	lost.n = strlen(text) + 1;
 	return s->how->told(s->how->arg, &lost);

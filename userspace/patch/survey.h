@@ -27,6 +27,7 @@ struct hp_survey_answer {
 	int code; /* 0, what the look said, or HP_SURVEY_LOST */
 	const char *bytes; /* with 0: what it found; else a sentence, with its NUL */
 	size_t n;
+	uint64_t ns; /* so long it was looked at */
 };
 
 struct hp_survey {
@@ -40,6 +41,8 @@ struct hp_survey {
 	uint64_t least_ns; /* … or so long */
 };
 
+/* One process after the other; all that they cost others is time.  0 when each was looked at or told of as
+ * lost; -HP_E_FAILED, -ENOMEM, or that there could be no fork: some were told of. */
 int hp_survey_do(const struct hp_survey *how, const struct hp_pids *pids, struct hp_err *err);
 
 #endif

@@ -240,9 +240,14 @@ int hp_op_list(struct hp_ops *ops, const struct hp_selector *s, struct hp_patch_
 
 static void guard_one(pid_t pid, bool mended, struct hp_guard *ret)
 {
-	*HP_ARRAY_ADD(&ret->targets) = (struct hp_guard_target){
-		pid, !stub->execed && !stub->stale && !stub->lost, stub->lost};
-	if (stub->wrong && !stub->lost)
+	struct hp_guard_target t = {.pid = pid, .patches = !stub->execed && !stub->stale};
+
+	t.outcome = pid == stub->lost	       ? HP_GUARD_LOST
+		    : pid == stub->passed_over ? HP_GUARD_PASSED_OVER
+					       : HP_GUARD_LOOKED;
+	t.ns = pid == stub->slow ? 500 * HP_MS : 0;
+	*HP_ARRAY_ADD(&ret->targets) = t;
+	if (stub->wrong && t.outcome == HP_GUARD_LOOKED)
 		*HP_ARRAY_ADD(&ret->sites) =
 			(struct hp_guard_site){pid, "f", 0x401000, stub->wrong, mended};
 }
@@ -250,6 +255,8 @@ static void guard_one(pid_t pid, bool mended, struct hp_guard *ret)
 int hp_op_guard_look(const struct hp_pids *pids, struct hp_guard *ret, struct hp_err *err)
 {
 	__atomic_add_fetch(&stub->guards, 1, __ATOMIC_SEQ_CST);
+	stub->looked = pids->n;
+	stub->first = pids->v[0];
 	stub_hold();
 	for (size_t i = 0; i < pids->n; i++)
 		guard_one(pids->v[i], false, ret);

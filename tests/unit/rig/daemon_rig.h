@@ -22,7 +22,9 @@ extern struct stub {
 	bool bpf;
 	int patches; /* in every process */
 	bool stale;  /* they were there, and are no more */
-	bool lost;   /* to look at it takes too long */
+	pid_t lost;  /* to look at that one comes to no end */
+	pid_t slow;  /* … takes half a second, it is said */
+	pid_t passed_over;
 	int loads, unloads, recovers, watches, running, most_running;
 	struct hp_load_request last_load;
 	int views_open, spared;
@@ -33,6 +35,8 @@ extern struct stub {
 	bool hold; /* lists of all do not end, nor does the guard's look */
 	int lists, listing, most_listing;
 	int guards, mends;
+	size_t looked; /* at so many, the last time … */
+	pid_t first;   /* … and at that one first */
 } *stub;
 
 extern struct rig {
