@@ -3,13 +3,39 @@
 
 #include "base/log.h"
 
-enum { HELPERS = 1, OURS }; /* priorities: the two lowest */
-
-bool hp_displace_begin(struct hp_displaced *d, unsigned cpu)
+/* The highest that there is.  Where a thread above us runs we would have to wait for its end, and
+ * could not even be killed meanwhile.  It need not be the one that is looked at. */
+static int our_priority(void)
 {
-	const struct sched_param ours = {.sched_priority = OURS};
+	return sched_get_priority_max(SCHED_FIFO);
+}
+
+static int helpers_priority(void)
+{
+	return our_priority() - 1;
+}
+
+/* Would it make room, for a helper as well? */
+static bool yields(pid_t tid)
+{
+	struct sched_param its = {0};
+	int policy = sched_getscheduler(tid);
+
+	if (policy < 0 || sched_getparam(tid, &its))
+		return false;
+	policy &= ~SCHED_RESET_ON_FORK;
+	if (policy == SCHED_FIFO || policy == SCHED_RR)
+		return its.sched_priority < helpers_priority();
+	return policy != SCHED_DEADLINE;
+}
+
+bool hp_displace_begin(struct hp_displaced *d, pid_t tid, unsigned cpu)
+{
+	const struct sched_param ours = {.sched_priority = our_priority()};
 	cpu_set_t one;
 
+	if (!yields(tid))
+		return false;
 	*d = (struct hp_displaced){.cpu = cpu, .home = sched_getcpu()};
 	d->policy = sched_getscheduler(0);
 	if (d->policy < 0 || sched_getparam(0, &d->param) ||
@@ -28,7 +54,7 @@ bool hp_displace_begin(struct hp_displaced *d, unsigned cpu)
 
 void hp_displace_bring(struct hp_displaced *d, pid_t helper)
 {
-	const struct sched_param its = {.sched_priority = HELPERS};
+	const struct sched_param its = {.sched_priority = helpers_priority()};
 	cpu_set_t one;
 
 	if (!helper || helper == d->helper)

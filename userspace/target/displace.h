@@ -23,8 +23,9 @@ struct hp_displaced {
 	pid_t helper; /* brought along; 0: nobody */
 };
 
-/* False where it cannot be done: no CAP_SYS_NICE, a CPU outside our cpuset. */
-bool hp_displace_begin(struct hp_displaced *d, unsigned cpu);
+/* Takes @tid off @cpu.  False where it cannot be done: no CAP_SYS_NICE, a CPU outside our cpuset, a
+ * thread of the highest real-time priorities or with a SCHED_DEADLINE, which would not make room. */
+bool hp_displace_begin(struct hp_displaced *d, pid_t tid, unsigned cpu);
 /* Back to where we came from: whoever was displaced has its CPU at once. */
 void hp_displace_end(const struct hp_displaced *d);
 

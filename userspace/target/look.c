@@ -172,7 +172,7 @@ static int look_displaced(struct hp_looker *l, pid_t tid, const struct hp_scene 
 	r = hp_unwind_prepare(l->unwind, err);
 	if (r < 0)
 		return r;
-	*able = hp_displace_begin(&d, before->cpu);
+	*able = hp_displace_begin(&d, tid, before->cpu);
 	if (!*able)
 		return 0;
 	l->stats.displaced++;
