@@ -13,6 +13,8 @@ works filter-deny
 refuses filter-allow 3 'seccomp filter .* does not allow clone'
 works strict-thread
 refuses strict 3 'seccomp'
+works dispatch
+refuses dispatch-alone 3 'Syscall User Dispatch'
 works uid
 works not-dumpable
 works uid-not-dumpable

@@ -52,6 +52,13 @@ struct hp_procmap_query {
 #define HP_PROCMAP_VMA_SHARED	   0x08u
 #define HP_PROCMAP_COVERING_OR_NEXT 0x10u
 
+/* Linux 6.4, commit 3f67987cdc09. */
+struct hp_dispatch_config {
+	uint64_t mode; /* 0: off */
+	uint64_t selector, offset, len;
+};
+#define HP_PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
+
 /* SOL_SOCKET: 0 has the kernel refuse descriptors (SCM_RIGHTS) to whoever sends: Linux 6.16. */
 #define HP_SO_PASSRIGHTS 83
 

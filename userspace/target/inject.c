@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "base/fault.h"
+#include "base/kernel.h"
 #include "hp/err.h"
 #include "target/drive.h"
 #include "target/gadget.h"
@@ -124,6 +125,15 @@ static bool find_nothing(struct hp_inject *inj)
 	return false;
 }
 
+/* Before Linux 6.4 nobody is told. */
+static bool dispatches_calls(pid_t tid)
+{
+	struct hp_dispatch_config config = {0};
+
+	return ptrace(HP_PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, sizeof(config), &config) == 0 &&
+	       config.mode;
+}
+
 int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_addr floor,
 		    struct hp_err *err)
 {
@@ -139,6 +149,11 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	inj->filtered = hp_seccomp_filtered(tid);
 	if (!find_nothing(inj))
 		return hp_err_set(err, -HP_E_TARGET, "seccomp does not let thread %d be borrowed",
+				  (int)tid);
+	if (dispatches_calls(tid))
+		return hp_err_set(err, -HP_E_TARGET,
+				  "thread %d has Syscall User Dispatch on (prctl(2)), which would make a "
+				  "SIGSYS of a call of hp's",
 				  (int)tid);
 	if (in_restart(&inj->saved) && !original_call(inj, &inj->call))
 		return hp_err_set(err, -HP_E_TARGET, "thread %d is in a restarted call", (int)tid);

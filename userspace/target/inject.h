@@ -41,7 +41,8 @@ struct hp_inject {
 };
 
 /* @tid is stopped at an event stop.  @floor: lowest usable address of its stack.  -HP_E_TARGET when
- * the stack has no room, or a seccomp filter would not let it return; nothing was changed then. */
+ * the stack has no room, or a seccomp filter or Syscall User Dispatch would not let it return;
+ * nothing was changed then. */
 int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_addr floor,
 		    struct hp_err *err);
 
