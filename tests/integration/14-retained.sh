@@ -45,4 +45,19 @@ expect 0 "unload --discard" unload -p "$PID" --discard "$ID"
 is "retains nothing" "$(grep -c retained <<<"$OUT$ERR")" 0
 tell "$PID" forget
 as_before "everything is as before" "$PID" "$T/before"
+
+for where in bury lock; do
+	load -p "$PID" "$SVC/retained_patch.so"
+	tell "$PID" set
+	tell "$PID" bury
+	[ $where = bury ] || tell "$PID" $where
+	answers "$where: the pointer lies between guard pages" "$PID" say 'text buried'
+	expect 0 "unload" unload -p "$PID" "$ID"
+	like "$where: is found there" "$OUT$ERR" 'stays mapped'
+	tell "$PID" dig
+	answers "$where: and is still good" "$PID" say 'text of the patch'
+	tell "$PID" forget
+	check "$where: and goes by itself when it is forgotten" wait_until 30 not_listed
+	as_before "$where: everything is as before" "$PID" "$T/before"
+done
 end_service "$PID"

@@ -14,9 +14,11 @@
 #include "elf/image.h"
 #include "hp/err.h"
 #include "target/agent.h"
+#include "target/readable.h"
 #include "target/threads.h"
 
-#define CHUNK (256u << 10)
+#define CHUNK	(256u << 10)
+#define STRETCH (64u << 20) /* a stack is not longer */
 
 struct thread_sp {
 	pid_t tid;
@@ -128,19 +130,19 @@ static int registers(struct scan *s, struct hp_err *err)
 }
 
 /* What lies below the lowest rsp of a stack is dead. */
-static hp_addr first_live(const struct scan *s, const struct hp_map *m, bool *stack)
+static hp_addr first_live(const struct scan *s, hp_addr from, hp_addr to, bool *stack)
 {
-	hp_addr lo = m->hi;
+	hp_addr lo = to;
 
 	*stack = false;
 	for (size_t i = 0; i < s->sp.n; i++)
-		if (s->sp.v[i].sp >= m->lo && s->sp.v[i].sp < m->hi) {
+		if (s->sp.v[i].sp >= from && s->sp.v[i].sp < to) {
 			*stack = true;
 			if (s->sp.v[i].sp - HP_RED_ZONE < lo)
 				lo = s->sp.v[i].sp - HP_RED_ZONE;
 		}
-	if (!*stack || lo < m->lo)
-		lo = m->lo;
+	if (!*stack || lo < from)
+		lo = from;
 	return (lo + 7) & ~7ull;
 }
 
@@ -169,22 +171,53 @@ static bool dead(const struct scan *s, hp_addr at, uint64_t word)
 	return false;
 }
 
+/* Of a page that cannot be read nobody reads a pointer: it is a guard, or gone meanwhile, or behind
+ * the end of its file.  What follows is read all the same. */
+static size_t count(struct scan *s, hp_addr at, hp_addr hi)
+{
+	size_t hits = 0;
+
+	for (size_t n, got; at < hi && s->bytes < HP_POINTERS_MAX_BYTES; at += n, s->bytes += n) {
+		hp_pace(&s->pace);
+		n = hi - at < CHUNK ? hi - at : CHUNK;
+		got = hp_mem_read_some(s->lv->t, at, s->buf, n);
+		for (size_t k = 0; k < got / 8; k++)
+			hits += points_in(s, s->buf[k]) && !dead(s, at + 8 * k, s->buf[k]);
+		if (got < n)
+			n = got ? got : HP_PAGE_DOWN(at) + HP_PAGE - at;
+	}
+	return hits;
+}
+
+/* One mapping may hold many stacks, with guard pages between them (target/readable.h): each has dead
+ * words of its own. */
+static void stacks(struct scan *s, const struct hp_map *m, hp_addr at)
+{
+	while (at < m->hi && s->bytes < HP_POINTERS_MAX_BYTES) {
+		hp_addr hi = m->hi - at < STRETCH ? m->hi : at + STRETCH, live;
+		bool stack;
+
+		hp_pace(&s->pace);
+		hi = hp_mem_readable_to(s->lv->t, at, hi);
+		live = first_live(s, at, hi, &stack);
+		found(s, m->path, stack, count(s, live, hi));
+		if (hi == at) {
+			hi = HP_PAGE_DOWN(at) + HP_PAGE;
+			s->bytes += HP_PAGE;
+		}
+		at = hi;
+	}
+}
+
 static void memory(struct scan *s, const struct hp_map *m)
 {
 	bool stack;
-	hp_addr at = first_live(s, m, &stack);
-	size_t hits = 0;
+	hp_addr at = first_live(s, m->lo, m->hi, &stack);
 
-	for (size_t n; at < m->hi && s->bytes < HP_POINTERS_MAX_BYTES; at += n, s->bytes += n) {
-		hp_pace(&s->pace);
-		n = m->hi - at < CHUNK ? m->hi - at : CHUNK;
-		/* Memory that went away meanwhile holds no pointers. */
-		if (hp_mem_read(s->lv->t, at, s->buf, n, NULL) < 0)
-			continue;
-		for (size_t k = 0; k < n / 8; k++)
-			hits += points_in(s, s->buf[k]) && !dead(s, at + 8 * k, s->buf[k]);
-	}
-	found(s, m->path, stack, hits);
+	if (stack)
+		stacks(s, m, at);
+	else
+		found(s, m->path, false, count(s, at, m->hi));
 }
 
 int hp_pointers_find(struct hp_live *lv, struct hp_pointers *ret, struct hp_err *err)

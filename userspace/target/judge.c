@@ -12,6 +12,7 @@
 #include "elf/symtab.h"
 #include "target/look_priv.h"
 #include "target/module.h"
+#include "target/readable.h"
 #include "target/stack.h"
 
 #define SCAN_MAX (8u << 20)
@@ -79,7 +80,7 @@ static int scan(struct judge *j, hp_addr at, hp_addr hi, size_t *first_n)
 	for (hp_addr lo = at; lo < hi && lo - at < SCAN_MAX && !hit; lo += HP_LOOK_CHUNK) {
 		size_t n = hi - lo < HP_LOOK_CHUNK ? hi - lo : HP_LOOK_CHUNK;
 
-		if (hp_stack_read(j->l->t, lo, chunk, n) != n)
+		if (hp_mem_read_some(j->l->t, lo, chunk, n) != n)
 			return -1;
 		if (lo == at)
 			*first_n = n;

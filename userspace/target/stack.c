@@ -10,9 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
 
 #define TCB_WITHIN 8192 /* sizeof(struct pthread) is 2,304 in glibc 2.36, less in musl */
 #define TCB_WORDS  4
@@ -85,14 +82,4 @@ bool hp_stack_recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)
 		return false;
 	*ret = r;
 	return true;
-}
-
-size_t hp_stack_read(const struct hp_target *t, hp_addr at, void *buf, size_t n)
-{
-	struct iovec here = {buf, n}, there = {(void *)(uintptr_t)at, n};
-	ssize_t r = process_vm_readv(t->pid, &here, 1, &there, 1, 0);
-
-	if (r < 0) /* the leader has exited: target.c */
-		r = pread(t->mem_fd, buf, n, (off_t)at);
-	return r < 0 ? 0 : (size_t)r;
 }

@@ -16,7 +16,4 @@ bool hp_stack_has_tcb(const struct hp_target *t, hp_addr from, hp_addr to);
  * coroutine's or an alternate signal stack is none. */
 bool hp_stack_recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret);
 
-/* As many of the @n bytes from @at on as are readable. */
-size_t hp_stack_read(const struct hp_target *t, hp_addr at, void *buf, size_t n);
-
 #endif

@@ -15,7 +15,7 @@
 #include "hp/err.h"
 #include "target/displace.h"
 #include "target/module.h"
-#include "target/stack.h"
+#include "target/readable.h"
 #include "target/unwind_priv.h"
 
 #define ENTRY_LEN   64	    /* _start */
@@ -216,7 +216,7 @@ static size_t read_window(struct hp_unwind *u, hp_addr lo, uint8_t *buf)
 
 	u->read_more |= lo - u->seed_lo >= u->seed_n;
 	if (lo - u->seed_lo >= u->seed_n)
-		return hp_stack_read(u->t, lo, buf, HP_WALK_WINDOW);
+		return hp_mem_read_some(u->t, lo, buf, HP_WALK_WINDOW);
 	n = u->seed_n - (lo - u->seed_lo);
 	n = n < HP_WALK_WINDOW ? n : HP_WALK_WINDOW;
 	memcpy(buf, u->seed + (lo - u->seed_lo), n);
