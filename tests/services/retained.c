@@ -4,18 +4,15 @@
  * the text, "forget" puts one of the program's own in its place.  "bury" puts it where guard pages
  * are all around, which "lock" makes a mapping without PROT_READ; "dig" takes it out of there.
  */
+#include "guards.h"
 #include "svc.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#define PAGE	4096
+#define PAGE	GUARD_BYTES
 #define N_PAGES 8
-
-#ifndef MADV_GUARD_INSTALL
-#define MADV_GUARD_INSTALL 102
-#endif
 
 const char *text = "at first";
 static const char **grave;
@@ -25,13 +22,6 @@ __attribute__((noipa)) void set_text(void)
 	text = "of the program";
 }
 
-/* Linux before 6.13 has guard pages only as mappings of their own. */
-static void guard(char *page)
-{
-	if (madvise(page, PAGE, MADV_GUARD_INSTALL) && mprotect(page, PAGE, PROT_NONE))
-		abort();
-}
-
 static void bury(void)
 {
 	char *m = mmap(NULL, N_PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -39,7 +29,7 @@ static void bury(void)
 	if (m == MAP_FAILED)
 		abort();
 	for (int i = 0; i < N_PAGES; i += 2)
-		guard(m + i * PAGE);
+		guard_page(m + i * PAGE);
 	grave = (const char **)(m + 5 * PAGE);
 	*grave = text;
 	text = "buried";

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <search.h>
@@ -23,6 +24,7 @@
 #include "rig/target_victim.h"
 #include "target/borrow.h"
 #include "target/resolve.h"
+#include "../services/guards.h"
 #include "../services/tied.h"
 
 #define SOON (hp_now_ns() + 3 * HP_S)
@@ -298,16 +300,16 @@ static void in_callback(void)
 	tsearch(&v[1], &root, compare_and_sleep);
 }
 
-/* A process of one thread, which sleeps. */
+/* A process of which all threads sleep. */
 struct at_rest {
 	pid_t pid;
 	struct hp_target *t;
 	struct hp_looker *l;
 };
 
-static void open_at_rest(struct at_rest *r, void (*fn)(void))
+static void open_at_rest(struct at_rest *r, void (*fn)(void), unsigned n_threads)
 {
-	struct victim v = {.n = 1};
+	struct victim v = {.n = n_threads};
 	struct hp_err err = {0};
 
 	r->pid = v.pid = tied_fork();
@@ -395,7 +397,7 @@ static void what_a_signal_interrupted_in_the_mask_holds_nothing(void **state)
 		struct hp_err err = {0};
 		struct hp_borrow *b;
 
-		open_at_rest(&r, good[i]);
+		open_at_rest(&r, good[i], 1);
 		if (hp_borrow_begin(&b, r.t, r.l, HP_BORROW_CALL, SOON, &err) < 0)
 			fail_msg("%u: %s", i, err.text);
 		assert_int_equal(hp_borrow_end(b, &err), 0);
@@ -415,7 +417,7 @@ static void the_middle_of_libc_is_no_safe_point(void **state)
 		struct hp_err err = {0};
 		struct hp_borrow *b;
 
-		open_at_rest(&r, bad[i].fn);
+		open_at_rest(&r, bad[i].fn, 1);
 		assert_int_equal(hp_borrow_begin(&b, r.t, r.l, HP_BORROW_CALL,
 						 hp_now_ns() + 30 * HP_MS, &err),
 				 -HP_E_NO_SAFE_POINT);
@@ -466,6 +468,68 @@ static void signals_wait(void **state)
 	hp_looker_free(r.l);
 	hp_target_free(r.t);
 	victim_free(r.v);
+}
+
+#define STACK	 (64u << 10)
+#define NEARLY	 1024
+#define PATTERN	 0x5a
+#define COMPARED (STACK - GUARD_BYTES)
+
+static char *two_stacks; /* mapped before the fork */
+
+/* Waits with little more stack than that below it. */
+static uint64_t with_little_stack(void)
+{
+	static volatile int never;
+	volatile uint64_t calls = 1;
+
+	if ((char *)&calls > two_stacks + STACK + GUARD_BYTES + NEARLY)
+		calls += with_little_stack();
+	while (!never)
+		(void)syscall(SYS_futex, &never, FUTEX_WAIT, 0, NULL, NULL, 0);
+	return calls;
+}
+
+static void *use_stack(void *arg)
+{
+	with_little_stack();
+	return arg;
+}
+
+/* The main thread is in a call that nobody is taken from. */
+static void in_little_stack(void)
+{
+	static char text[65536];
+	int fd[2];
+
+	memset(two_stacks + GUARD_BYTES, PATTERN, COMPARED);
+	if (guarded_thread(two_stacks + STACK, STACK, use_stack, NULL) || pipe(fd))
+		return;
+	for (;;)
+		(void)!write(fd[1], text, sizeof(text));
+}
+
+/* Below a guard page that is no mapping of its own there is another thread's stack. */
+static void a_neighbours_stack_is_no_room(void **state)
+{
+	static uint8_t below[COMPARED], pattern[COMPARED];
+	struct hp_err err = {0};
+	struct hp_borrow *b;
+	struct at_rest r;
+
+	two_stacks = guarded_stacks(2, STACK);
+	open_at_rest(&r, in_little_stack, 2);
+	assert_int_equal(hp_borrow_begin(&b, r.t, r.l, HP_BORROW_SYSCALL, hp_now_ns() + 30 * HP_MS,
+					 &err),
+			 -HP_E_NO_SAFE_POINT);
+	memset(pattern, PATTERN, COMPARED);
+	assert_int_equal(hp_mem_read(r.t, (uintptr_t)two_stacks + GUARD_BYTES, below, COMPARED, &err),
+			 0);
+	assert_memory_equal(below, pattern, COMPARED);
+	if (!strstr(err.text, "has no room"))
+		fail_msg("%s", err.text);
+	close_at_rest(&r);
+	munmap(two_stacks, 2 * STACK + GUARD_BYTES);
 }
 
 static void *nothing(void *arg)
@@ -532,6 +596,7 @@ int main(void)
 		cmocka_unit_test(what_a_signal_interrupted_in_the_mask_holds_nothing),
 		cmocka_unit_test(stopped_process_is_told),
 		cmocka_unit_test(signals_wait),
+		cmocka_unit_test(a_neighbours_stack_is_no_room),
 		cmocka_unit_test(who_is_born_meanwhile_runs_on),
 	};
 

@@ -25,7 +25,7 @@ enum hp_borrow_need {
 
 /* Chooses and stops a thread: an infinite futex wait first, then wait4, accept, epoll, poll,
  * nanosleep, … (an allow-list of calls that lose nothing when they are begun again: choose.c), then
- * a running thread outside rseq sections; at least 16 KB mapped below rsp on its stack.
+ * a running thread outside rseq sections; at least 16 KB readable below rsp.
  * @deadline_ns: hp_now_ns() time until which to look for one.  @l may be NULL for
  * HP_BORROW_SYSCALL.  -HP_E_NO_SAFE_POINT says what every thread was doing. */
 int hp_borrow_begin(struct hp_borrow **ret, struct hp_target *t, struct hp_looker *l,

@@ -26,6 +26,7 @@
 #include "hp/err.h"
 #include "target/drive.h"
 #include "target/gadget.h"
+#include "target/readable.h"
 #include "target/seccomp.h"
 #include "target/threads.h"
 
@@ -134,6 +135,19 @@ static bool dispatches_calls(pid_t tid)
 	       config.mode;
 }
 
+/* Writing goes upwards: it would be over the next stack before it came to this one's guard page, which
+ * need not be the end of a mapping (target/readable.h). */
+static bool has_room(const struct hp_inject *inj, hp_addr floor)
+{
+	hp_addr rsp = inj->saved.rsp, lowest = inj->image.base - HP_INJECT_BELOW;
+
+	if (rsp < floor || rsp - floor < HP_INJECT_ROOM || lowest < floor)
+		return false;
+	if (lowest > rsp - HP_INJECT_ROOM)
+		lowest = rsp - HP_INJECT_ROOM;
+	return hp_mem_readable_to(inj->t, lowest, rsp) == rsp;
+}
+
 int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_addr floor,
 		    struct hp_err *err)
 {
@@ -164,8 +178,7 @@ int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_ad
 	if (e < 0)
 		return hp_err_sys(err, -e, "signal frame for thread %d", (int)tid);
 	inj->frame = inj->back = inj->image.frame;
-	if (inj->saved.rsp < floor || inj->saved.rsp - floor < HP_INJECT_ROOM ||
-	    inj->image.base - HP_INJECT_BELOW < floor)
+	if (!has_room(inj, floor))
 		return hp_err_set(err, -HP_E_TARGET, "the stack of thread %d has no room",
 				  (int)tid);
 	e = hp_mem_poke(t, inj->image.base, inj->image.bytes, inj->image.n, err);

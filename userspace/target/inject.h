@@ -17,7 +17,7 @@
 #include "target/target.h"
 
 #define HP_INJECT_SCRATCH 4096
-#define HP_INJECT_ROOM	  (16u << 10) /* at least so much must be mapped below rsp */
+#define HP_INJECT_ROOM	  (16u << 10) /* at least so much must be readable below rsp */
 #define HP_INJECT_BELOW	  2048 /* of which so much below the frame is for further frames */
 
 struct hp_inject {
@@ -40,9 +40,9 @@ struct hp_inject {
 	pid_t child; /* born of an injected clone: stopped, PTRACE_O_EXITKILL set; 0: none */
 };
 
-/* @tid is stopped at an event stop.  @floor: lowest usable address of its stack.  -HP_E_TARGET when
- * the stack has no room, or a seccomp filter or Syscall User Dispatch would not let it return;
- * nothing was changed then. */
+/* @tid is stopped at an event stop.  @floor: where the mapping begins that its stack is in.
+ * -HP_E_TARGET when the stack has no room, or a seccomp filter or Syscall User Dispatch would not
+ * let it return; nothing was changed then. */
 int hp_inject_begin(struct hp_inject *inj, struct hp_target *t, pid_t tid, hp_addr floor,
 		    struct hp_err *err);
 
