@@ -15,7 +15,9 @@
 #include "arch_fixture.h"
 
 enum { RDX = 1 << 2, RSI = 1 << 6, RCX = 1 << 1, R8 = 1 << 8, R9 = 1 << 9 };
-#define XMM(n) (1u << (16 + (n)))
+#define XMM(n)	HP_REG(HP_REG_VEC + (n))
+#define K(n)	HP_REG(HP_REG_MASK + (n))
+#define MM(n)	HP_REG(HP_REG_MM + (n))
 
 static struct hp_call_sites sites_of(const struct program *p, const char *name)
 {
@@ -32,7 +34,7 @@ static struct hp_call_sites sites_of(const struct program *p, const char *name)
 /* All that @caller assumes, over all of its calls. */
 struct assumed {
 	size_t n;
-	uint32_t live;
+	hp_regs live;
 	bool misaligned, tail;
 };
 
@@ -84,6 +86,36 @@ static void registers_kept_across_a_call_are_found(void **state)
 	close_fixture(&p);
 }
 
+/* "caller: registers" of each one of @leaf that keeps any that only AVX-512 or MMX has. */
+static void assert_kept(const struct program *p, const char *leaf, const char *expected)
+{
+	struct hp_call_sites cs = sites_of(p, leaf);
+	char all[512] = "", names[512];
+	size_t k;
+
+	for (k = 0; k < cs.n; k++) {
+		hp_regs wide = cs.v[k].live & (~(hp_regs)0 << (HP_REG_VEC + 16));
+		size_t n = strlen(all);
+
+		if (wide && !cs.v[k].tail)
+			snprintf(all + n, sizeof(all) - n, "%s: %s; ", cs.v[k].caller,
+				 hp_live_names(wide, names, sizeof(names)));
+	}
+	hp_call_sites_free(&cs);
+	assert_string_equal(all, expected);
+}
+
+static void registers_of_wider_machines_are_found(void **state)
+{
+	struct program p;
+
+	assert_int_equal(open_fixture(&p, "ipa-wide"), 0);
+	assert_kept(&p, "mask_leaf", "keeps_mask: k1; ");
+	assert_kept(&p, "vector_leaf", "keeps_vector: zmm16; keeps_unmasked: zmm16; ");
+	assert_kept(&p, "mmx_leaf", "keeps_mmx: mm0; ");
+	close_fixture(&p);
+}
+
 static void skipped_alignment_is_found(void **state)
 {
 	static const char *const fixture[] = {"ipa", "ipa-frame"};
@@ -107,6 +139,7 @@ static void nothing_is_found_where_nothing_is_assumed(void **state)
 {
 	static const char *const fn[] = {"leaf",       "real_leaf", "second", "calls_leaf", "dies",
 					 "calls_out", "sum",	   "jumps_to_leaf"};
+	static const char *const wide[] = {"mask_leaf", "vector_leaf", "mmx_leaf"};
 	struct hp_call_sites cs;
 	struct program p;
 	size_t k;
@@ -114,6 +147,15 @@ static void nothing_is_found_where_nothing_is_assumed(void **state)
 	assert_int_equal(open_fixture(&p, "ipa-none"), 0);
 	for (k = 0; k < sizeof(fn) / sizeof(fn[0]); k++) {
 		cs = sites_of(&p, fn[k]);
+		assert_true(cs.examined > 0);
+		assert_int_equal(cs.n, 0);
+		hp_call_sites_free(&cs);
+	}
+	close_fixture(&p);
+
+	assert_int_equal(open_fixture(&p, "ipa-wide-none"), 0);
+	for (k = 0; k < sizeof(wide) / sizeof(wide[0]); k++) {
+		cs = sites_of(&p, wide[k]);
 		assert_true(cs.examined > 0);
 		assert_int_equal(cs.n, 0);
 		hp_call_sites_free(&cs);
@@ -166,12 +208,16 @@ static void the_end_of_a_call_is_told(void **state)
 
 static void live_registers_have_names(void **state)
 {
-	char buf[256], tiny[6];
+	char buf[HP_LIVE_NAMES_MAX], tiny[6];
 
 	assert_string_equal(hp_live_names(0, buf, sizeof(buf)), "");
 	assert_string_equal(hp_live_names(RCX | XMM(3), buf, sizeof(buf)), "rcx, xmm3");
 	assert_string_equal(hp_live_names(R8 | XMM(15), buf, sizeof(buf)), "r8, xmm15");
-	assert_true(strlen(hp_live_names(~0u, buf, sizeof(buf))) > 100);
+	assert_string_equal(hp_live_names(XMM(16) | XMM(31) | K(0), buf, sizeof(buf)),
+			    "zmm16, zmm31, k0");
+	assert_string_equal(hp_live_names(K(7) | MM(0) | MM(7), buf, sizeof(buf)), "k7, mm0, mm7");
+	hp_live_names(HP_REGS_CALLER_SAVED, buf, sizeof(buf));
+	assert_string_equal(buf + strlen(buf) - strlen("mm6, mm7"), "mm6, mm7");
 	assert_string_equal(hp_live_names(RCX | RDX, tiny, sizeof(tiny)), "rcx, ");
 }
 
@@ -179,6 +225,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(registers_kept_across_a_call_are_found),
+		cmocka_unit_test(registers_of_wider_machines_are_found),
 		cmocka_unit_test(skipped_alignment_is_found),
 		cmocka_unit_test(nothing_is_found_where_nothing_is_assumed),
 		cmocka_unit_test(functions_that_call_out_promise_nothing),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What single instructions read and write, and where they lead: those that are easy to mistake. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,6 +24,12 @@ enum {
 	X1 = 1 << 17,
 	X2 = 1 << 18,
 };
+#define Z17 HP_REG(HP_REG_VEC + 17)
+#define Z31 HP_REG(HP_REG_VEC + 31)
+#define K0  HP_REG(HP_REG_MASK)
+#define K1  HP_REG(HP_REG_MASK + 1)
+#define M1  HP_REG(HP_REG_MM + 1)
+#define M7  HP_REG(HP_REG_MM + 7)
 #define CALLER (HP_REGS_CALLER_SAVED)
 
 /* X(name, text, read in any width, wholly written, touched); callee-saved registers left out. */
@@ -70,6 +77,36 @@ enum {
 	X(vxor_same, "vpxor %xmm2,%xmm2,%xmm1", 0, X1, X1)                                         \
 	X(vmul, "vmulsd %xmm2,%xmm0,%xmm1", X0 | X2, X1, X1)                                       \
 	X(ymm, "vmovaps %ymm2,%ymm1", X2, X1, X1)                                                  \
+	X(k_load, "kmovd %esi,%k1", SI, K1, K1)                                                    \
+	X(k_store, "kmovw %k1,%ecx", K1, CX, CX)                                                   \
+	X(k_test, "kortestb %k0,%k0", K0, 0, 0)                                                    \
+	X(k_same, "kxnorb %k1,%k1,%k1", 0, K1, K1)                                                 \
+	X(k_other, "kxorw %k0,%k1,%k1", K0 | K1, K1, K1)                                           \
+	X(evex, "vpaddd %zmm0,%zmm17,%zmm31", X0 | Z17, Z31, Z31)                                  \
+	X(evex_merge, "vpaddd %zmm0,%zmm17,%zmm1{%k1}", X0 | X1 | Z17 | K1, 0, X1)                 \
+	X(evex_zero, "vpaddd %zmm0,%zmm17,%zmm1{%k1}{z}", X0 | Z17 | K1, X1, X1)                   \
+	X(evex_load, "vmovupd (%rsi),%zmm1{%k1}{z}", SI | K1, X1, X1)                              \
+	X(evex_store, "vmovupd %zmm17,(%rsi){%k1}", SI | Z17 | K1, 0, 0)                           \
+	X(evex_same, "vpxord %zmm17,%zmm17,%zmm17", 0, Z17, Z17)                                   \
+	X(evex_same_merge, "vpxord %zmm0,%zmm0,%zmm1{%k1}", X1 | K1, 0, X1)                        \
+	X(evex_to_k, "vpcmpeqb %zmm1,%zmm17,%k0", X1 | Z17, K0, K0)                                \
+	X(evex_to_masked_k, "vpcmpeqb %zmm1,%zmm17,%k0{%k1}", X1 | Z17 | K1, K0, K0)               \
+	X(gather, "vgatherdpd (%rsi,%ymm17,8),%zmm1{%k1}", SI | X1 | Z17 | K1, K1, X1 | K1)        \
+	X(scatter, "vscatterdpd %zmm1,(%rsi,%ymm17,8){%k1}", SI | X1 | Z17 | K1, K1, K1)           \
+	X(ternlog_ones, "vpternlogd $0xff,%zmm1,%zmm1,%zmm1", 0, X1, X1)                           \
+	X(ternlog_not, "vpternlogd $0x55,%zmm17,%zmm1,%zmm1", Z17, X1, X1)                         \
+	X(ternlog_not_merge, "vpternlogd $0x55,%zmm17,%zmm1,%zmm1{%k1}", X1 | Z17 | K1, 0, X1)     \
+	X(ternlog_second, "vpternlogq $0xcc,%zmm17,%zmm0,%zmm1", X0, X1, X1)                       \
+	X(ternlog_dest, "vpternlogq $0xf0,%zmm17,%zmm0,%zmm1", X1, X1, X1)                         \
+	X(ternlog_all, "vpternlogd $0x96,%zmm17,%zmm0,%zmm1", X0 | X1 | Z17, X1, X1)               \
+	X(vcvtusi2sd, "vcvtusi2sd %rsi,%xmm1,%xmm17", SI, Z17, Z17)                                \
+	X(vsqrtsd_evex, "vsqrtsd %xmm17,%xmm0,%xmm1", Z17, X1, X1)                                 \
+	X(vsqrtsd_merge, "vsqrtsd %xmm17,%xmm0,%xmm1{%k1}", Z17 | X1 | K1, 0, X1)                  \
+	X(vsqrtsd_zero, "vsqrtsd %xmm17,%xmm0,%xmm1{%k1}{z}", Z17 | K1, X1, X1)                    \
+	X(vrndscalesd, "vrndscalesd $1,%xmm2,%xmm0,%xmm17", X2, Z17, Z17)                          \
+	X(mmx, "paddd %mm7,%mm1", M1 | M7, M1, M1)                                                 \
+	X(mmx_load, "movq %rsi,%mm1", SI, M1, M1)                                                  \
+	X(x87, "faddp", 0, 0, 0)                                                                   \
 	X(call_ind, "call *%rcx", CX, 0, 0)
 
 #define DEFINE(name, text, ...) "i_" #name ": " text "\n"
@@ -88,7 +125,7 @@ static void registers(void **state)
 	static const struct {
 		const char *name;
 		const uint8_t *code;
-		uint32_t read, write, touched;
+		hp_regs read, write, touched;
 	} insn[] = {
 #define ENTRY(name, text, r, w, t) {#name, i_##name, r, w, t},
 		INSNS(ENTRY)};
@@ -102,8 +139,9 @@ static void registers(void **state)
 		hp_insn_regs(&r, &in);
 		if (((r.read | r.read16 | r.read8) & CALLER) != insn[k].read ||
 		    (r.write & CALLER) != insn[k].write || (r.touched & CALLER) != insn[k].touched)
-			fail_msg("%s: reads %x/%x/%x, writes %x, touches %x", insn[k].name, r.read,
-				 r.read16, r.read8, r.write, r.touched);
+			fail_msg("%s: reads %" PRIx64 "/%" PRIx64 "/%" PRIx64 ", writes %" PRIx64
+				 ", touches %" PRIx64,
+				 insn[k].name, r.read, r.read16, r.read8, r.write, r.touched);
 	}
 }
 

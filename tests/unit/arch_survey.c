@@ -207,7 +207,7 @@ static void redis_call_sites(void **state)
 		const struct hp_sym *s = function(p, i);
 		struct hp_call_sites cs;
 		struct hp_err e = {0};
-		uint32_t regs = 0;
+		hp_regs regs = 0;
 		bool mis = false;
 		size_t k;
 

@@ -10,7 +10,13 @@ $(UNIT_FIXTURES): tests/unit/fixtures/ipa.c
 	$(call say,CC,$@)
 	$(Q)mkdir -p $(@D) && $(UNIT_FIXTURE_CC) -O2 $(fixture_flags) -o $@ $<
 
-$(O)/tests/unit/arch_callsite: | $(UNIT_FIXTURES)
+UNIT_WIDE := $(addprefix $(O)/tests/unit/fixtures/,ipa-wide ipa-wide-none)
+$(O)/tests/unit/fixtures/ipa-wide-none: fixture_flags := -fno-ipa-ra -fno-ipa-stack-alignment
+$(UNIT_WIDE): tests/unit/fixtures/ipa_wide.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && $(UNIT_FIXTURE_CC) -O2 -march=skylake-avx512 $(fixture_flags) -o $@ $<
+
+$(O)/tests/unit/arch_callsite: | $(UNIT_FIXTURES) $(UNIT_WIDE)
 
 # What both compilers make of indirect jumps, in position-independent programs and in others.
 JUMPS	:= $(foreach c,gcc clang,$(foreach k,pie nopie cet relr,$(O)/tests/unit/fixtures/jumps-$(c)-$(k)))

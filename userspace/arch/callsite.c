@@ -48,7 +48,7 @@ static void add_callee(struct analysis *a, const struct hp_body *b)
 }
 
 static int add_site(struct analysis *a, const struct callee *to, const struct hp_ref *ref,
-		    uint32_t live, bool misaligned)
+		    hp_regs live, bool misaligned)
 {
 	struct hp_call_site *s = HP_ARRAY_ADD(&a->found);
 
@@ -65,10 +65,10 @@ static int add_site(struct analysis *a, const struct callee *to, const struct hp
 }
 
 static int examine_call(struct analysis *a, const struct callee *to, const struct hp_ref *ref,
-			uint32_t kept)
+			hp_regs kept)
 {
 	bool misaligned = hp_call_is_misaligned(&a->calls, &ref->from, ref->at);
-	uint32_t live;
+	hp_regs live;
 	int r;
 
 	/* one on the way up that realigns its stack needs nothing of its callers */
@@ -84,7 +84,7 @@ static int examine_call(struct analysis *a, const struct callee *to, const struc
 
 /* Can callers of the function at @at know that it needs no alignment?  *kept: the registers that
  * it and all below it leave alone; none when nothing comes back. */
-static int promises(struct analysis *a, hp_addr at, uint32_t *kept, bool *ret)
+static int promises(struct analysis *a, hp_addr at, hp_regs *kept, bool *ret)
 {
 	struct hp_effects e;
 	int r = hp_effects_find(&a->calls, at, &e, a->err);
@@ -99,7 +99,7 @@ static int promises(struct analysis *a, hp_addr at, uint32_t *kept, bool *ret)
 static int examine_callee(struct analysis *a, const struct callee *to)
 {
 	struct hp_refs refs;
-	uint32_t kept;
+	hp_regs kept;
 	bool known;
 	size_t k;
 	int r = promises(a, to->at, &kept, &known);
@@ -152,24 +152,38 @@ void hp_call_sites_free(struct hp_call_sites *cs)
 	cs->examined = 0;
 }
 
-const char *hp_live_names(uint32_t live, char *buf, size_t n)
+static int print_name(unsigned reg, char *buf, size_t n)
 {
-	static const char *const gpr[16] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-					    "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15"};
+	static const char *const gpr[HP_REG_VEC] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp",
+						    "rsi", "rdi", "r8",	 "r9",	"r10", "r11",
+						    "r12", "r13", "r14", "r15"};
+
+	if (reg < HP_REG_VEC)
+		return snprintf(buf, n, "%s", gpr[reg]);
+	if (reg < HP_REG_VEC + 16)
+		return snprintf(buf, n, "xmm%u", reg - HP_REG_VEC);
+	if (reg < HP_REG_MASK)
+		return snprintf(buf, n, "zmm%u", reg - HP_REG_VEC);
+	if (reg < HP_REG_MM)
+		return snprintf(buf, n, "k%u", reg - HP_REG_MASK);
+	return snprintf(buf, n, "mm%u", reg - HP_REG_MM);
+}
+
+const char *hp_live_names(hp_regs live, char *buf, size_t n)
+{
 	size_t used = 0;
 	unsigned k;
 
 	if (n > 0)
 		buf[0] = '\0';
-	for (k = 0; k < 32 && used < n; k++) {
-		if (!(live & 1u << k))
+	for (k = 0; k < HP_REGS && used < n; k++) {
+		if (!(live & HP_REG(k)))
 			continue;
 		if (used > 0)
 			used += (size_t)snprintf(buf + used, n - used, ", ");
 		if (used >= n)
 			break;
-		used += (size_t)(k < 16 ? snprintf(buf + used, n - used, "%s", gpr[k])
-					: snprintf(buf + used, n - used, "xmm%u", k - 16));
+		used += (size_t)print_name(k, buf + used, n - used);
 	}
 	return buf;
 }

@@ -11,8 +11,8 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
+#include "arch/regset.h"
 #include "base/addr.h"
 
 struct hp_err;
@@ -27,9 +27,7 @@ struct hp_call_site {
 				and of which the caller knows as much: "caller" must be replaced,
 				or recompiled, as well */
 	bool misaligned;     /* rsp is not a multiple of 16 at the call */
-	uint32_t live;	     /* caller-saved registers read after the call before being written:
-				bit n = register n in encoding order (rax 0, rcx 1, rdx 2, rsi 6,
-				rdi 7, r8-r11); bit 16+n = xmm n (0-15) */
+	hp_regs live;	     /* caller-saved registers read after the call before being written */
 };
 
 struct hp_call_sites {
@@ -51,7 +49,9 @@ void hp_call_sites_free(struct hp_call_sites *cs);
 /* Does a call instruction of @im end at @at, so that it may be a return address? */
 bool hp_call_ends_at(const struct hp_image *im, hp_addr at);
 
-/* "rcx, xmm3" into @buf. */
-const char *hp_live_names(uint32_t live, char *buf, size_t n);
+#define HP_LIVE_NAMES_MAX 384 /* of all registers */
+
+/* "rcx, xmm3" into @buf.  How wide a vector is nobody knows; only AVX-512 has zmm16-31. */
+const char *hp_live_names(hp_regs live, char *buf, size_t n);
 
 #endif

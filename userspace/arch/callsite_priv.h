@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "arch/regset.h"
 #include "base/addr.h"
 #include "base/array.h"
 
@@ -29,16 +30,16 @@ struct hp_addrs {
 /* What a function does by itself, and what it calls or jumps to. */
 struct hp_own {
 	hp_addr at;
-	bool unknown;	   /* calls what cannot be seen: may do anything */
-	bool returns;	   /* has a way out */
-	uint32_t clobbers; /* arch/regs.h */
+	bool unknown; /* calls what cannot be seen: may do anything */
+	bool returns; /* has a way out */
+	hp_regs clobbers;
 	struct hp_addrs callees;
 };
 
 /* The same for a function and everything that it calls. */
 struct hp_effects {
 	bool unknown, returns;
-	uint32_t clobbers;
+	hp_regs clobbers;
 };
 
 struct hp_calls {
@@ -64,7 +65,7 @@ bool hp_body_find(const struct hp_calls *c, hp_addr pc, struct hp_body *ret);
 int hp_effects_find(struct hp_calls *c, hp_addr at, struct hp_effects *ret, struct hp_err *err);
 
 /* Which of @regs may be read from @pc on before they are written. */
-int hp_live_after(struct hp_calls *c, hp_addr pc, uint32_t regs, uint32_t *ret, struct hp_err *err);
+int hp_live_after(struct hp_calls *c, hp_addr pc, hp_regs regs, hp_regs *ret, struct hp_err *err);
 
 /* Is rsp known not to be a multiple of 16 at the call at @pc in @body? */
 bool hp_call_is_misaligned(const struct hp_calls *c, const struct hp_body *body, hp_addr pc);

@@ -235,11 +235,11 @@ static bool passes(struct trace *t, size_t step, int reg)
 		return false;
 	}
 	hp_insn_regs(&regs, &in);
-	if (regs.touched & 1u << reg) {
+	if (regs.touched & HP_REG(reg)) {
 		t->found |= defined_by(t, step, reg, &in);
 		return false;
 	}
-	if (s->calls && HP_REGS_CALLER_SAVED & 1u << reg) {
+	if (s->calls && HP_REGS_CALLER_SAVED & HP_REG(reg)) {
 		t->found |= UNTOLD;
 		return false;
 	}

@@ -22,7 +22,7 @@
 
 /* Registers of which the lowest 8, 16, or all bits are as they were. */
 struct unwritten {
-	uint32_t low8, low16, full;
+	hp_regs low8, low16, full;
 };
 
 struct place {
@@ -37,7 +37,7 @@ struct live_walk {
 	size_t n_places;
 	uint16_t queue[PLACES_MAX]; /* ring of indices; a place is in it once at most */
 	size_t head, n_queued;
-	uint32_t live;
+	hp_regs live;
 	struct hp_err *err;
 };
 
@@ -97,7 +97,7 @@ static bool is_store_of_r9(const struct hp_insn *in)
  * vector registers among them (psABI 3.5.7). */
 static bool is_varargs(const struct hp_calls *c, hp_addr at)
 {
-	const uint32_t rax = 1;
+	const hp_regs rax = HP_REG(0);
 	struct hp_insn_regs regs;
 	bool rax_given = true;
 	struct hp_insn in;
@@ -170,7 +170,7 @@ static int step(struct live_walk *w, const struct place *p)
 	return 0;
 }
 
-int hp_live_after(struct hp_calls *c, hp_addr pc, uint32_t regs, uint32_t *ret, struct hp_err *err)
+int hp_live_after(struct hp_calls *c, hp_addr pc, hp_regs regs, hp_regs *ret, struct hp_err *err)
 {
 	struct live_walk *w = calloc(1, sizeof(*w));
 	int r = 0, steps;

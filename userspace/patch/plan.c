@@ -138,7 +138,7 @@ static int plan_new(struct hp_plan *p, struct hp_plan_fn *f, struct hp_err *err)
 static int check_callers(struct hp_plan *p, struct hp_plan_fn *f, struct hp_err *err)
 {
 	bool realigns = hp_code_realigns(p->image, f->new_vaddr, f->new_size);
-	char live[128];
+	char live[HP_LIVE_NAMES_MAX];
 
 	for (size_t i = 0; i < f->sites.n; i++) {
 		const struct hp_call_site *s = &f->sites.v[i];
