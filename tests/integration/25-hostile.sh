@@ -20,6 +20,8 @@ works not-dumpable
 works uid-not-dumpable
 works no-new-privs
 works jail
+works memfd-sealed
+works memfd-enforced
 works mdwe
 works mlockall
 refuses no-locked-memory 3 'RLIMIT_MEMLOCK'

@@ -5,6 +5,7 @@
 #include "tied.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -175,6 +176,12 @@ static void other_uid_dumpable(void)
 	must(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0, "dumpable");
 }
 
+/* The next child is the first of a namespace. */
+static void unshared(void)
+{
+	must(unshare(CLONE_NEWPID) == 0, "unshare");
+}
+
 static void not_dumpable(void)
 {
 	must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0, "dumpable");
@@ -198,6 +205,25 @@ static void jail(void)
 		     mount("none", root, "tmpfs", MS_NOSUID, NULL) == 0,
 	     "mount");
 	must(chroot(root) == 0 && chdir("/") == 0, "chroot");
+}
+
+/* Of the pid namespace: a memfd is one that nobody executes (1), or is refused (2). */
+static void memfd_noexec(char level)
+{
+	int fd = open("/proc/sys/vm/memfd_noexec", O_WRONLY | O_CLOEXEC);
+
+	must(fd >= 0 && write(fd, &level, 1) == 1, "vm.memfd_noexec");
+	close(fd);
+}
+
+static void memfd_sealed(void)
+{
+	memfd_noexec('1');
+}
+
+static void memfd_enforced(void)
+{
+	memfd_noexec('2');
 }
 
 /* --- memory, limits --------------------------------------------------------------------------------- */
@@ -263,12 +289,6 @@ static void few_descriptors(void)
 static void no_descriptors(void)
 {
 	limit(RLIMIT_NOFILE, 2);
-}
-
-/* The next child would be the first of a namespace. */
-static void unshared(void)
-{
-	must(unshare(CLONE_NEWPID) == 0, "unshare");
 }
 
 /* --- signals, restartable sequences ----------------------------------------------------------------- */
@@ -340,6 +360,8 @@ const struct hostile hostile_table[] = {
 	{.name = "uid-not-dumpable", .early = other_uid},
 	{.name = "no-new-privs", .early = no_new_privs},
 	{.name = "jail", .early = jail, .fork = true},
+	{.name = "memfd-sealed", .early = unshared, .late = memfd_sealed, .fork = true},
+	{.name = "memfd-enforced", .early = unshared, .late = memfd_enforced, .fork = true},
 	{.name = "mdwe", .early = mdwe},
 	{.name = "mlockall", .late = lock_all},
 	{.name = "no-locked-memory", .early = other_uid_dumpable, .late = no_locked_memory},

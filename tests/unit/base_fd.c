@@ -8,12 +8,32 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cmocka.h>
 
 #include "base/fd.h"
+
+static void test_nobody_executes_a_memfd(void **state)
+{
+	struct stat st;
+	int fd;
+
+	if (access("/proc/sys/vm/memfd_noexec", F_OK)) /* before Linux 6.3 */
+		skip();
+	fd = hp_memfd("test", MFD_ALLOW_SEALING);
+	assert_true(fd >= 0);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 0111, 0);
+	assert_int_equal(ftruncate(fd, 4096), 0);
+	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK), 0);
+	assert_true(mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0) != MAP_FAILED);
+	close(fd);
+}
 
 static void test_a_dead_process_does_not_live(void **state)
 {
@@ -110,6 +130,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_dead_process_does_not_live),
+		cmocka_unit_test(test_nobody_executes_a_memfd),
 		cmocka_unit_test(test_a_file_is_whole_or_refused),
 		cmocka_unit_test(test_an_early_end_is_told),
 		cmocka_unit_test(test_records),

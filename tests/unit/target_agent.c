@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -130,6 +131,31 @@ static void agent_runs_where_hp_waits(void **state)
 	victim_finish(v, &kind);
 	hp_target_free(t);
 	victim_free(v);
+}
+
+/* Before Linux 6.3 everybody may. */
+static void nobody_executes_its_memory(void **state)
+{
+	const unsigned kind = VICTIM_EPOLL;
+	struct victim *v = victim_start(&kind, 1);
+	struct hp_target *t = victim_target(v);
+	struct hp_agent *a = start(t);
+	char *maps = victim_maps(v), *line = strstr(maps, "/memfd:hp-agent"), path[96];
+	struct stat st;
+
+	assert_non_null(line);
+	while (line > maps && line[-1] != '\n')
+		line--;
+	snprintf(path, sizeof(path), "/proc/%d/map_files/%.*s", (int)v->pid,
+		 (int)strcspn(line, " "), line);
+	assert_int_equal(stat(path, &st), 0);
+	end(a);
+	victim_finish(v, &kind);
+	free(maps);
+	hp_target_free(t);
+	victim_free(v);
+	if (access("/proc/sys/vm/memfd_noexec", F_OK) == 0)
+		assert_int_equal(st.st_mode & 0111, 0);
 }
 
 static void agent_maps_and_takes_descriptors(void **state)
@@ -507,6 +533,7 @@ int main(void)
 		cmocka_unit_test(every_blocked_call_is_restarted),
 		cmocka_unit_test(hundred_agents_leave_nothing),
 		cmocka_unit_test(agent_runs_where_hp_waits),
+		cmocka_unit_test(nobody_executes_its_memory),
 		cmocka_unit_test(agent_maps_and_takes_descriptors),
 		cmocka_unit_test(giving_fails_without_a_trace),
 		cmocka_unit_test(a_socket_that_is_full_holds_nobody),

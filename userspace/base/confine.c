@@ -213,7 +213,7 @@ int hp_confine_prepare(enum hp_role role, struct hp_err *err)
 	if (prepared[role].n)
 		return 0;
 	ctx = seccomp_init(SCMP_ACT_KILL_PROCESS);
-	hp_autoclose int fd = memfd_create("filter", MFD_CLOEXEC);
+	hp_autoclose int fd = hp_memfd("filter", 0);
 	r = fd < 0 ? -errno : ctx ? add_rules(ctx, c) : -ENOMEM;
 	if (!r)
 		r = seccomp_export_bpf(ctx, fd);

@@ -6,8 +6,11 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "base/kernel.h"
 
 #define MAX_FDS 8
 
@@ -26,6 +29,13 @@ bool hp_pidfd_lives(int pidfd)
 	struct pollfd p = {.fd = pidfd, .events = POLLIN};
 
 	return pidfd >= 0 && poll(&p, 1, 0) == 0;
+}
+
+int hp_memfd(const char *name, unsigned flags)
+{
+	int fd = memfd_create(name, flags | MFD_CLOEXEC | HP_MFD_NOEXEC_SEAL);
+
+	return fd >= 0 || errno != EINVAL ? fd : memfd_create(name, flags | MFD_CLOEXEC);
 }
 
 int hp_read_all(int fd, void *buf, size_t n)

@@ -26,6 +26,10 @@ void hp_close(int *fd);
 /* Its process is there.  Not where there is no descriptor, or it cannot be asked. */
 bool hp_pidfd_lives(int pidfd);
 
+/* memfd_create(2), close-on-exec, of a file that nobody can execute: Linux 6.3 refuses any other where
+ * vm.memfd_noexec is 2.  It can be mapped executable all the same. */
+int hp_memfd(const char *name, unsigned flags);
+
 /* All @n bytes, or a negative errno (-ENODATA at an early end). */
 int hp_read_all(int fd, void *buf, size_t n);
 int hp_write_all(int fd, const void *buf, size_t n);

@@ -59,6 +59,9 @@ struct hp_dispatch_config {
 };
 #define HP_PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
 
+/* memfd_create(2): Linux 6.3, commit 105ff5339f49. */
+#define HP_MFD_NOEXEC_SEAL 0x0008u
+
 /* SOL_SOCKET: 0 has the kernel refuse descriptors (SCM_RIGHTS) to whoever sends: Linux 6.16. */
 #define HP_SO_PASSRIGHTS 83
 

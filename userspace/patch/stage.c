@@ -266,7 +266,7 @@ int hp_stage(struct hp_ledger **ret, const struct hp_plan *p, const struct hp_le
 	int r;
 
 	snprintf(name, sizeof(name), "hp-patch-%.16s", p->id);
-	s.memfd = memfd_create(name, MFD_CLOEXEC);
+	s.memfd = hp_memfd(name, 0);
 	s.l = calloc(1, sizeof(*s.l));
 	if (s.memfd < 0 || !s.l)
 		r = hp_err_set(err, -ENOMEM, "no memory for a ledger");

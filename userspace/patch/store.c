@@ -47,7 +47,7 @@ static int copy(int from, int to, const char *name, crypto_hash_sha256_state *su
 int hp_store_read(int fd, const char *name, char id[HP_ID_LEN + 1], int *ret_fd,
 		  struct hp_err *err)
 {
-	hp_autoclose int mem = memfd_create("hp-copy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	hp_autoclose int mem = hp_memfd("hp-copy", MFD_ALLOW_SEALING);
 	uint8_t digest[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256_state sum;
 	struct stat st;

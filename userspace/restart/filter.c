@@ -32,7 +32,7 @@ static int add_rules(scmp_filter_ctx ctx)
 /* Into @insns; their number. */
 static int make_program(struct sock_filter *insns)
 {
-	hp_autoclose int fd = memfd_create("hp-filter", MFD_CLOEXEC);
+	hp_autoclose int fd = hp_memfd("hp-filter", 0);
 	scmp_filter_ctx ctx;
 	struct stat st;
 	int r;

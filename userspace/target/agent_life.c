@@ -16,6 +16,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 #include "base/fd.h"
+#include "base/kernel.h"
 #include "base/log.h"
 #include "hp/err.h"
 #include "target/agent.h"
@@ -186,7 +187,9 @@ static int settle(struct hp_agent *a, hp_addr name, int *fd, struct hp_err *err)
 	r = hp_agent_syscall(a, SYS_prctl, PR_SET_NAME, name, 0, 0, 0, 0);
 	if (r < 0)
 		return hp_agent_said(a, r, "prctl", err);
-	r = hp_agent_syscall(a, SYS_memfd_create, name, MFD_CLOEXEC, 0, 0, 0, 0);
+	r = hp_agent_syscall(a, SYS_memfd_create, name, MFD_CLOEXEC | HP_MFD_NOEXEC_SEAL, 0, 0, 0, 0);
+	if (r == -EINVAL) /* as hp_memfd() */
+		r = hp_agent_syscall(a, SYS_memfd_create, name, MFD_CLOEXEC, 0, 0, 0, 0);
 	*fd = (int)r;
 	return hp_agent_said(a, r, "memfd_create", err);
 }

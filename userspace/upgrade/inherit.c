@@ -267,7 +267,7 @@ int hp_inherit_names(const struct hp_fds *f, struct hp_err *err)
 		put_name(out, &f->used.a.v[i]);
 	k = fclose(out) ? -errno : 0;
 	if (k == 0) {
-		fd = memfd_create("hp-upgrade-names", MFD_CLOEXEC);
+		fd = hp_memfd("hp-upgrade-names", 0);
 		k = fd < 0 ? -errno : hp_write_all(fd, text, n);
 	}
 	free(text);

@@ -170,7 +170,7 @@ static int keeper_lost(struct hp_session *s, struct hp_err *err)
  * own because a record of a socket has a limit. */
 static int write_sites(const struct hp_session *s, const struct hp_probe_set *set)
 {
-	hp_autoclose int fd = memfd_create("hp-probes", MFD_CLOEXEC);
+	hp_autoclose int fd = hp_memfd("hp-probes", 0);
 	size_t n_held = set->held ? set->n : 0;
 	size_t bytes = 2 * set->n * sizeof(uint64_t) + n_held * sizeof(*set->held);
 	uint64_t *site;
