@@ -50,6 +50,8 @@ case $O in */asan*) confined=1 ;; esac # no filter in a build for a sanitizer
 expect "$confined" "doctor" doctor
 hp --json doctor
 check "doctor --json is JSON" jq -e . <<<"$OUT"
+check "doctor says that text has to be written" \
+	jq -e '.checks[] | select(.name == "proc-mem") | .essential and (.cost | test("no process can be patched"))' <<<"$OUT"
 hp --json status
 check "status --json is JSON" jq -e . <<<"$OUT"
 hp --json list
