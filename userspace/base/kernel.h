@@ -62,6 +62,9 @@ struct hp_dispatch_config {
 /* memfd_create(2): Linux 6.3, commit 105ff5339f49. */
 #define HP_MFD_NOEXEC_SEAL 0x0008u
 
+/* The inode of the first pid namespace: linux/proc_ns.h, which is not installed. */
+#define HP_PROC_PID_INIT_INO 0xEFFFFFFCu
+
 /* SOL_SOCKET: 0 has the kernel refuse descriptors (SCM_RIGHTS) to whoever sends: Linux 6.16. */
 #define HP_SO_PASSRIGHTS 83
 

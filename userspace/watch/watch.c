@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 
 #include "base/kernel.h"
@@ -108,11 +109,26 @@ static void remember(struct hp_watch *w)
 	w->of_slot[MAP_NAMES] = skel->maps.names_of_slot;
 }
 
+/* By its number in another namespace another thread would be found. */
+static int refuse_namespace(struct hp_err *err)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) == 0 && st.st_ino == HP_PROC_PID_INIT_INO)
+		return 0;
+	return hp_err_set(err, -HP_E_DENIED,
+			  "hpd is in a pid namespace of its own, and BPF programs know threads by their "
+			  "numbers outside of it");
+}
+
 int hp_watch_open(struct hp_watch **ret, struct hp_err *err)
 {
-	struct hp_watch *w = calloc(1, sizeof(*w));
-	int r;
+	struct hp_watch *w;
+	int r = refuse_namespace(err);
 
+	if (r)
+		return r;
+	w = calloc(1, sizeof(*w));
 	if (!w)
 		return hp_err_sys(err, ENOMEM, "watch");
 	libbpf_set_print(print);
