@@ -8,7 +8,6 @@
 #include "patch/counting.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -17,6 +16,7 @@
 #include "base/fd.h"
 #include "elf/image.h"
 #include "hp/err.h"
+#include "target/mapped.h"
 
 #define BASELINE_TRIES 4000
 #define RECOUNT_TRIES  3
@@ -88,15 +88,13 @@ static int open_template(const struct hp_live *lv, unsigned bank, struct hp_err 
 {
 	hp_addr at = lv->l->fixed.bank[bank] + HP_BANK_TEMPLATE;
 	const struct hp_map *m = hp_maps_find(&lv->t->maps, at);
-	char path[96];
 	int fd;
 
 	if (!m)
 		return hp_err_set(err, -HP_E_TARGET, "the path blocks are not mapped any more");
-	snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", lv->t->pid,
-		 (unsigned long long)m->lo, (unsigned long long)m->hi);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? hp_err_sys(err, errno, "open %s", path) : fd;
+	fd = hp_mapped_open(lv->t->pid, m);
+	return fd < 0 ? hp_err_sys(err, -fd, "open the path blocks of process %d", (int)lv->t->pid)
+		      : fd;
 }
 
 static int attach_entries(struct hp_session *s, struct hp_live *lv, struct hp_err *err)

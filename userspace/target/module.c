@@ -4,7 +4,6 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@
 #include "elf/reader.h"
 #include "elf/symtab.h"
 #include "hp/err.h"
+#include "target/mapped.h"
 
 #define DELETED " (deleted)"
 
@@ -34,18 +34,6 @@ void hp_module_free(struct hp_module *m)
 		hp_image_free(m->image);
 	free(m->path);
 	memset(m, 0, sizeof(*m));
-}
-
-/* As it is mapped: /proc/PID/map_files. */
-static int open_map(pid_t pid, const struct hp_map *m)
-{
-	char path[80];
-	int fd;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", (int)pid,
-		       (unsigned long long)m->lo, (unsigned long long)m->hi);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
 }
 
 /* The bias under which @map shows the file: the segment that has its offset tells. */
@@ -104,7 +92,7 @@ static bool is_elf(int fd)
 static int open_image(const struct hp_target *t, const struct hp_map *map, const char *path,
 		      struct hp_module *ret, struct hp_err *err)
 {
-	hp_autoclose int fd = open_map(t->pid, map);
+	hp_autoclose int fd = hp_mapped_open(t->pid, map);
 	struct stat st;
 
 	if (fd < 0 || !is_elf(fd) || fstat(fd, &st))

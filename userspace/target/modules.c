@@ -18,6 +18,7 @@
 #include "elf/symtab.h"
 #include "hp/err.h"
 #include "target/linkmap.h"
+#include "target/mapped.h"
 #include "target/module.h"
 
 #define SPARE 16 /* modules that may come before the array moves */
@@ -51,20 +52,32 @@ static struct hp_module *known(struct hp_module *v, size_t n, const struct hp_ma
 	return NULL;
 }
 
-/* hp's path blocks are one file, which is there once for each patch. */
-static const struct hp_module *of_same_file(const struct hp_module *v, size_t n,
-					    const struct hp_map *map)
+static const struct hp_module *of_file(const struct hp_module *v, size_t n, const struct hp_map *map,
+				       const struct hp_mapped_id *id)
 {
+	struct hp_mapped_id has;
+
 	for (size_t i = 0; i < n; i++)
-		if (v[i].image && v[i].dev == map->dev && v[i].ino == map->ino)
+		if (v[i].image && v[i].dev == map->dev && v[i].ino == map->ino &&
+		    hp_mapped_id_of_fd(v[i].image->fd, &has) == 0 && hp_mapped_same(&has, id))
 			return &v[i];
 	return NULL;
 }
 
+/* hp's path blocks are one file, which is there once for each patch. */
+static const struct hp_module *of_same_file(const module_array *fresh, const struct hp_target *t,
+					    const struct hp_map *map)
+{
+	struct hp_mapped_id id;
+
+	if (hp_mapped_id(t->pid, map, &id) < 0)
+		return NULL;
+	return of_file(fresh->v, fresh->n, map, &id) ?: of_file(t->module, t->n_modules, map, &id);
+}
+
 static int add(module_array *fresh, const struct hp_target *t, const struct hp_map *map)
 {
-	const struct hp_module *same = of_same_file(fresh->v, fresh->n, map)
-					       ?: of_same_file(t->module, t->n_modules, map);
+	const struct hp_module *same = of_same_file(fresh, t, map);
 	struct hp_module m, *slot;
 	int r = hp_module_open(t, map, same, &m);
 

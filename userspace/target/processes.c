@@ -6,7 +6,6 @@
 #include "target/processes.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,7 @@
 #include "base/array.h"
 #include "elf/image.h"
 #include "hp/err.h"
-#include "target/maps.h"
+#include "target/mapped.h"
 #include "target/procfs.h"
 
 #define DELETED " (deleted)"
@@ -163,7 +162,7 @@ struct wanted {
 	dev_t dev;
 	ino_t ino;
 	const char *build_id; /* or a file that is mapped */
-	HP_ARRAY(struct seen { dev_t dev; ino_t ino; bool is; }) seen;
+	HP_ARRAY(struct seen { struct hp_mapped_id id; bool is; }) seen;
 };
 
 static bool runs(struct wanted *w, pid_t pid)
@@ -186,20 +185,49 @@ static bool runs(struct wanted *w, pid_t pid)
 	return !strncmp(name, w->path, len) && !strcmp(name + len, DELETED);
 }
 
-static bool file_has_it(const struct wanted *w, pid_t pid, const struct hp_map *m)
+/* Whether the file @fd, which is taken over, has it.  Negative: it could not be read. */
+static int file_has_it(const struct wanted *w, int fd)
 {
-	char path[96], have[2 * HP_BUILD_ID_MAX + 1];
+	char have[2 * HP_BUILD_ID_MAX + 1];
 	struct hp_image *im;
-	bool is;
-	int fd;
+	int r = hp_image_open(&im, fd, "a mapped file", NULL);
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", (int)pid,
-		       (unsigned long long)m->lo, (unsigned long long)m->hi);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || hp_image_open(&im, fd, path, NULL) < 0)
-		return false;
-	is = !strcmp(hp_image_build_id_hex(im, have), w->build_id);
+	if (r < 0)
+		return r == -HP_E_BAD_ELF ? 0 : r;
+	r = !strcmp(hp_image_build_id_hex(im, have), w->build_id);
 	hp_image_free(im);
+	return r;
+}
+
+static const struct seen *seen_as(const struct wanted *w, const struct hp_mapped_id *id)
+{
+	for (size_t i = 0; i < w->seen.n; i++)
+		if (hp_mapped_same(&w->seen.v[i].id, id))
+			return &w->seen.v[i];
+	return NULL;
+}
+
+/* Only what was read is kept: a process that has ended meanwhile says nothing about the file, which
+ * others have mapped. */
+static int look_into(struct wanted *w, pid_t pid, const struct hp_map *m)
+{
+	int fd = hp_mapped_open(pid, m), is;
+	struct hp_mapped_id id;
+	struct seen *s;
+
+	if (fd < 0)
+		return 0;
+	if (hp_mapped_id_of_fd(fd, &id) < 0) {
+		close(fd);
+		return 0;
+	}
+	is = file_has_it(w, fd);
+	if (is < 0)
+		return 0;
+	s = HP_ARRAY_ADD(&w->seen);
+	if (!s)
+		return -ENOMEM;
+	*s = (struct seen){id, is};
 	return is;
 }
 
@@ -213,22 +241,13 @@ static int maps_it(struct wanted *w, pid_t pid)
 		return 0;
 	for (size_t i = 0; i < maps.n && is == 0; i++) {
 		const struct hp_map *m = &maps.v[i];
-		struct seen *s = NULL;
+		struct hp_mapped_id id;
+		const struct seen *s;
 
-		if (!(m->prot & PROT_EXEC) || !m->ino)
+		if (!(m->prot & PROT_EXEC) || !m->ino || hp_mapped_id(pid, m, &id) < 0)
 			continue;
-		for (size_t k = 0; k < w->seen.n && !s; k++)
-			if (w->seen.v[k].ino == m->ino && w->seen.v[k].dev == m->dev)
-				s = &w->seen.v[k];
-		if (!s) {
-			s = HP_ARRAY_ADD(&w->seen);
-			if (!s) {
-				is = -ENOMEM;
-				break;
-			}
-			*s = (struct seen){m->dev, m->ino, file_has_it(w, pid, m)};
-		}
-		is = s->is;
+		s = seen_as(w, &id);
+		is = s ? s->is : look_into(w, pid, m);
 	}
 	hp_maps_free(&maps);
 	return is;
