@@ -9,16 +9,22 @@ start_service methods 3
 answers "all old" "$PID" ask 'pun=1 int3=2 stop=3'
 snapshot "$PID" "$T/before"
 
+# both_ways WAY QUIESCE
+both_ways() {
+	local old='pun=1 int3=2 stop=3'
+	local new=${old/"$1"=[0-9]/"$1"=77}
+
+	load -p "$PID" --quiesce "$2" --park 500ms --replace "new_any=by_$1" "$SVC/shorts_patch.so"
+	answers "by_$1 is new ($2)" "$PID" ask "$new"
+	unload -p "$PID" --quiesce "$2" --park 500ms "$ID"
+	answers "by_$1 is old ($2)" "$PID" ask "$old"
+}
+
 for way in pun int3 stop; do
 	hp --json check -p "$PID" --replace "new_any=by_$way" "$SVC/shorts_patch.so"
 	is "check says $way" "$(jq -r '.. | .method? // empty' <<<"$OUT")" "$way"
-	old='pun=1 int3=2 stop=3'
-	new=${old/"$way"=[0-9]/"$way"=77}
 	for quiesce in gate watch auto auto auto auto; do
-		load -p "$PID" --quiesce "$quiesce" --park 500ms --replace "new_any=by_$way" "$SVC/shorts_patch.so"
-		answers "by_$way is new ($quiesce)" "$PID" ask "$new"
-		unload -p "$PID" --quiesce "$quiesce" --park 500ms "$ID"
-		answers "by_$way is old ($quiesce)" "$PID" ask "$old"
+		both_ways "$way" "$quiesce"
 	done
 done
 as_before "everything is as before" "$PID" "$T/before"
@@ -28,4 +34,13 @@ load -p "$PID" --no-stop --replace new_any=by_int3 "$SVC/shorts_patch.so"
 unload -p "$PID" "$ID"
 
 as_before "everything is as before, at the end" "$PID" "$T/before"
+end_service "$PID"
+
+start_service methods 3 guarded
+answers "many stacks in one mapping: all old" "$PID" ask 'pun=1 int3=2 stop=3'
+snapshot "$PID" "$T/before"
+for way in pun int3 stop; do
+	both_ways "$way" auto
+done
+as_before "everything is as before in one mapping" "$PID" "$T/before"
 end_service "$PID"

@@ -31,4 +31,6 @@ works few-descriptors
 refuses no-descriptors 3 'RLIMIT_NOFILE'
 refuses unshared 3 'new pid namespace'
 works storm
+works guarded
+works guarded-spin
 refuses traced 5 'traced by process'

@@ -4,6 +4,7 @@
  * N" prints answer(N), which threads check all the time.  "leave" ends the calls of linger() that
  * some states make.  The patches are the server's.
  */
+#include "guards.h"
 #include "hostile.h"
 #include "svc.h"
 #include "tied.h"
@@ -102,20 +103,32 @@ static void *in_epoll(void *arg)
 	return NULL;
 }
 
-static void start(void *(*fn)(void *))
+static int start_thread(void *(*fn)(void *))
 {
+	static char *stack;
 	pthread_attr_t a;
 	pthread_t t;
 	int r;
 
+	if (state->guarded) {
+		stack = stack ? stack + STACK_BYTES : guarded_stacks(2 + THREADS, STACK_BYTES);
+		return guarded_thread(stack, STACK_BYTES, fn, NULL);
+	}
 	pthread_attr_init(&a);
 	pthread_attr_setstacksize(&a, STACK_BYTES);
 	r = pthread_create(&t, &a, fn, NULL);
+	pthread_attr_destroy(&a);
+	return r;
+}
+
+static void start(void *(*fn)(void *))
+{
+	int r = start_thread(fn);
+
 	if (r) {
 		errno = r;
 		hostile_cannot("pthread_create");
 	}
-	pthread_attr_destroy(&a);
 }
 
 static void start_threads(void)

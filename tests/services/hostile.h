@@ -18,6 +18,7 @@ struct hostile {
 	void (*ready)(void); /* when it has said so */
 	int threads;	 /* that call answer(); 0: three */
 	bool spin;	 /* they never rest */
+	bool guarded;	 /* their stacks are one mapping, guard pages between (guards.h) */
 	bool alone;	 /* the main thread is the only one */
 	bool fork;	 /* the service is a child: "serves <pid>" says which */
 	bool busy;	 /* and nobody waits beside them */

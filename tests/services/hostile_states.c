@@ -374,6 +374,8 @@ const struct hostile hostile_table[] = {
 	{.name = "traced", .early = traced},
 	{.name = "threads", .threads = 4096},
 	{.name = "spin", .threads = 4, .spin = true},
+	{.name = "guarded", .guarded = true},
+	{.name = "guarded-spin", .guarded = true, .spin = true},
 	{.name = "busy", .spin = true, .busy = true, .serve = hostile_serve_busily},
 	{.name = "rseq",
 	 .busy = true,

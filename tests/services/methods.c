@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * methods THREADS – so many threads call the functions of methods_fns.S all the time; each returns
- * its number, or 77 when it is replaced, and nothing else ever.  "ask" prints what they return; "drop"
- * gives the page of by_int3() and by_stop() back to its file.
+ * methods THREADS [guarded] – so many threads, perhaps on stacks in one mapping (guards.h), call the
+ * functions of methods_fns.S all the time; each returns its number, or 77 when it is replaced, and
+ * nothing else ever.  "ask" prints what they return; "drop" gives the page of by_int3() and by_stop()
+ * back to its file.
  */
+#include "guards.h"
 #include "svc.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+#define STACK (64 * 1024)
 
 int by_pun(void);
 int by_int3(void);
@@ -62,8 +66,14 @@ int main(int argc, char **argv)
 {
 	static const struct svc methods = {"methods", verdict, command};
 
-	for (int i = argc > 1 ? atoi(argv[1]) : 1; i > 0; i--)
-		svc_thread(caller, NULL);
+	int n = argc > 1 ? atoi(argv[1]) : 1;
+	char *stacks = argc > 2 ? guarded_stacks((size_t)n, STACK) : NULL;
+
+	for (int i = 0; i < n; i++)
+		if (!stacks)
+			svc_thread(caller, NULL);
+		else if (guarded_thread(stacks + i * STACK, STACK, caller, NULL))
+			abort();
 	svc_ready(&methods);
 	while (svc_step(-1))
 		;

@@ -16,6 +16,8 @@
 #include "hp/err.h"
 #include "patch/entry_page.h"
 #include "target/agent.h"
+#include "target/readable.h"
+#include "target/stack.h"
 #include "target/threads.h"
 
 #define KEEPER_MS 5000
@@ -263,30 +265,44 @@ static int stop_all(struct stopped *s, struct hp_err *err)
 	return 0;
 }
 
-/* 1: nobody is in the way. */
-static int clear(struct stopped *s, struct hp_err *err)
+/* On the stack from @sp on, which ends with @m at the latest. */
+static bool returns_in(const struct stopped *s, hp_addr sp, const struct hp_map *m)
 {
 	static uint64_t words[1 << 15];
 
+	for (size_t n, got, at = sp; at < m->hi; at += n) {
+		n = m->hi - at < sizeof(words) ? m->hi - at : sizeof(words);
+		got = hp_mem_read_some(s->lv->t, at, words, n);
+		for (size_t k = 0; k < got / 8; k++)
+			if (stands_in(s, words[k]))
+				return true;
+		if (got == n)
+			continue;
+		if (hp_stack_ends_at(s->lv->t, sp, at + got))
+			return false;
+		n = got ? got : HP_PAGE_DOWN(at) + HP_PAGE - at;
+	}
+	return false;
+}
+
+/* 1: nobody is in the way. */
+static int clear(struct stopped *s, struct hp_err *err)
+{
 	for (size_t i = 0; i < s->held.n; i++) {
 		struct user_regs_struct regs;
 		const struct hp_map *m;
-		size_t n;
 
 		if (hp_thread_regs(s->held.v[i], &regs) < 0)
 			continue; /* it died while stopped */
 		if (stands_in(s, regs.rip))
 			return 0;
 		m = hp_maps_find(&s->lv->t->maps, regs.rsp);
-		for (hp_addr at = regs.rsp & ~7ull; m && at < m->hi; at += n) {
-			n = m->hi - at < sizeof(words) ? m->hi - at : sizeof(words);
-			if (hp_mem_read(s->lv->t, at, words, n, err) < 0)
-				return -HP_E_GONE;
-			for (size_t k = 0; k < n / 8; k++)
-				if (stands_in(s, words[k]))
-					return 0;
-		}
+		if (m && returns_in(s, regs.rsp & ~7ull, m))
+			return 0;
 	}
+	/* What cannot be read of a process that has ended tells nothing. */
+	if (hp_target_check(s->lv->t, err) < 0)
+		return -HP_E_GONE;
 	return 1;
 }
 

@@ -15,7 +15,6 @@
 #include "target/readable.h"
 #include "target/stack.h"
 
-#define SCAN_MAX (8u << 20)
 #define WALKS_MAX 64 /* signals on top of each other */
 #define ROOT_TCB (64u << 10) /* the control block lies no farther above a thread's first frame */
 
@@ -77,7 +76,7 @@ static int scan(struct judge *j, hp_addr at, hp_addr hi, size_t *first_n)
 	bool hit = false;
 
 	*first_n = 0;
-	for (hp_addr lo = at; lo < hi && lo - at < SCAN_MAX && !hit; lo += HP_LOOK_CHUNK) {
+	for (hp_addr lo = at; lo < hi && lo - at < HP_STACK_MAX && !hit; lo += HP_LOOK_CHUNK) {
 		size_t n = hi - lo < HP_LOOK_CHUNK ? hi - lo : HP_LOOK_CHUNK;
 
 		if (hp_mem_read_some(j->l->t, lo, chunk, n) != n)
@@ -92,7 +91,7 @@ static int scan(struct judge *j, hp_addr at, hp_addr hi, size_t *first_n)
 		}
 		chunk = j->l->more;
 	}
-	return hit || hi - at > SCAN_MAX;
+	return hit || hi - at > HP_STACK_MAX;
 }
 
 static const struct hp_part *part_at(const struct judge *j, hp_addr a)

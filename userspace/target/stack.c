@@ -5,11 +5,17 @@
  * glibc (nptl/allocatestack.c) and musl (pthread_create.c) put struct pthread at the upper end of a
  * thread's stack.  Its first word points to itself; glibc's third one too; musl has a list of all
  * threads there.  That needs no register of the thread (fs_base), which a snapshot has not.
+ *
+ * The upper end is where reading ends: the mapping's, or the guard page of the next stack in it.  A
+ * page that cannot be read for another reason has no control block right below it, so what lies
+ * above it is not taken for read.
  */
 #include "target/stack.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "target/readable.h"
 
 #define TCB_WITHIN 8192 /* sizeof(struct pthread) is 2,304 in glibc 2.36, less in musl */
 #define TCB_WORDS  4
@@ -49,26 +55,34 @@ bool hp_stack_has_tcb(const struct hp_target *t, hp_addr from, hp_addr to)
 	from = (from + 7) & ~7ull;
 	if (to <= from || to - from > TCB_SEARCH)
 		return false;
-	n = (to - from) / sizeof(*word);
-	word = malloc(n * sizeof(*word));
-	if (word && hp_mem_read(t, from, word, n * sizeof(*word), NULL) == 0)
-		for (size_t i = 0; i + TCB_WORDS <= n && !found; i++)
-			found = is_tcb(t, from + i * sizeof(*word), &word[i]);
+	word = malloc(to - from);
+	n = word ? hp_mem_read_some(t, from, word, to - from) / sizeof(*word) : 0;
+	for (size_t i = 0; i + TCB_WORDS <= n && !found; i++)
+		found = is_tcb(t, from + i * sizeof(*word), &word[i]);
 	free(word);
 	return found;
+}
+
+bool hp_stack_ends_at(const struct hp_target *t, hp_addr sp, hp_addr top)
+{
+	return hp_stack_has_tcb(t, top - sp > TCB_WITHIN ? top - TCB_WITHIN : sp, top);
 }
 
 static bool recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)
 {
 	bool main_stack;
-	hp_addr top;
+	hp_addr top, end;
 
 	if (!hp_stack_range(t, sp, ret, &main_stack))
 		return false;
 	if (main_stack)
 		return true;
-	top = ret->hi - ret->lo > TCB_WITHIN ? ret->hi - TCB_WITHIN : ret->lo;
-	return hp_stack_has_tcb(t, top > sp ? top : sp, ret->hi);
+	end = ret->hi - sp < HP_STACK_MAX ? ret->hi : sp + HP_STACK_MAX;
+	top = hp_mem_readable_to(t, sp, end);
+	if (top == end && end < ret->hi)
+		return false;
+	ret->hi = top;
+	return hp_stack_ends_at(t, sp, top);
 }
 
 bool hp_stack_recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)

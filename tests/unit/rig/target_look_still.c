@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "hp/err.h"
 #include "target_truth.h"
+#include "../../services/guards.h"
 #include "../../services/tied.h"
 
 static void child_inside(void)
@@ -191,6 +192,19 @@ static void reads_threads_of_a_dead_leader(void **state)
 	truth_close(&r);
 }
 
+static void *thread_idle(void *arg)
+{
+	truth_wait();
+	return NULL;
+}
+
+static void *wait_for_ever(void *arg)
+{
+	for (;;)
+		pause();
+	return NULL;
+}
+
 static void child_waits_for_thread(void *(*fn)(void *))
 {
 	pthread_t id;
@@ -226,6 +240,74 @@ static void sees_other_threads(void **state)
 	truth_close(&r);
 }
 
+#define STACK (64u << 10)
+
+/* The lowest of three stacks, of which one mapping is made, which ends above the last. */
+static void child_on_guarded_stack(void *(*fn)(void *))
+{
+	char *stack = guarded_stacks(3, STACK);
+
+	for (size_t i = 3; i-- > 0;)
+		if (guarded_thread(stack + i * STACK, STACK, i ? wait_for_ever : fn, NULL))
+			_exit(1);
+	for (;;)
+		pause();
+}
+
+static void guard_own_stack(void)
+{
+	volatile char room[4 * GUARD_BYTES];
+
+	room[0] = 0;
+	guard_page((void *)(((uintptr_t)room + 2 * GUARD_BYTES) & -(uintptr_t)GUARD_BYTES));
+	truth_wait();
+	room[sizeof(room) - 1] = 0;
+}
+
+static void *thread_inside_above_hole(void *arg)
+{
+	watched_fn(2, guard_own_stack);
+	return NULL;
+}
+
+static void child_inside_above_hole(void)
+{
+	child_on_guarded_stack(thread_inside_above_hole);
+}
+
+static void child_guarded_inside(void)
+{
+	child_on_guarded_stack(thread_inside);
+}
+
+static void child_guarded_outside(void)
+{
+	child_on_guarded_stack(thread_outside);
+}
+
+static void child_guarded_idle(void)
+{
+	child_on_guarded_stack(thread_idle);
+}
+
+static void a_guard_page_ends_a_stack(void **state)
+{
+	struct hp_seen seen;
+	struct truth_rig r;
+
+	truth_open(&r, child_guarded_inside);
+	assert_int_equal(truth_look(&r, &seen), HP_SEEN_INSIDE);
+	assert_int_equal(seen.call[seen.n_calls - 1].sp, truth->cfa - 8);
+	truth_close(&r);
+	truth_open(&r, child_guarded_outside);
+	assert_int_equal(truth_look(&r, &seen), HP_SEEN_OUTSIDE);
+	truth_close(&r);
+	truth_open(&r, child_guarded_idle);
+	assert_int_equal(truth_look(&r, &seen), HP_SEEN_OUTSIDE);
+	assert_int_equal(hp_looker_stats(r.l)->scan_hits, 0);
+	truth_close(&r);
+}
+
 static ucontext_t main_context, coroutine;
 
 static void child_coroutine(void)
@@ -236,6 +318,42 @@ static void child_coroutine(void)
 	coroutine.uc_stack = (stack_t){.ss_sp = stack, .ss_size = sizeof(stack)};
 	makecontext(&coroutine, truth_wait, 0);
 	swapcontext(&main_context, &coroutine);
+}
+
+/* Not its own: the control block is not there. */
+static void a_hole_in_a_stack_hides_no_call(void **state)
+{
+	struct hp_seen seen;
+	struct truth_rig r;
+
+	truth_open(&r, child_inside_above_hole);
+	assert_int_equal(truth_look(&r, &seen), HP_SEEN_INSIDE);
+	assert_int_equal(seen.n_calls, 3);
+	truth_close(&r);
+}
+
+/* A coroutine below a thread's stack, in one mapping. */
+static void child_guarded_coroutine(void)
+{
+	char *stack = guarded_stacks(2, STACK);
+
+	if (guarded_thread(stack + STACK, STACK, wait_for_ever, NULL))
+		_exit(1);
+	getcontext(&coroutine);
+	coroutine.uc_stack = (stack_t){.ss_sp = stack, .ss_size = STACK};
+	makecontext(&coroutine, truth_wait, 0);
+	swapcontext(&main_context, &coroutine);
+}
+
+/* The control block at the end of its mapping is another's. */
+static void a_coroutine_below_a_guard_page_is_unknown(void **state)
+{
+	struct hp_seen seen;
+	struct truth_rig r;
+
+	truth_open(&r, child_guarded_coroutine);
+	assert_int_equal(truth_look(&r, &seen), HP_SEEN_UNKNOWN);
+	truth_close(&r);
 }
 
 static void coroutine_is_unknown(void **state)
@@ -412,6 +530,9 @@ int truth_run(const struct hp_look_progs *progs)
 		cmocka_unit_test(sees_other_threads),
 		cmocka_unit_test(finds_who_shares_the_memory),
 		cmocka_unit_test(coroutine_is_unknown),
+		cmocka_unit_test(a_guard_page_ends_a_stack),
+		cmocka_unit_test(a_hole_in_a_stack_hides_no_call),
+		cmocka_unit_test(a_coroutine_below_a_guard_page_is_unknown),
 		cmocka_unit_test(holds_what_is_inside),
 		cmocka_unit_test(own_code_is_placed),
 		cmocka_unit_test(own_code_that_a_signal_interrupted_is_placed),
