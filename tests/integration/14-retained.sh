@@ -46,12 +46,16 @@ is "retains nothing" "$(grep -c retained <<<"$OUT$ERR")" 0
 tell "$PID" forget
 as_before "everything is as before" "$PID" "$T/before"
 
-for where in bury lock; do
+# The first thread makes the C library catch a signal.
+tell "$PID" nest
+tell "$PID" dig
+snapshot "$PID" "$T/before"
+for where in bury lock nest; do
 	load -p "$PID" "$SVC/retained_patch.so"
 	tell "$PID" set
-	tell "$PID" bury
+	[ $where = nest ] || tell "$PID" bury
 	[ $where = bury ] || tell "$PID" $where
-	answers "$where: the pointer lies between guard pages" "$PID" say 'text buried'
+	answers "$where: the pointer lies between guard pages, or below a stack" "$PID" say 'text buried'
 	expect 0 "unload" unload -p "$PID" "$ID"
 	like "$where: is found there" "$OUT$ERR" 'stays mapped'
 	tell "$PID" dig

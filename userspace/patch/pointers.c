@@ -15,10 +15,11 @@
 #include "hp/err.h"
 #include "target/agent.h"
 #include "target/readable.h"
+#include "target/stack.h"
 #include "target/threads.h"
 
 #define CHUNK	(256u << 10)
-#define STRETCH (64u << 20) /* a stack is not longer */
+#define STRETCH (64u << 20) /* a guard page farther below a stack pointer is not looked for */
 
 struct thread_sp {
 	pid_t tid;
@@ -129,21 +130,39 @@ static int registers(struct scan *s, struct hp_err *err)
 	return r < 0 ? r : 0;
 }
 
-/* What lies below the lowest rsp of a stack is dead. */
-static hp_addr first_live(const struct scan *s, hp_addr from, hp_addr to, bool *stack)
-{
-	hp_addr lo = to;
+/* [lo, live) is dead, [live, hi) is not. */
+struct stack {
+	hp_addr lo, live, hi;
+};
 
-	*stack = false;
-	for (size_t i = 0; i < s->sp.n; i++)
-		if (s->sp.v[i].sp >= from && s->sp.v[i].sp < to) {
-			*stack = true;
-			if (s->sp.v[i].sp - HP_RED_ZONE < lo)
-				lo = s->sp.v[i].sp - HP_RED_ZONE;
-		}
-	if (!*stack || lo < from)
-		lo = from;
-	return (lo + 7) & ~7ull;
+/* The stack of its own that a thread is on, in the @i-th mapping: from its guard page, which need have no
+ * mapping of its own, to its control block.  False: it is another one, perhaps in the middle of a heap, and
+ * nobody knows where it begins. */
+static bool own_stack(const struct scan *s, size_t i, hp_addr sp, struct stack *ret)
+{
+	const struct hp_map *m = &s->lv->t->maps.v[i];
+	struct hp_range r;
+
+	if (!hp_stack_is_own(s->lv->t, sp, &r))
+		return false;
+	ret->hi = r.hi;
+	ret->lo = m->lo;
+	if (strcmp(m->path, "[stack]")) {
+		hp_addr from = sp - m->lo < STRETCH ? m->lo : sp - STRETCH;
+		hp_addr guard = hp_mem_above_guard(s->lv->t, from, sp);
+
+		if (!guard && (i == 0 || m[-1].hi != m->lo || m[-1].prot))
+			return false;
+		/* Somebody else's at the end, behind its own. */
+		if (r.hi - hp_stack_first_tcb(s->lv->t, sp, r.hi) > HP_TCB_WITHIN)
+			return false;
+		if (guard)
+			ret->lo = guard;
+	}
+	ret->live = (sp - HP_RED_ZONE) & ~7ull;
+	if (ret->live < ret->lo)
+		ret->live = ret->lo;
+	return true;
 }
 
 /* Below its stack pointer a leaf function keeps values, but no return address: the next call would
@@ -189,35 +208,29 @@ static size_t count(struct scan *s, hp_addr at, hp_addr hi)
 	return hits;
 }
 
-/* One mapping may hold many stacks, with guard pages between them (target/readable.h): each has dead
- * words of its own. */
-static void stacks(struct scan *s, const struct hp_map *m, hp_addr at)
+/* It may hold stacks, several of them with guard pages in between, and other memory below and above. */
+static void memory(struct scan *s, size_t i)
 {
-	while (at < m->hi && s->bytes < HP_POINTERS_MAX_BYTES) {
-		hp_addr hi = m->hi - at < STRETCH ? m->hi : at + STRETCH, live;
-		bool stack;
+	const struct hp_map *m = &s->lv->t->maps.v[i];
+	hp_addr at = m->lo;
 
-		hp_pace(&s->pace);
-		hi = hp_mem_readable_to(s->lv->t, at, hi);
-		live = first_live(s, at, hi, &stack);
-		found(s, m->path, stack, count(s, live, hi));
-		if (hi == at) {
-			hi = HP_PAGE_DOWN(at) + HP_PAGE;
-			s->bytes += HP_PAGE;
-		}
-		at = hi;
+	for (size_t k = 0; k < s->sp.n; k++) {
+		struct stack st;
+
+		if (s->sp.v[k].sp < at || s->sp.v[k].sp >= m->hi || !own_stack(s, i, s->sp.v[k].sp, &st))
+			continue;
+		found(s, m->path, false, count(s, at, st.lo));
+		found(s, m->path, true, count(s, st.live < at ? at : st.live, st.hi));
+		at = st.hi;
 	}
+	found(s, m->path, false, count(s, at, m->hi));
 }
 
-static void memory(struct scan *s, const struct hp_map *m)
+static int by_sp(const void *a, const void *b)
 {
-	bool stack;
-	hp_addr at = first_live(s, m->lo, m->hi, &stack);
+	const struct thread_sp *x = a, *y = b;
 
-	if (stack)
-		stacks(s, m, at);
-	else
-		found(s, m->path, false, count(s, at, m->hi));
+	return x->sp < y->sp ? -1 : x->sp > y->sp;
 }
 
 int hp_pointers_find(struct hp_live *lv, struct hp_pointers *ret, struct hp_err *err)
@@ -231,12 +244,14 @@ int hp_pointers_find(struct hp_live *lv, struct hp_pointers *ret, struct hp_err 
 		return hp_err_set(err, -ENOMEM, "no memory to read the target's");
 	find_tables(&s);
 	r = registers(&s, err);
+	if (s.sp.n)
+		qsort(s.sp.v, s.sp.n, sizeof(*s.sp.v), by_sp); /* of a stack the lowest counts */
 	for (size_t i = 0; i < lv->t->maps.n && r >= 0; i++) {
 		const struct hp_map *m = &lv->t->maps.v[i];
 
 		if (!(m->prot & PROT_WRITE) || m->shared || own_memory(&s, m))
 			continue;
-		memory(&s, m);
+		memory(&s, i);
 	}
 	HP_ARRAY_FREE(&s.sp);
 	free(s.buf);

@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 #include "target/readable.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define PROBES 512 /* IOV_MAX is 1,024 */
+#include "base/fd.h"
+
+#define PROBES	 512 /* IOV_MAX is 1,024 */
+#define ENTRIES	 512
+#define PM_GUARD (1ull << 58) /* Documentation/admin-guide/mm/pagemap.rst */
 
 size_t hp_mem_read_some(const struct hp_target *t, hp_addr at, void *buf, size_t n)
 {
@@ -44,4 +50,28 @@ hp_addr hp_mem_readable_to(const struct hp_target *t, hp_addr at, hp_addr hi)
 		at = HP_PAGE_DOWN((uintptr_t)page[n - 1].iov_base) + HP_PAGE;
 	}
 	return hi;
+}
+
+hp_addr hp_mem_above_guard(const struct hp_target *t, hp_addr lo, hp_addr hi)
+{
+	hp_autoclose int fd = -1;
+	uint64_t entry[ENTRIES];
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/pagemap", (int)t->pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	lo = HP_PAGE_DOWN(lo);
+	hi = HP_PAGE_DOWN(hi);
+	while (fd >= 0 && lo < hi) {
+		size_t n = (hi - lo) / HP_PAGE < ENTRIES ? (hi - lo) / HP_PAGE : ENTRIES;
+
+		hi -= n * HP_PAGE;
+		if (hp_pread_all(fd, entry, n * sizeof(*entry),
+				 (off_t)(hi / HP_PAGE * sizeof(*entry))) < 0)
+			return 0;
+		while (n-- > 0)
+			if (entry[n] & PM_GUARD)
+				return hi + (n + 1) * HP_PAGE;
+	}
+	return 0;
 }

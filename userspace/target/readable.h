@@ -15,4 +15,8 @@ size_t hp_mem_read_some(const struct hp_target *t, hp_addr at, void *buf, size_t
 /* Where the first page begins that cannot be read, from @at on; @hi: none does before. */
 hp_addr hp_mem_readable_to(const struct hp_target *t, hp_addr at, hp_addr hi);
 
+/* What is right above the highest guard page in [@lo, @hi); 0: there is none, or the kernel does not tell
+ * of those without a mapping (Linux 6.15 does, in /proc/PID/pagemap). */
+hp_addr hp_mem_above_guard(const struct hp_target *t, hp_addr lo, hp_addr hi);
+
 #endif

@@ -17,7 +17,6 @@
 
 #include "target/readable.h"
 
-#define TCB_WITHIN 8192 /* sizeof(struct pthread) is 2,304 in glibc 2.36, less in musl */
 #define TCB_WORDS  4
 #define TCB_SEARCH (128u << 10)
 
@@ -46,29 +45,45 @@ static bool is_tcb(const struct hp_target *t, hp_addr at, const uint64_t word[TC
 	return word[2] && hp_mem_read(t, word[2] + 24, &next, sizeof(next), NULL) == 0 && next == at;
 }
 
-bool hp_stack_has_tcb(const struct hp_target *t, hp_addr from, hp_addr to)
+static hp_addr find_tcb(const struct hp_target *t, hp_addr from, hp_addr to)
 {
 	uint64_t *word;
-	bool found = false;
+	hp_addr found = 0;
 	size_t n;
 
 	from = (from + 7) & ~7ull;
 	if (to <= from || to - from > TCB_SEARCH)
-		return false;
+		return 0;
 	word = malloc(to - from);
 	n = word ? hp_mem_read_some(t, from, word, to - from) / sizeof(*word) : 0;
 	for (size_t i = 0; i + TCB_WORDS <= n && !found; i++)
-		found = is_tcb(t, from + i * sizeof(*word), &word[i]);
+		if (is_tcb(t, from + i * sizeof(*word), &word[i]))
+			found = from + i * sizeof(*word);
 	free(word);
+	return found;
+}
+
+bool hp_stack_has_tcb(const struct hp_target *t, hp_addr from, hp_addr to)
+{
+	return find_tcb(t, from, to) != 0;
+}
+
+hp_addr hp_stack_first_tcb(const struct hp_target *t, hp_addr from, hp_addr to)
+{
+	const hp_addr step = TCB_SEARCH - TCB_WORDS * sizeof(uint64_t);
+	hp_addr found = 0;
+
+	for (; from < to && !found; from += step)
+		found = find_tcb(t, from, to - from < TCB_SEARCH ? to : from + TCB_SEARCH);
 	return found;
 }
 
 bool hp_stack_ends_at(const struct hp_target *t, hp_addr sp, hp_addr top)
 {
-	return hp_stack_has_tcb(t, top - sp > TCB_WITHIN ? top - TCB_WITHIN : sp, top);
+	return hp_stack_has_tcb(t, top - sp > HP_TCB_WITHIN ? top - HP_TCB_WITHIN : sp, top);
 }
 
-static bool recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)
+bool hp_stack_is_own(struct hp_target *t, hp_addr sp, struct hp_range *ret)
 {
 	bool main_stack;
 	hp_addr top, end;
@@ -89,10 +104,10 @@ bool hp_stack_recognised(struct hp_target *t, hp_addr sp, struct hp_range *ret)
 {
 	struct hp_range r;
 
-	if (recognised(t, sp, ret))
+	if (hp_stack_is_own(t, sp, ret))
 		return true;
 	/* The maps may be older than the stack. */
-	if (hp_maps_read(&t->maps, t->pid, NULL) < 0 || !recognised(t, sp, &r))
+	if (hp_maps_read(&t->maps, t->pid, NULL) < 0 || !hp_stack_is_own(t, sp, &r))
 		return false;
 	*ret = r;
 	return true;
