@@ -475,7 +475,9 @@ static void signals_wait(void **state)
 #define PATTERN	 0x5a
 #define COMPARED (STACK - GUARD_BYTES)
 
-static char *two_stacks; /* mapped before the fork */
+/* Mapped before the fork, the second as shared memory: */
+static char *two_stacks;
+static volatile int *is_deep;
 
 /* Waits with little more stack than that below it. */
 static uint64_t with_little_stack(void)
@@ -485,6 +487,7 @@ static uint64_t with_little_stack(void)
 
 	if ((char *)&calls > two_stacks + STACK + GUARD_BYTES + NEARLY)
 		calls += with_little_stack();
+	*is_deep = 1;
 	while (!never)
 		(void)syscall(SYS_futex, &never, FUTEX_WAIT, 0, NULL, NULL, 0);
 	return calls;
@@ -513,12 +516,21 @@ static void in_little_stack(void)
 static void a_neighbours_stack_is_no_room(void **state)
 {
 	static uint8_t below[COMPARED], pattern[COMPARED];
+	struct victim v = {.n = 2};
 	struct hp_err err = {0};
 	struct hp_borrow *b;
 	struct at_rest r;
 
 	two_stacks = guarded_stacks(2, STACK);
+	is_deep = mmap(NULL, sizeof(*is_deep), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		       0);
+	assert_ptr_not_equal(is_deep, MAP_FAILED);
 	open_at_rest(&r, in_little_stack, 2);
+	v.pid = r.pid;
+	/* On its way there it may be asleep as well. */
+	for (int k = 0; k < 5000 && !(*is_deep && victim_asleep(&v, 0)); k++)
+		hp_pause_ns(HP_MS);
+	assert_int_equal(*is_deep, 1);
 	assert_int_equal(hp_borrow_begin(&b, r.t, r.l, HP_BORROW_SYSCALL, hp_now_ns() + 30 * HP_MS,
 					 &err),
 			 -HP_E_NO_SAFE_POINT);
@@ -529,6 +541,7 @@ static void a_neighbours_stack_is_no_room(void **state)
 	if (!strstr(err.text, "has no room"))
 		fail_msg("%s", err.text);
 	close_at_rest(&r);
+	munmap((void *)is_deep, sizeof(*is_deep));
 	munmap(two_stacks, 2 * STACK + GUARD_BYTES);
 }
 
