@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
@@ -477,7 +478,7 @@ static void signals_wait(void **state)
 
 /* Mapped before the fork, the second as shared memory: */
 static char *two_stacks;
-static volatile int *is_deep;
+static int *arrived; /* threads about to make their last call */
 
 /* Waits with little more stack than that below it. */
 static uint64_t with_little_stack(void)
@@ -487,7 +488,7 @@ static uint64_t with_little_stack(void)
 
 	if ((char *)&calls > two_stacks + STACK + GUARD_BYTES + NEARLY)
 		calls += with_little_stack();
-	*is_deep = 1;
+	__atomic_add_fetch(arrived, 1, __ATOMIC_SEQ_CST);
 	while (!never)
 		(void)syscall(SYS_futex, &never, FUTEX_WAIT, 0, NULL, NULL, 0);
 	return calls;
@@ -506,8 +507,12 @@ static void in_little_stack(void)
 	int fd[2];
 
 	memset(two_stacks + GUARD_BYTES, PATTERN, COMPARED);
-	if (guarded_thread(two_stacks + STACK, STACK, use_stack, NULL) || pipe(fd))
+	if (guarded_thread(two_stacks + STACK, STACK, use_stack, NULL) || pipe2(fd, O_NONBLOCK))
 		return;
+	while (write(fd[1], text, sizeof(text)) > 0)
+		;
+	(void)fcntl(fd[1], F_SETFL, 0); /* of a pipe of ours it cannot fail */
+	__atomic_add_fetch(arrived, 1, __ATOMIC_SEQ_CST);
 	for (;;)
 		(void)!write(fd[1], text, sizeof(text));
 }
@@ -522,15 +527,17 @@ static void a_neighbours_stack_is_no_room(void **state)
 	struct at_rest r;
 
 	two_stacks = guarded_stacks(2, STACK);
-	is_deep = mmap(NULL, sizeof(*is_deep), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	arrived = mmap(NULL, sizeof(*arrived), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		       0);
-	assert_ptr_not_equal(is_deep, MAP_FAILED);
+	assert_ptr_not_equal(arrived, MAP_FAILED);
 	open_at_rest(&r, in_little_stack, 2);
 	v.pid = r.pid;
 	/* On its way there it may be asleep as well. */
-	for (int k = 0; k < 5000 && !(*is_deep && victim_asleep(&v, 0)); k++)
+	for (int k = 0; k < 5000 && __atomic_load_n(arrived, __ATOMIC_SEQ_CST) < 2; k++)
 		hp_pause_ns(HP_MS);
-	assert_int_equal(*is_deep, 1);
+	assert_int_equal(__atomic_load_n(arrived, __ATOMIC_SEQ_CST), 2);
+	for (int k = 0; k < 5000 && !victim_asleep(&v, 0); k++)
+		hp_pause_ns(HP_MS);
 	assert_int_equal(hp_borrow_begin(&b, r.t, r.l, HP_BORROW_SYSCALL, hp_now_ns() + 30 * HP_MS,
 					 &err),
 			 -HP_E_NO_SAFE_POINT);
@@ -541,7 +548,7 @@ static void a_neighbours_stack_is_no_room(void **state)
 	if (!strstr(err.text, "has no room"))
 		fail_msg("%s", err.text);
 	close_at_rest(&r);
-	munmap((void *)is_deep, sizeof(*is_deep));
+	munmap(arrived, sizeof(*arrived));
 	munmap(two_stacks, 2 * STACK + GUARD_BYTES);
 }
 
