@@ -98,11 +98,13 @@ int hp_supervisor_is_ready(struct hp_supervisor *s, const struct hp_procs *below
 {
 	int r;
 
+	s->holds_all = false;
 	if (is_to_tell(s) && !s->said_ready)
 		return 0;
 	r = hp_readiness_read(&s->readiness, &s->listeners, below);
 	if (r < 0)
 		return hp_err_sys(err, -r, "listeners of the new generation");
+	s->holds_all = is_complete(s, false);
 	if (!is_complete(s, !s->said_ready) && s->said_ready && s->req->ready == HP_READY_NOTIFY)
 		return hp_supervisor_not_ready(s, below, err);
 	/* That takes time: it is done when nothing else happens. */

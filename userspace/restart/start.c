@@ -23,6 +23,7 @@
 #include "service/connections.h"
 
 #define LOOK_MAX_NS (50 * HP_MS)
+#define LOOK_SHARE  10 /* one part of a CPU's time, at most, goes into looks */
 #define TAKE_NS	    (2 * HP_S)
 
 static int check_alive(const struct hp_supervisor *s, struct hp_err *err)
@@ -82,9 +83,19 @@ static int let_go(struct hp_supervisor *s, uint64_t deadline_ns, struct hp_err *
 	return 0;
 }
 
+/* A busy server is seen waiting for moments only, and others take its work from the same sockets. */
+static uint64_t until_next_look(const struct hp_supervisor *s, uint64_t cpu_ns)
+{
+	uint64_t ns = cpu_ns * (LOOK_SHARE - 1);
+
+	if (!s->holds_all || ns >= s->look_ns)
+		return s->look_ns;
+	return ns > HP_LOOK_MIN_NS ? ns : HP_LOOK_MIN_NS;
+}
+
 static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 {
-	uint64_t deadline_ns = s->begun_ns + s->req->ready_ns, next;
+	uint64_t deadline_ns = s->begun_ns + s->req->ready_ns, next, cpu_ns;
 	struct hp_procs below = {0};
 	int r = 0, ready = 0;
 
@@ -96,6 +107,7 @@ static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 		}
 		if (hp_now_ns() < next && s->look_ns)
 			continue;
+		cpu_ns = hp_cpu_ns();
 		r = hp_procs_below(&below, getpid(), false);
 		if (r < 0)
 			r = hp_err_sys(err, -r, "processes of the new generation");
@@ -110,7 +122,7 @@ static int become_ready(struct hp_supervisor *s, struct hp_err *err)
 		s->look_ns = s->look_ns * 2 < LOOK_MAX_NS ? s->look_ns * 2 : LOOK_MAX_NS;
 		if (!s->look_ns)
 			s->look_ns = HP_LOOK_MIN_NS;
-		next = hp_now_ns() + s->look_ns;
+		next = hp_now_ns() + until_next_look(s, hp_cpu_ns() - cpu_ns);
 	}
 	if (r >= 0)
 		r = let_go(s, deadline_ns, err);

@@ -42,6 +42,7 @@ struct hp_supervisor {
 	struct hp_traced traced; /* in its place */
 	bool more; /* has stopped or ended than was looked at */
 	struct hp_readiness readiness;
+	bool holds_all; /* of the listeners that it has to; what was not seen is that it waits */
 	struct hp_retire retire;
 
 	bool disowned; /* the new generation is PID 1's by now */
