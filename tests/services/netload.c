@@ -21,6 +21,7 @@
 #include "svc.h"
 
 #define PATIENCE_S 60
+#define FINISH_NS  10000000000ull
 
 static const struct protocol {
 	const char *name, *request, *answer;
@@ -35,6 +36,8 @@ static const struct protocol {
 static struct net_addr to;
 static const struct protocol *protocol = &protocols[0];
 static atomic_ulong answered, refused, reset, early, late, other;
+static atomic_bool ending;
+static atomic_uint running;
 
 static void count(int errnum)
 {
@@ -108,9 +111,21 @@ static void request(void)
 
 static void *requests(void *arg)
 {
-	for (;;)
+	while (!ending)
 		request();
+	running--;
 	return arg;
+}
+
+/* A request that is never answered is one that was lost, also when it is the last one. */
+static void finish(void)
+{
+	uint64_t until = svc_now_ns() + FINISH_NS;
+
+	ending = true;
+	while (running && svc_now_ns() < until)
+		svc_nap_us(1000);
+	late += running;
 }
 
 static bool verdict(FILE *out)
@@ -159,10 +174,12 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 3 && i < sizeof(protocols) / sizeof(protocols[0]); i++)
 		if (!strcmp(protocols[i].name, argv[3]))
 			protocol = &protocols[i];
-	for (int i = 0; i < atoi(argv[2]); i++)
+	running = (unsigned)atoi(argv[2]);
+	for (unsigned i = running; i > 0; i--)
 		svc_thread(requests, NULL);
 	svc_ready(&me);
 	while (svc_step(-1))
 		;
+	finish();
 	return svc_end();
 }
