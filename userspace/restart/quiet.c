@@ -29,13 +29,20 @@ static bool is_waiting(long nr)
 	return false;
 }
 
-/* Stopped in a call that had not ended yet? */
+/* What the kernel turns into a restart of the call, when it goes on: linux/errno.h, ERESTARTSYS to
+ * ERESTART_RESTARTBLOCK. */
+static bool is_restarted(int64_t result)
+{
+	return result <= -512 && result >= -516;
+}
+
+/* Stopped in a call that had not ended yet?  One that failed has: with what other sockets gave, perhaps. */
 static bool is_still_waiting(pid_t tid)
 {
 	struct user_regs_struct regs;
 
 	return hp_thread_regs(tid, &regs) == 0 && (int64_t)regs.orig_rax >= 0 &&
-	       is_waiting((long)regs.orig_rax) && (int64_t)regs.rax < 0;
+	       is_waiting((long)regs.orig_rax) && is_restarted((int64_t)regs.rax);
 }
 
 static bool is_stopped(const struct hp_quiet *q, pid_t tid)
@@ -57,11 +64,13 @@ static int stop(struct hp_quiet *q, pid_t tid, struct hp_err *err)
 		return 1;
 	if (!hp_blocked_read(&b, q->t->pid, tid))
 		return 1; /* it has ended */
-	if (b.running || !is_waiting(b.nr))
+	/* Of a busy server's the waits are too short to be seen: it is stopped at its next one, if that is
+	 * where its way leads. */
+	if (!b.running && !is_waiting(b.nr))
 		return 0;
 	r = hp_thread_stop(q->t->pid, tid, 0, err);
-	if (r == -ESRCH)
-		return 1;
+	if (r == -ESRCH || r == -EBUSY)
+		return r == -ESRCH;
 	if (r < 0)
 		return r;
 	v = is_still_waiting(tid) ? HP_ARRAY_ADD(&q->stopped) : NULL;
@@ -69,7 +78,7 @@ static int stop(struct hp_quiet *q, pid_t tid, struct hp_err *err)
 		*v = tid;
 		return 1;
 	}
-	(void)hp_thread_release(tid); /* it came out just then; 0 too when it died */
+	(void)hp_thread_release(tid); /* it has work, or came out just then; 0 too when it died */
 	return 0;
 }
 

@@ -200,6 +200,7 @@ static bool answers_eintr(uint64_t nr)
 	case SYS_accept4:
 	case SYS_recvfrom:
 	case SYS_recvmsg:
+	case SYS_recvmmsg:
 	case SYS_sendto:
 	case SYS_sendmsg:
 		return true;
