@@ -168,6 +168,10 @@ static int write_under_hold(struct hp_live *lv, const struct edits *es, bool pat
 {
 	int r = hp_fault(HP_FAULT_ENTRY_HELD, err);
 
+	/* Each core has met the int3 before what is behind it changes.  Who exchanges the page under it tells
+	 * the others by interrupts on most CPUs, but where AMD's INVLPGB flushes their TLBs by none. */
+	if (r >= 0)
+		r = sync_cores(lv, err);
 	for (size_t i = 0; i < es->n && r >= 0; i++)
 		r = poke(lv, &es->v[i], 1, HP_JUMP_LEN - 1, err);
 	if (r >= 0)
