@@ -46,7 +46,7 @@ rig	= $(addprefix $(O)/tests/unit/rig/,$(addsuffix .o,$(1)))
 unit	= $(addprefix $(O)/tests/unit/,$(1))
 $(call unit,daemon_family daemon_front daemon_guard daemon_http daemon_jobs daemon_records daemon_turns cli_hpd): \
 	$(call rig,daemon_rig daemon_ops)
-$(call unit,target_agent target_agent_killed target_borrow): $(call rig,target_victim)
+$(call unit,target_agent target_agent_killed target_borrow target_borrow_whom): $(call rig,target_victim)
 $(call unit,target_look watch_look): $(call rig,target_truth target_look_still target_look_race)
 $(call unit,access_facts access_identity restart_generation restart_pidfile restart_shield restart_substitute): $(call rig,sleeper)
 $(call unit,service_procs restart_retire restart_substitute): $(call rig,reborn)
