@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +14,7 @@
 
 #include "base/clock.h"
 #include "rig/daemon_rig.h"
+#include "../services/tied.h"
 
 static void load_into(pid_t pid)
 {
@@ -138,11 +138,10 @@ static void looks_less_often_where_that_comes_to_no_end(void **state)
 
 static pid_t load_another(void)
 {
-	pid_t pid = fork();
+	pid_t pid = tied_fork();
 
 	assert_true(pid >= 0);
 	if (!pid) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
 	}

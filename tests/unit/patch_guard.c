@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 
 #include "base/clock.h"
 #include "patch/ops.h"
+#include "../services/tied.h"
 
 #define PAGE	  4096
 #define SILENT	  40	     /* of which each takes a quarter of a second: more than there is time */
@@ -50,10 +50,9 @@ static pid_t start(bool silent)
 	pid_t pid;
 
 	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	pid = fork();
+	pid = tied_fork();
 	assert_true(pid >= 0);
 	if (!pid) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (silent)
 			fall_silent();
 		if (write(ready[1], "r", 1) != 1)
