@@ -62,6 +62,29 @@ static struct assumed assumed_by(const struct hp_call_sites *cs, const char *cal
 		assert_int_equal(a_.tail, tail_);                                                  \
 	} while (0)
 
+/* Nobody knows what it reads. */
+static void behind_an_unknown_instruction_everything_may_be_read(void **state)
+{
+	const hp_regs kept = RSI | RCX | R8 | R9;
+	struct hp_call_sites cs;
+	struct program p;
+
+	assert_int_equal(open_fixture(&p, "ipa"), 0);
+	cs = sites_of(&p, "newer_leaf");
+	assert_int_equal(cs.n, 1);
+	assert_string_equal(cs.v[0].caller, "on_a_newer_cpu");
+	assert_int_equal(cs.v[0].live & kept, kept);
+	assert_int_equal(cs.v[0].live & 1, 0); /* rax has what newer_leaf() returned */
+	assert_true(cs.v[0].unread >= cs.v[0].at + 5 && cs.v[0].unread < cs.v[0].at + 64);
+	hp_call_sites_free(&cs);
+
+	cs = sites_of(&p, "leaf");
+	for (size_t k = 0; k < cs.n; k++)
+		assert_int_equal(cs.v[k].unread, 0);
+	hp_call_sites_free(&cs);
+	close_fixture(&p);
+}
+
 static void registers_kept_across_a_call_are_found(void **state)
 {
 	struct hp_call_sites cs;
@@ -225,6 +248,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(registers_kept_across_a_call_are_found),
+		cmocka_unit_test(behind_an_unknown_instruction_everything_may_be_read),
 		cmocka_unit_test(registers_of_wider_machines_are_found),
 		cmocka_unit_test(skipped_alignment_is_found),
 		cmocka_unit_test(nothing_is_found_where_nothing_is_assumed),

@@ -48,14 +48,17 @@ static void add_callee(struct analysis *a, const struct hp_body *b)
 }
 
 static int add_site(struct analysis *a, const struct callee *to, const struct hp_ref *ref,
-		    hp_regs live, bool misaligned)
+		    const struct hp_live_regs *after, bool misaligned)
 {
 	struct hp_call_site *s = HP_ARRAY_ADD(&a->found);
 
 	if (!s)
 		return hp_err_sys(a->err, ENOMEM, "call-site analysis");
-	*s = (struct hp_call_site){
-		.at = ref->at, .tail = !to->itself, .misaligned = misaligned, .live = live};
+	*s = (struct hp_call_site){.at = ref->at,
+				   .tail = !to->itself,
+				   .misaligned = misaligned,
+				   .live = after->live,
+				   .unread = after->unread};
 	if (ref->from.name)
 		snprintf(s->caller, sizeof(s->caller), "%s", ref->from.name);
 	else
@@ -68,7 +71,7 @@ static int examine_call(struct analysis *a, const struct callee *to, const struc
 			hp_regs kept)
 {
 	bool misaligned = hp_call_is_misaligned(&a->calls, &ref->from, ref->at);
-	hp_regs live;
+	struct hp_live_regs after;
 	int r;
 
 	/* one on the way up that realigns its stack needs nothing of its callers */
@@ -76,9 +79,9 @@ static int examine_call(struct analysis *a, const struct callee *to, const struc
 		misaligned = false;
 
 	/* e8 rel32 */
-	r = hp_live_after(&a->calls, ref->at + 5, kept, &live, a->err);
-	if (r == 0 && (live || misaligned))
-		r = add_site(a, to, ref, live, misaligned);
+	r = hp_live_after(&a->calls, ref->at + 5, kept, &after, a->err);
+	if (r == 0 && (after.live || misaligned))
+		r = add_site(a, to, ref, &after, misaligned);
 	return r;
 }
 

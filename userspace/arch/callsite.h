@@ -28,6 +28,8 @@ struct hp_call_site {
 				or recompiled, as well */
 	bool misaligned;     /* rsp is not a multiple of 16 at the call */
 	hp_regs live;	     /* caller-saved registers read after the call before being written */
+	hp_addr unread;	     /* 0, or an instruction after it that is not known: it may read all of
+				@live */
 };
 
 struct hp_call_sites {

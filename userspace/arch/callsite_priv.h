@@ -64,8 +64,15 @@ bool hp_body_find(const struct hp_calls *c, hp_addr pc, struct hp_body *ret);
 /* Effects of the function that begins at, or the cold part that covers, @at. */
 int hp_effects_find(struct hp_calls *c, hp_addr at, struct hp_effects *ret, struct hp_err *err);
 
-/* Which of @regs may be read from @pc on before they are written. */
-int hp_live_after(struct hp_calls *c, hp_addr pc, hp_regs regs, hp_regs *ret, struct hp_err *err);
+/* What may be read before it is written. */
+struct hp_live_regs {
+	hp_regs live;
+	hp_addr unread; /* an instruction that is not known, and may read anything; 0: there is none */
+};
+
+/* Which of @regs, from @pc on. */
+int hp_live_after(struct hp_calls *c, hp_addr pc, hp_regs regs, struct hp_live_regs *ret,
+		  struct hp_err *err);
 
 /* Is rsp known not to be a multiple of 16 at the call at @pc in @body? */
 bool hp_call_is_misaligned(const struct hp_calls *c, const struct hp_body *body, hp_addr pc);

@@ -38,6 +38,7 @@ struct live_walk {
 	uint16_t queue[PLACES_MAX]; /* ring of indices; a place is in it once at most */
 	size_t head, n_queued;
 	hp_regs live;
+	hp_addr unread;
 	struct hp_err *err;
 };
 
@@ -144,8 +145,11 @@ static int step(struct live_walk *w, const struct place *p)
 	struct unwritten u = p->u;
 	struct hp_insn in;
 
-	if (!hp_insn_read(&in, w->c->im, p->pc, p->pc + HP_INSN_MAX))
+	if (!hp_insn_read(&in, w->c->im, p->pc, p->pc + HP_INSN_MAX)) {
+		w->live |= u.full;
+		w->unread = p->pc;
 		return 0;
+	}
 	apply(w, &in, &u);
 	switch (in.flow) {
 	case HP_INSN_NEXT:
@@ -170,7 +174,8 @@ static int step(struct live_walk *w, const struct place *p)
 	return 0;
 }
 
-int hp_live_after(struct hp_calls *c, hp_addr pc, hp_regs regs, hp_regs *ret, struct hp_err *err)
+int hp_live_after(struct hp_calls *c, hp_addr pc, hp_regs regs, struct hp_live_regs *ret,
+		  struct hp_err *err)
 {
 	struct live_walk *w = calloc(1, sizeof(*w));
 	int r = 0, steps;
@@ -189,7 +194,7 @@ int hp_live_after(struct hp_calls *c, hp_addr pc, hp_regs regs, hp_regs *ret, st
 		r = step(w, p);
 	}
 	if (r == 0)
-		*ret = w->live & regs;
+		*ret = (struct hp_live_regs){w->live & regs, w->unread};
 	free(w);
 	return r;
 }

@@ -143,6 +143,14 @@ static int check_callers(struct hp_plan *p, struct hp_plan_fn *f, struct hp_err 
 	for (size_t i = 0; i < f->sites.n; i++) {
 		const struct hp_call_site *s = &f->sites.v[i];
 
+		if (s->live && s->unread)
+			return hp_err_set(
+				err, -HP_E_CALL_SITE,
+				"%s may keep values in registers across its call of %s at 0x%llx: hp does "
+				"not know the instruction at 0x%llx, which may read them: replace %s as "
+				"well",
+				s->caller, f->old.name, (unsigned long long)s->at,
+				(unsigned long long)s->unread, s->caller);
 		if (s->live)
 			return hp_err_set(
 				err, -HP_E_CALL_SITE,
