@@ -21,6 +21,17 @@
 #include "../../services/guards.h"
 #include "../../services/tied.h"
 
+static void sees(void (*child)(void), enum hp_verdict verdict, size_t n_calls)
+{
+	struct hp_seen seen;
+	struct truth_rig r;
+
+	truth_open(&r, child);
+	assert_int_equal(truth_look(&r, &seen), verdict);
+	assert_int_equal(seen.n_calls, n_calls);
+	truth_close(&r);
+}
+
 static void child_inside(void)
 {
 	watched_first(2);
@@ -119,13 +130,7 @@ static void child_interrupted_inside(void)
 
 static void follows_a_signal_to_another_stack(void **state)
 {
-	struct hp_seen seen;
-	struct truth_rig r;
-
-	truth_open(&r, child_interrupted_inside);
-	assert_int_equal(truth_look(&r, &seen), HP_SEEN_INSIDE);
-	assert_int_equal(seen.n_calls, 2);
-	truth_close(&r);
+	sees(child_interrupted_inside, HP_SEEN_INSIDE, 2);
 }
 
 static void child_interrupted_outside(void)
@@ -136,12 +141,7 @@ static void child_interrupted_outside(void)
 
 static void signal_outside_is_outside(void **state)
 {
-	struct hp_seen seen;
-	struct truth_rig r;
-
-	truth_open(&r, child_interrupted_outside);
-	assert_int_equal(truth_look(&r, &seen), HP_SEEN_OUTSIDE);
-	truth_close(&r);
+	sees(child_interrupted_outside, HP_SEEN_OUTSIDE, 0);
 }
 
 static void *thread_inside(void *arg)
@@ -323,13 +323,7 @@ static void child_coroutine(void)
 /* Not its own: the control block is not there. */
 static void a_hole_in_a_stack_hides_no_call(void **state)
 {
-	struct hp_seen seen;
-	struct truth_rig r;
-
-	truth_open(&r, child_inside_above_hole);
-	assert_int_equal(truth_look(&r, &seen), HP_SEEN_INSIDE);
-	assert_int_equal(seen.n_calls, 3);
-	truth_close(&r);
+	sees(child_inside_above_hole, HP_SEEN_INSIDE, 3);
 }
 
 /* A coroutine below a thread's stack, in one mapping. */
@@ -348,22 +342,12 @@ static void child_guarded_coroutine(void)
 /* The control block at the end of its mapping is another's. */
 static void a_coroutine_below_a_guard_page_is_unknown(void **state)
 {
-	struct hp_seen seen;
-	struct truth_rig r;
-
-	truth_open(&r, child_guarded_coroutine);
-	assert_int_equal(truth_look(&r, &seen), HP_SEEN_UNKNOWN);
-	truth_close(&r);
+	sees(child_guarded_coroutine, HP_SEEN_UNKNOWN, 0);
 }
 
 static void coroutine_is_unknown(void **state)
 {
-	struct hp_seen seen;
-	struct truth_rig r;
-
-	truth_open(&r, child_coroutine);
-	assert_int_equal(truth_look(&r, &seen), HP_SEEN_UNKNOWN);
-	truth_close(&r);
+	sees(child_coroutine, HP_SEEN_UNKNOWN, 0);
 }
 
 static int note_held(void *arg, pid_t tid, const struct hp_seen *seen)
